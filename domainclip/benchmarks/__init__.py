@@ -1,0 +1,1 @@
+"""Metrics with intervals, controls, and the held-out report (layer 4)."""

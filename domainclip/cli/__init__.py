@@ -1,0 +1,1 @@
+"""One module per verb: parses, calls a public function (layer 5)."""

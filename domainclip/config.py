@@ -1,0 +1,203 @@
+"""The typed configuration of a run: one YAML file, flat sections, unknown keys refused, the resolved copy saved with the run."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from domainclip.errors import UsageError
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, and keys that nobody reads are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(Section):
+    """Where the images and captions come from, and how they are split."""
+
+    source: str | None = Field(None, description="Card name, folder, file, prepared set or manifest; None makes the starter set.")
+    root: str | None = Field(None, description="Folder of a card's files.")
+    prepared: str | None = Field(None, description="Where the prepared set is written; default beside the run folder.")
+    held_out_fraction: float = Field(0.2, gt=0, lt=0.9, description="Share of groups held out where the source gives no split.")
+    val_fraction: float = Field(0.1, ge=0, lt=0.9, description="Share of training groups set aside to choose the checkpoint.")
+    class_label: str | None = Field(None, description="Label whose values are the zero-shot classes; default: the domain's.")
+    workers: int = Field(0, ge=0, description="Loader processes; 0 decodes in the training process.")
+    cache: bool = Field(True, description="Keep decoded images in memory when they fit into cache_gib.")
+    cache_gib: float = Field(2.0, gt=0)
+
+
+class ModelConfig(Section):
+    """Which towers to build; an architecture is an open_clip name or a name in ``domainclip/models/architectures.yaml``."""
+
+    architecture: str = "starter-resnet"
+    channels: tuple[str, ...] | None = Field(None, description="Channel names of the image tower; default: the domain's.")
+    one_channel: Literal["own", "replicated"] = Field("own", description="A one-channel image: a tower of its own, or three copies.")
+    image_size: int | None = Field(None, ge=8, description="Pixels; default: the architecture's.")
+    context_length: int | None = Field(None, ge=4, description="Tokens; default: the architecture's.")
+    initial_weights: str | None = Field(None, description="Folder, or open_clip pretrained tag in the local cache.")
+    tokenizer: str = Field("corpus-bpe", description="'corpus-bpe' trains a small BPE on the captions; 'clip' is CLIP's own; or a folder.")
+    vocabulary_size: int = Field(1000, ge=64, description="Upper bound for corpus-bpe.")
+    batch_norm: Literal["auto", "frozen", "local", "sync"] = "auto"
+
+
+class LossTerm(Section):
+    """One summand of the loss."""
+
+    name: str
+    weight: float = 1.0
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class OptimizerConfig(Section):
+    """AdamW and its schedule."""
+
+    lr: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.1, ge=0)
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = Field(1e-6, gt=0)
+    warmup_steps: int = Field(40, ge=0)
+    final_lr_fraction: float = Field(0.0, ge=0, le=1)
+    clip_norm: float | None = Field(1.0, gt=0)
+
+
+class TrainingConfig(Section):
+    """How long and with what engine to train. The schedule follows whichever of the limits is nearer."""
+
+    batch_size: int = Field(64, ge=2, description="Per process.")
+    max_steps: int = Field(500, ge=1)
+    max_seconds: float | None = Field(None, gt=0, description="Training time; the schedule then follows the clock too.")
+    seed: int = 0
+    engine: Literal["deepspeed", "torch"] = "deepspeed"
+    zero_stage: Literal[0, 1, 2, 3] = 1
+    precision: Literal["fp32", "bf16"] = "fp32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    compile: bool = False
+    threads: int | None = Field(None, ge=1, description="CPU threads a process; default: all cores over the processes.")
+    save_every_steps: int = Field(100, ge=1)
+    evaluate_every_steps: int | None = Field(None, ge=1, description="Choose the best checkpoint on val; None keeps the last.")
+    log_every_steps: int = Field(10, ge=1)
+    augmentation: str | None = Field("default", description="Name of a pipeline in the domain's facts; None for none.")
+
+
+class EvaluationConfig(Section):
+    """How the held-out part is measured."""
+
+    bootstrap: int = Field(1000, ge=100)
+    recall_at: tuple[int, ...] = (1, 5, 10)
+    control: bool = Field(True, description="Measure the control without structure beside the model.")
+
+
+class RunConfig(Section):
+    """A whole run of ``pretrain``."""
+
+    domain: str
+    output: str | None = None
+    data: DataConfig = DataConfig()
+    reading: dict[str, Any] = Field(default_factory=dict, description="The domain's own reading options, checked by the domain.")
+    starter: dict[str, Any] = Field(default_factory=dict, description="Options of the starter set (groups, seed).")
+    model: ModelConfig = ModelConfig()
+    loss: tuple[LossTerm, ...] = (LossTerm(name="clip"),)
+    optimizer: OptimizerConfig = OptimizerConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    def to_yaml(self) -> str:
+        """Returns the resolved configuration as YAML that ``load_config`` reads back."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def validated(model: type[BaseModel], values: Any, what: str) -> Any:
+    """Builds a pydantic model, turning its errors into ours with the nearest known key.
+
+    Args:
+        model: The pydantic class.
+        values: Its fields.
+        what: What is being read, for the message, e.g. ``"The configuration run.yaml"``.
+
+    Raises:
+        UsageError: A key is unknown or a value does not fit.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines, remedies = [], []
+        for problem in error.errors():
+            where = ".".join(str(part) for part in problem["loc"])
+            if problem["type"] == "extra_forbidden":
+                lines.append(f"{where}: there is no such field")
+                known = _fields_at(model, problem["loc"][:-1])
+                close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.4)
+                remedies.append(f"Did you mean {close[0]!r}?" if close else f"Known fields: {', '.join(known)}.")
+            else:
+                lines.append(f"{where}: {problem['msg']} (given: {problem.get('input')!r})"[:300])
+        remedy = " ".join(remedies) or "Correct the fields named above."
+        raise UsageError(f"{what} was to be read.", "; ".join(lines), remedy) from error
+
+
+def _fields_at(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
+    """Lists the fields of the section at a path, as far as it is a section."""
+    for part in path:
+        field = model.model_fields.get(str(part))
+        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
+        sections = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        if isinstance(part, int) or not sections:
+            continue
+        model = sections[0]
+    return list(model.model_fields)
+
+
+def load_config(path: Path | None = None, overrides: Sequence[str] = (), base: dict[str, Any] | None = None) -> RunConfig:
+    """Reads a run configuration.
+
+    Args:
+        path: YAML file, or None for the defaults alone.
+        overrides: ``section.field=value`` strings, values in YAML; they win over the file.
+        base: Values under those of the file (a domain's defaults, say).
+
+    Raises:
+        UsageError: The file is missing, is no mapping, or holds unknown fields or values.
+    """
+    values: dict[str, Any] = dict(base or {})
+    what = "The configuration"
+    if path is not None:
+        what = f"The configuration {path}"
+        if not path.is_file():
+            raise UsageError(f"{what} was to be read.", "There is no such file.", "Check the path; examples lie in configs/.")
+        try:
+            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise UsageError(f"{what} was to be read.", f"It is not valid YAML: {error}", "Mend the line named above.") from error
+        if not isinstance(loaded, dict):
+            raise UsageError(f"{what} was to be read.", "It is not a mapping of sections.", "Start from a file in configs/.")
+        values = merged(values, loaded)
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        if not equals or not name:
+            raise UsageError(
+                f"--set {override} was asked for.",
+                "It is not of the form section.field=value.",
+                "Try --set training.max_steps=100.",
+            )
+        nested: Any = yaml.safe_load(text)
+        for part in reversed(name.split(".")):
+            nested = {part: nested}
+        values = merged(values, nested)
+    config = validated(RunConfig, values, what)
+    assert isinstance(config, RunConfig)
+    return config
+
+
+def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Merges two nested mappings, the second winning; lists are replaced, not joined."""
+    result = dict(under)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if both else value
+    return result

@@ -1,0 +1,1 @@
+"""Sources to batches (layer 2)."""

@@ -1,0 +1,1 @@
+"""Native files of each domain into Samples (layer 1)."""

@@ -1,0 +1,119 @@
+"""What a domain is: a reader of native files into Samples, and the facts that go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+from pydantic import BaseModel, Field
+
+from domainclip.config import Section, validated
+from domainclip.model_record import Preprocessing
+from domainclip.registry import Registry
+from domainclip.sample import Sample, SourceItem
+
+
+class ClassFacts(Section):
+    """One class of a label: its names per language, and what fills the caption templates."""
+
+    names: dict[str, tuple[str, ...]] = Field(description="Language to synonyms, the preferred first.")
+
+
+class DomainFacts(Section):
+    """``facts.yaml`` beside the domain's code."""
+
+    domain: str
+    class_label: str = Field(description="The label whose values are the zero-shot classes of the starter set.")
+    labels: dict[str, dict[str, ClassFacts]] = Field(description="Label name to value to names (classes and attributes).")
+    prompt_templates: dict[str, tuple[str, ...]] = Field(description="Language to zero-shot templates with {}.")
+    caption_templates: dict[str, tuple[str, ...]] = Field(description="Language to templates over label names, e.g. {tissue}.")
+    preprocessing: Preprocessing
+    augmentations: dict[str, list[dict[str, Any]]] = Field(description="Name to albumentations steps: {name: ..., arguments}.")
+    reviewed: bool = Field(False, description="True once a native expert has read names and templates.")
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What the reader sees in one file; ``inspect`` prints it.
+
+    Attributes:
+        format: E.g. ``"Aperio SVS (OpenSlide)"``.
+        width: Columns of level 0.
+        height: Rows of level 0.
+        levels: (width, height, downsample) of each pyramid level.
+        channels: Channel names; empty when the file does not name them.
+        spacing: E.g. ``{"x": 0.499, "y": 0.499, "unit": "um", "source": "openslide.mpp-x"}`` or None.
+        dtype: Stored type, e.g. ``"uint16"``.
+        values: What the numbers mean.
+        range: Smallest and largest stored number seen, with how many pixels were looked at.
+        group: The level that may not cross a split, as the reader would set it (hashed where it identifies a person).
+        missing: What a user would miss, each with the remedy.
+        details: Further domain facts.
+    """
+
+    format: str
+    width: int
+    height: int
+    levels: tuple[tuple[int, int, float], ...]
+    channels: tuple[str, ...]
+    spacing: Mapping[str, Any] | None
+    dtype: str
+    values: str
+    range: Mapping[str, float] | None
+    group: str
+    missing: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Domain(Protocol):
+    """What a package in ``domains/`` or an entry point ``domainclip.domains`` provides; ``check_domain`` tests it."""
+
+    name: str
+    facts: DomainFacts
+    reading_model: type[BaseModel]
+    """Pydantic model of the ``reading:`` section."""
+
+    def recognises(self, path: Path) -> bool:
+        """Says by name and first bytes whether this domain reads the file. Never decodes, never raises."""
+        ...
+
+    def inspect(self, path: Path) -> Inspection:
+        """Looks at one file.
+
+        Raises:
+            UnreadableFileError: It cannot be read.
+        """
+        ...
+
+    def samples(self, item: SourceItem, reading: BaseModel) -> Iterator[Sample]:
+        """Turns a native file into samples (tiles, images, windows), the owner's facts winning over the file's.
+
+        Raises:
+            UnreadableFileError: It cannot be read.
+        """
+        ...
+
+
+def load_facts(path: Path) -> DomainFacts:
+    """Reads a ``facts.yaml``."""
+    facts = validated(DomainFacts, yaml.safe_load(path.read_text(encoding="utf-8")), f"The facts {path.name}")
+    assert isinstance(facts, DomainFacts)
+    return facts
+
+
+domains: Registry[Domain] = Registry(
+    "domain",
+    {
+        "pathology": "domainclip.domains.pathology:DOMAIN",
+        "radiology": "domainclip.domains.radiology:DOMAIN",
+        "remote-sensing": "domainclip.domains.remote_sensing:DOMAIN",
+    },
+)
+for _point in entry_points(group="domainclip.domains"):
+    if _point.name not in domains:
+        domains.register(_point.name, _point.value)

@@ -1,0 +1,1 @@
+"""Zero-shot and retrieval on a loaded model (layer 3)."""

@@ -1,0 +1,1 @@
+"""Towers and checkpoints; knows nothing of data (layer 2)."""

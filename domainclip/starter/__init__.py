@@ -1,0 +1,1 @@
+"""Makes the starter sets: real files with synthetic content (layer 4)."""

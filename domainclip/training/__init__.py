@@ -1,0 +1,1 @@
+"""The one loop, and the engines behind one face (layer 4)."""
