@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -117,3 +117,27 @@ domains: Registry[Domain] = Registry(
 for _point in entry_points(group="domainclip.domains"):
     if _point.name not in domains:
         domains.register(_point.name, _point.value)
+
+_LIBRARIES = {
+    "pathology": ("openslide-python", "openslide-bin", "tifffile", "imagecodecs"),
+    "radiology": ("pydicom", "pylibjpeg", "pylibjpeg-openjpeg"),
+    "remote-sensing": ("rasterio",),
+}
+
+
+def describe_domains() -> list[dict[str, Any]]:
+    """Lists every domain with its classes and the reader libraries that are not installed (by distribution metadata)."""
+    rows = []
+    for name in domains:
+        facts = domains.get(name).facts
+        missing = [library for library in _LIBRARIES.get(name, ()) if not _installed(library)]
+        rows.append({"name": name, "classes": list(facts.labels[facts.class_label]), "reviewed": facts.reviewed, "missing": missing})
+    return rows
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True

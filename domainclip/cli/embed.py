@@ -1,0 +1,57 @@
+"""``domainclip embed``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from domainclip.cli.options import Debug, Json, Model, Overwrite, Root, Setting
+from domainclip.cli.output import Reporter, run_verb
+
+_HELP = """Write the image features of a source: features.npy (N, D) float32 and index.parquet.
+
+Example: [bold]domainclip embed starter-pathology sets/slides --output features/slides[/bold]
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb to the command line."""
+    app.command("embed", help=_HELP)(embed)
+
+
+def embed(
+    model: Model,
+    source: Annotated[str, typer.Argument(help="Prepared set, folder, file, manifest or card name.", metavar="SRC")],
+    output: Annotated[Path, typer.Option("--output", help="Folder for the features.")],
+    root: Root = None,
+    settings: Setting = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Parses the options and calls ``embed``."""
+
+    def work(reporter: Reporter) -> None:
+        from domainclip.cli.progress import progress_printer
+        from domainclip.heads.domain_model import load_model
+        from domainclip.heads.embed import embed as run_embed
+        from domainclip.heads.reading import reading_settings
+
+        result = run_embed(
+            load_model(model),
+            source,
+            output,
+            root=root,
+            reading=reading_settings(settings or ()),
+            overwrite=overwrite,
+            progress=progress_printer(),
+        )
+        lines = [
+            f"{result['count']} images embedded ({result['width']} numbers each), {result['rejected']} files rejected: {output}",
+            f"Next: domainclip index {model} {source} --output INDEX",
+        ]
+        reporter.document(result, lines)
+
+    return run_verb(work, as_json=as_json, debug=debug)

@@ -1,0 +1,52 @@
+"""``domainclip index``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from domainclip.cli.options import Debug, Json, Model, Overwrite, Root, Setting
+from domainclip.cli.output import Reporter, run_verb
+
+_HELP = """Make a source searchable by text and by image.
+
+Example: [bold]domainclip index starter-pathology sets/slides --output slides-index[/bold]
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb to the command line."""
+    app.command("index", help=_HELP)(index)
+
+
+def index(
+    model: Model,
+    source: Annotated[str, typer.Argument(help="Prepared set, folder, file, manifest or card name.", metavar="SRC")],
+    output: Annotated[Path, typer.Option("--output", help="Folder of the index.")],
+    root: Root = None,
+    settings: Setting = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Parses the options, fits a ``Retriever`` and saves it."""
+
+    def work(reporter: Reporter) -> None:
+        from domainclip.cli.progress import progress_printer
+        from domainclip.heads.domain_model import load_model
+        from domainclip.heads.reading import reading_settings
+        from domainclip.heads.retrieval import Retriever
+
+        retriever = Retriever(load_model(model)).fit(
+            source, root=root, reading=reading_settings(settings or ()), progress=progress_printer()
+        )
+        saved = retriever.save(output, overwrite=overwrite)
+        lines = [
+            f"{saved['count']} images indexed, {saved['rejected']} files rejected: {output}",
+            f'Next: domainclip search {output} "your words"',
+        ]
+        reporter.document(saved, lines)
+
+    return run_verb(work, as_json=as_json, debug=debug)

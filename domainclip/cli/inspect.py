@@ -1,0 +1,62 @@
+"""``domainclip inspect``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from domainclip.cli.options import Debug, Json
+from domainclip.cli.output import Reporter, run_verb
+
+_HELP = """Show what the reader sees in a file: size, levels, channels, scale with unit, values, and what is missing.
+
+Example: [bold]domainclip inspect slide.svs[/bold]
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb to the command line."""
+    app.command("inspect", help=_HELP)(inspect)
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="Slide, DICOM, GeoTIFF or picture.")],
+    domain: Annotated[str | None, typer.Option("--domain", help="Read it as this domain does; default: by its content.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Parses the options and calls the domain's ``inspect``."""
+
+    def work(reporter: Reporter) -> None:
+        from domainclip.domains.detect import inspect_file
+
+        name, seen = inspect_file(file, domain)
+        reporter.document({"file": str(file), "domain": name, **asdict(seen)}, _lines(file, name, domain, asdict(seen)))
+
+    return run_verb(work, as_json=as_json, debug=debug)
+
+
+def _lines(file: Path, name: str, asked_domain: str | None, seen: dict[str, Any]) -> list[str]:
+    read_as = name if asked_domain else f"{name} (by its content; --domain reads it as another)"
+    spacing = seen["spacing"]
+    scale = f"{spacing['x']:g} x {spacing['y']:g} {spacing['unit']} per pixel (from {spacing['source']})" if spacing else "unknown"
+    value_range = ", ".join(f"{key} {value:g}" for key, value in (seen["range"] or {}).items())
+    lines = [
+        f"{file.name}",
+        f"  read as   {read_as}",
+        f"  format    {seen['format']}",
+        f"  size      {seen['width']} x {seen['height']} pixels",
+        *(f"  level {i}   {w} x {h} (1/{d:g})" for i, (w, h, d) in enumerate(seen["levels"])),
+        f"  channels  {', '.join(seen['channels']) or 'not named'}",
+        f"  scale     {scale}",
+        f"  stored    {seen['dtype']}",
+        f"  values    {seen['values']}",
+        f"  range     {value_range or 'not read'}",
+        f"  group     {seen['group']}",
+    ]
+    lines += [f"  {key:<9} {value}" for key, value in seen["details"].items()]
+    lines += [f"  missing   {text}" for text in seen["missing"]]
+    return lines

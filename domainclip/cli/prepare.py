@@ -1,0 +1,75 @@
+"""``domainclip prepare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from domainclip.cli.options import Debug, DomainName, Json, Overwrite, Root, Setting
+from domainclip.cli.output import Reporter, run_verb
+
+_HELP = """Turn raw files or a published layout into a prepared set: shards, captions, splits, and what was rejected.
+
+Example: [bold]domainclip prepare slides/ --domain pathology --output sets/slides[/bold]
+
+Example: [bold]domainclip prepare captions.csv --domain radiology --output sets/mine --set reading.window=lung[/bold]
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb to the command line."""
+    app.command("prepare", help=_HELP)(prepare)
+
+
+def prepare(
+    source: Annotated[str, typer.Argument(help="Card name, folder, file or manifest (CSV or Parquet).", metavar="SRC")],
+    domain: DomainName,
+    output: Annotated[Path, typer.Option("--output", help="Folder of the prepared set.")],
+    root: Root = None,
+    settings: Setting = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first file that cannot be read.")] = False,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Reader processes; default: one a core.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier call stopped.")] = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Parses the options and calls ``domainclip.prepare``."""
+
+    def work(reporter: Reporter) -> None:
+        from domainclip.cli.progress import progress_printer
+        from domainclip.config import load_config
+        from domainclip.data.prepare import prepare as run_prepare
+        from domainclip.data.sources import open_source
+        from domainclip.domains.base import domains
+
+        config = load_config(
+            overrides=settings or (),
+            base={"domain": domain, "data": {"source": source, "root": str(root) if root else None}},
+        )
+        spoken = domains.get(domain)
+        prepared = run_prepare(
+            open_source(config.data, spoken),
+            spoken,
+            output,
+            reading=config.reading,
+            held_out_fraction=config.data.held_out_fraction,
+            val_fraction=config.data.val_fraction,
+            seed=config.training.seed,
+            strict=strict,
+            workers=workers,
+            resume=resume,
+            overwrite=overwrite,
+            progress=progress_printer(),
+        )
+        card = prepared.card
+        counts = card["counts"]
+        lines = [f"Prepared set: {output}", *(f"  {name}: {count}" for name, count in counts.items())]
+        if counts.get("rejected"):
+            lines.append(f"Why files were rejected: {output / 'rejected.jsonl'}")
+        lines.append(f"Next: domainclip pretrain --domain {domain} --data {output}")
+        reporter.document({"output": str(output), **card}, lines)
+
+    return run_verb(work, as_json=as_json, debug=debug)

@@ -1,0 +1,137 @@
+"""Data-set cards: YAML files that are the readers of published data sets, with licence, citation and evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, model_validator
+
+from domainclip.config import Section, validated
+from domainclip.data.layouts import Layout
+from domainclip.data.operations import OPERATIONS_VERSION, Operation
+from domainclip.domains.base import ClassFacts
+from domainclip.errors import UsageError, unknown_name
+from domainclip.resources import resource_folder
+
+EVIDENCED = ("layout", "operations", "classes", "licence", "citation", "homepage")
+"""Fields that each need a line in ``evidence`` or ``unverified`` where a card has them."""
+
+
+class DatasetCard(Section):
+    """One published data set.
+
+    Attributes:
+        name: The name on the command line, which is the file's.
+        title: One line for people.
+        domain: The domain whose reader reads its files.
+        operations_version: The version of the list of operations that the card was written for.
+        layout: How its files and tables lie; None for a card that only describes (beside a manifest).
+        operations: What turns the layout's rows into those of a manifest.
+        class_label: The label whose values are the zero-shot classes.
+        classes: Label to value to names per language, the preferred first, as in a domain's facts.
+        prompt_templates: Language to zero-shot templates with ``{}``; the domain's where none are given.
+        synthetic: The content is generated.
+        licence: As stated by the publishers; "none found" where nobody states one.
+        citation: How to cite.
+        homepage: Where to get it.
+        evidence: Field to where the fact was seen.
+        unverified: Fields that nobody has checked.
+        limits: What a user must know before using it.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    domain: str
+    operations_version: int = OPERATIONS_VERSION
+    layout: Layout | None = None
+    operations: tuple[Operation, ...] = ()
+    class_label: str | None = None
+    classes: dict[str, dict[str, ClassFacts]] = Field(default_factory=dict)
+    prompt_templates: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    synthetic: bool = False
+    licence: str
+    citation: str
+    homepage: str | None = None
+    evidence: dict[str, str] = Field(default_factory=dict)
+    unverified: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _facts_have_evidence(self) -> DatasetCard:
+        bare = [name for name in EVIDENCED if getattr(self, name) and name not in self.evidence and name not in self.unverified]
+        if bare:
+            raise ValueError(f"neither evidence nor 'unverified' for: {', '.join(bare)}")
+        if self.operations_version > OPERATIONS_VERSION:
+            raise ValueError(f"operations_version {self.operations_version} is newer than {OPERATIONS_VERSION}, which this version knows")
+        if self.class_label and self.classes and self.class_label not in self.classes:
+            raise ValueError(f"class_label {self.class_label!r} is none of the labels in classes")
+        return self
+
+    def files(self, root: Path) -> Iterator[Path]:
+        """Yields the image files that lie where the layout keeps them, whether or not a row names them."""
+        return self.layout.files(root) if self.layout is not None else iter(())
+
+
+def card_names() -> list[str]:
+    """Returns the names of all cards."""
+    return sorted(path.stem for path in resource_folder("datasets").glob("*.yaml"))
+
+
+def find_card(name: str) -> Path | None:
+    """Returns the card's file, or None where there is none of this name."""
+    return resource_folder("datasets") / f"{name}.yaml" if name in card_names() else None
+
+
+def load_card(card: Path | str) -> DatasetCard:
+    """Reads a card.
+
+    Args:
+        card: Its file, or the name of one in ``datasets/``.
+
+    Raises:
+        UsageError: There is no such card, it is no YAML, or has unknown fields or facts without evidence.
+    """
+    if isinstance(card, str):
+        found = find_card(card)
+        if found is None:
+            raise unknown_name("data-set card", card, card_names())
+        card = found
+    what = f"The data-set card {card.name}"
+    try:
+        values = yaml.safe_load(card.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{what} was to be read.", f"It is no YAML in UTF-8: {error}", "Mend the line named above.") from error
+    loaded: DatasetCard = validated(DatasetCard, values, what)
+    return loaded
+
+
+def rows_of_card(card: DatasetCard, root: Path) -> list[dict[str, str]]:
+    """Reads a data set's tables by its card.
+
+    Returns:
+        Rows with the columns of a manifest (and ``origin``); other columns are left behind.
+
+    Raises:
+        UsageError: The card has no layout, a table is not there or broken, or holds values that the card does not know.
+    """
+    what = f"The data set {card.name}"
+    if card.layout is None:
+        raise UsageError(f"{what} was to be read.", "Its card only describes it and has no layout.", "Give its manifest as the source.")
+    rows = card.layout.rows(root, what)
+    for operation in card.operations:
+        rows = operation.apply(rows, what)
+    if not rows:
+        raise UsageError(f"{what} was to be read.", "It has no rows.", "Check that --root is the folder that the card describes.")
+    kept = {"path", "caption", "language", "origin", "group", "split"}
+    return [
+        {name: str(text) for name, text in row.items() if text not in (None, "") and (name in kept or name.startswith(("label:", "ids:")))}
+        for row in rows
+    ]
+
+
+def about(card: DatasetCard) -> dict[str, Any]:
+    """Returns what a prepared set keeps of its card: everything but how it was read."""
+    return card.model_dump(mode="json", exclude={"layout", "operations", "operations_version"}, exclude_none=True)

@@ -1,0 +1,76 @@
+"""Takes a JPEG file down to what decoding needs, so that its bytes can be kept without what its makers wrote into it."""
+
+from __future__ import annotations
+
+from domainclip.errors import UnreadableFileError
+
+_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+_KEPT_APP = {0xE0: b"JFIF\x00", 0xEE: b"Adobe"}
+
+
+def bare_jpeg(data: bytes) -> bytes:
+    """Returns the stream from SOI to EOI without comments, EXIF, XMP, ICC, thumbnails and whatever follows the picture.
+
+    Only APP0 (JFIF, cut to its fixed 14 bytes) and APP14 (Adobe: the colour transform) stay among the application segments.
+    Marker codes: ITU-T T.81, table B.1.
+
+    Args:
+        data: A whole file.
+
+    Raises:
+        UnreadableFileError: The segments do not follow each other as in a JPEG file.
+    """
+    if data[:2] != b"\xff\xd8":
+        raise _broken("it does not start as a JPEG stream")
+    kept = [b"\xff\xd8"]
+    at = 2
+    while True:
+        at, marker = _next_marker(data, at)
+        if marker == 0xD9:
+            kept.append(b"\xff\xd9")
+            return b"".join(kept)
+        if marker in _STANDALONE:
+            continue
+        length = int.from_bytes(data[at : at + 2], "big")
+        if length < 2 or at + length > len(data):
+            raise _broken("a segment of the JPEG stream is cut off")
+        body = data[at + 2 : at + length]
+        at += length
+        if marker in _KEPT_APP and body.startswith(_KEPT_APP[marker]):
+            body = body[:12] + b"\x00\x00" if marker == 0xE0 else body[:12]
+            kept.append(b"\xff" + bytes([marker]) + (len(body) + 2).to_bytes(2, "big") + body)
+        elif not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+            kept.append(b"\xff" + bytes([marker]) + length.to_bytes(2, "big") + body)
+        if marker == 0xDA:
+            end = _scan_end(data, at)
+            kept.append(data[at:end])
+            at = end
+
+
+def _next_marker(data: bytes, at: int) -> tuple[int, int]:
+    """Returns the position after the next marker, and its code; fill bytes before it are skipped."""
+    if at + 1 >= len(data) or data[at] != 0xFF:
+        raise _broken("the JPEG stream ends early or is out of step")
+    while at < len(data) and data[at] == 0xFF:
+        at += 1
+    if at >= len(data):
+        raise _broken("the JPEG stream ends early")
+    return at + 1, data[at]
+
+
+def _scan_end(data: bytes, at: int) -> int:
+    """Finds the marker that ends the entropy-coded data: not a stuffed zero, not a restart marker."""
+    while True:
+        at = data.find(b"\xff", at)
+        if at < 0 or at + 1 >= len(data):
+            raise _broken("the JPEG stream has no end")
+        if data[at + 1] == 0x00 or data[at + 1] in _STANDALONE:
+            at += 2
+        elif data[at + 1] == 0xFF:
+            at += 1
+        else:
+            return at
+
+
+def _broken(found: str) -> UnreadableFileError:
+    return UnreadableFileError("A JPEG file was to be kept as it is.", found, "Save the file anew with an image program.")

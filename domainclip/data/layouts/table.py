@@ -1,0 +1,58 @@
+"""A table (CSV) with a row for each image, whose path follows from the row's columns."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from domainclip.config import Section
+from domainclip.errors import UsageError, unknown_name
+
+
+class TableOptions(Section):
+    """Where the parts lie, relative to the root."""
+
+    table: str
+    images: str = ""
+    path: str
+    """The image's path in the folder ``images``, with ``{column}``, e.g. ``"{image_id}.png"``."""
+    delimiter: str = ","
+
+
+class Table(Section):
+    """Rows: those of the table, with ``path``."""
+
+    name: Literal["table"]
+    options: TableOptions
+
+    def rows(self, root: Path, what: str) -> list[dict[str, Any]]:
+        """Reads the table.
+
+        Raises:
+            UsageError: It is not there, is no table, or lacks a column that the path needs.
+        """
+        table = root / self.options.table
+        asked = f"{what} was to be read from {table}."
+        try:
+            with table.open(newline="", encoding="utf-8-sig") as file:
+                reader = csv.DictReader(file, delimiter=self.options.delimiter, strict=True)
+                rows: list[dict[str, Any]] = list(reader)
+        except FileNotFoundError as error:
+            raise UsageError(asked, "There is no such file.", "Check that --root is the folder that holds it.") from error
+        except (OSError, csv.Error, UnicodeDecodeError) as error:
+            raise UsageError(asked, f"It is no table in UTF-8: {error}", "Get the file anew.") from error
+        for column in re.findall(r"\{(\w+)\}", self.options.path):
+            if rows and column not in rows[0]:
+                raise unknown_name(f"column of {table}", column, (str(name) for name in rows[0]))
+        if any(None in row or None in row.values() for row in rows):
+            raise UsageError(asked, "A line has more or fewer cells than the header.", "Get the file anew.")
+        base = f"{self.options.images}/" if self.options.images else ""
+        return [row | {"path": base + re.sub(r"\{(\w+)\}", lambda match, row=row: row[match[1]], self.options.path)} for row in rows]  # type: ignore[misc]
+
+    def files(self, root: Path) -> Iterator[Path]:
+        """Yields the files in the folder of images, those beside the table left out."""
+        folder = root / self.options.images
+        return (path for path in sorted(folder.rglob("*")) if path.is_file() and path != root / self.options.table)

@@ -1,0 +1,163 @@
+"""Shards: plain tar files in WebDataset's layout, byte for byte the same whenever they are made from the same images."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tarfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from domainclip.data.supervised import disk_full
+
+_BLOCK = 512
+_RECORD = 10240
+MAX_SAMPLES = 2000
+MAX_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file of a shard: its name, its size, and how to get its bytes when they are written."""
+
+    name: str
+    size: int
+    data: Callable[[], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPlan:
+    """Which samples go into one shard, and where their members' data will lie.
+
+    Attributes:
+        name: E.g. ``"00003.tar"``.
+        first: Position of the first sample in the set.
+        samples: Members of each sample, adjacent.
+        offsets: Offset of each member's data in the file.
+    """
+
+    name: str
+    first: int
+    samples: tuple[tuple[Member, ...], ...]
+    offsets: tuple[tuple[int, ...], ...]
+
+
+def sample_members(record: dict[str, Any], text: str, read: Callable[[int, int], bytes]) -> tuple[Member, ...]:
+    """Lists a sample's members: the image, its masks, the original caption, the small facts.
+
+    Args:
+        record: The sample's spool record.
+        text: Its original caption.
+        read: Returns bytes of the sample's spool by offset and size.
+    """
+    key = record["key"]
+    at = record["at"]
+    members = [_spooled(f"{key}.{record['storage']}", at, record["size"], read)]
+    at += record["size"]
+    for name, size in record["masks"].items():
+        members.append(_spooled(f"{key}.{name}.png", at, size, read))
+        at += size
+    names = ("axes", "channels", "spacing", "values", "geo", "labels", "window", "dtype", "shape")
+    facts = {"key": key, **{name: record[name] for name in names if record[name] not in (None, {})}}
+    for suffix, content in (("txt", text), ("json", json.dumps(facts, sort_keys=True, ensure_ascii=False))):
+        data = content.encode()
+        members.append(Member(f"{key}.{suffix}", len(data), lambda data=data: data))  # type: ignore[misc]
+    return tuple(members)
+
+
+def plan_shards(samples: Sequence[tuple[Member, ...]]) -> list[ShardPlan]:
+    """Cuts a sequence of samples into shards of at most 2,000 samples and 256 MiB (one sample at least)."""
+    cuts, total = [0], 0
+    for position, members in enumerate(samples):
+        size = sum(_BLOCK + _padded(member.size) for member in members)
+        if position > cuts[-1] and (position - cuts[-1] == MAX_SAMPLES or total + size > MAX_BYTES):
+            cuts.append(position)
+            total = 0
+        total += size
+    ends = [*cuts[1:], len(samples)]
+    return [_plan(number, start, samples[start:end]) for number, (start, end) in enumerate(zip(cuts, ends, strict=True)) if end > start]
+
+
+def _plan(number: int, first: int, samples: Sequence[tuple[Member, ...]]) -> ShardPlan:
+    offsets, at = [], 0
+    for members in samples:
+        mine = []
+        for member in members:
+            mine.append(at + _BLOCK)
+            at += _BLOCK + _padded(member.size)
+        offsets.append(tuple(mine))
+    return ShardPlan(f"{number:05d}.tar", first, tuple(samples), tuple(offsets))
+
+
+def write_shard(folder: Path, plan: ShardPlan) -> None:
+    """Writes one shard: owner, group and times are zero; a draft ending in .part, flushed to disk, then renamed.
+
+    Raises:
+        UsageError: The disk is full; no half file stays.
+    """
+    draft = folder / f"{plan.name}.part"
+    try:
+        with draft.open("wb") as file:
+            for members in plan.samples:
+                for member in members:
+                    header = tarfile.TarInfo(member.name)
+                    header.size, header.mode = member.size, 0o644
+                    data = member.data()
+                    if len(data) != member.size:
+                        raise OSError(errno.EIO, "a spool changed while it was read")
+                    file.write(header.tobuf(format=tarfile.USTAR_FORMAT))
+                    file.write(data)
+                    file.write(bytes(_padded(member.size) - member.size))
+            file.write(bytes(2 * _BLOCK))
+            file.write(bytes(-file.tell() % _RECORD))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(folder / plan.name)
+        sync_folder(folder)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise disk_full("A shard was to be written.") from error
+        raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a small file, all or nothing.
+
+    Raises:
+        UsageError: The disk is full; no half file stays.
+    """
+    draft = path.with_name(f"{path.name}.part")
+    try:
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise disk_full(f"{path.name} was to be written.") from error
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Flushes a folder's entries to disk, so that a rename survives a power cut (not offered on Windows)."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _spooled(name: str, at: int, size: int, read: Callable[[int, int], bytes]) -> Member:
+    return Member(name, size, lambda: read(at, size))
+
+
+def _padded(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK

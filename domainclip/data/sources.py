@@ -1,0 +1,150 @@
+"""Where images come from: a card's name, a folder or file, a prepared set, or a manifest; all become SourceItems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from domainclip.config import DataConfig
+from domainclip.data.cards import about, card_names, find_card, load_card, rows_of_card
+from domainclip.data.manifest import MANIFEST_SUFFIXES, items_from_rows, read_manifest
+from domainclip.data.prepared_set import PreparedSet
+from domainclip.domains.base import Domain
+from domainclip.errors import UsageError, unknown_name
+from domainclip.sample import SourceItem
+
+# What lies beside images by custom; everything else in a folder that the domain does not read is reported.
+COMPANIONS = frozenset({".txt", ".md", ".csv", ".json", ".jsonl", ".geojson", ".xml", ".yaml", ".yml", ".parquet", ".pdf", ".html"})
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files of one data set, with what its owner or its card says about them.
+
+    Attributes:
+        name: Short name.
+        card: What is known about the data set as a whole: name, title, licence, citation, classes, ``synthetic`` and more.
+        rejections: Name and reason of what cannot be used: rows without a file, files without a row, foreign files.
+    """
+
+    name: str
+    card: dict[str, Any]
+    rejections: tuple[tuple[str, str], ...] = ()
+    _items: tuple[SourceItem, ...] = field(default=(), repr=False)
+
+    def items(self) -> Iterator[SourceItem]:
+        """Yields the files, in an order that depends on the source alone."""
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+def open_source(config: DataConfig, domain: Domain) -> Source | PreparedSet:
+    """Opens what the ``data:`` section names.
+
+    A card's name wins when ``root`` is given; otherwise an existing path does.
+
+    Args:
+        config: ``source`` and ``root``; ``class_label`` names the label of a manifest's column ``label``.
+        domain: The reader of the files.
+
+    Returns:
+        A Source; or a PreparedSet when the source is one.
+
+    Raises:
+        UsageError: The path or card does not exist, the folder is empty, a manifest has unknown columns, a card belongs to
+            another domain or finds none of its files.
+    """
+    if config.source is None:
+        raise UsageError("A data source was to be opened.", "None was named.", "Give a card's name, a folder, a file or a manifest.")
+    name, path = config.source, Path(config.source).expanduser()
+    card_file = find_card(name)
+    if config.root is not None or (card_file is not None and not path.exists()):
+        if card_file is None:
+            raise unknown_name("data-set card", name, card_names())
+        return _from_card(name, card_file, config.root, domain)
+    if not path.exists():
+        if path.suffix or len(path.parts) > 1:
+            found = "There is no such file or folder."
+            raise UsageError(f"The data source {name} was asked for.", found, "Check the path.")
+        error = unknown_name("data-set card", name, card_names())
+        raise UsageError(error.asked, f"{error.found} There is no file or folder of that name either.", error.remedy)
+    label = config.class_label or domain.facts.class_label
+    if path.is_dir():
+        if (path / "dataset.json").is_file() and (path / "index.parquet").is_file():
+            return PreparedSet(path)
+        if (path / ".preparing").is_dir():
+            return PreparedSet(path)  # Raises: it is not finished.
+        if (path / "manifest.csv").is_file():
+            return _from_manifest(path / "manifest.csv", domain, label)
+        return _from_folder(path, domain)
+    if path.suffix.lower() in MANIFEST_SUFFIXES:
+        return _from_manifest(path, domain, label)
+    if not domain.recognises(path):
+        found = f"Its content is of no kind that the domain {domain.name} reads."
+        raise UsageError(f"The file {path} was to be read.", found, f"See what is in it: domainclip inspect {path}.")
+    return Source(path.stem, _plain_card(path.stem, domain), (), (SourceItem(path, path.name),))
+
+
+def _from_card(name: str, card_file: Path, root: str | None, domain: Domain) -> Source:
+    card = load_card(card_file)
+    if root is None:
+        found = "The folder of its files is not given."
+        raise UsageError(f"The data set {name} was asked for.", found, f"Add --root FOLDER. Its home: {card.homepage or 'unknown'}.")
+    if card.domain != domain.name:
+        found = f"It belongs to the domain {card.domain}."
+        raise UsageError(f"The data set {name} was asked for in {domain.name}.", found, f"Use --domain {card.domain}.")
+    folder = Path(root).expanduser()
+    if not folder.is_dir():
+        raise UsageError(f"The data set {name} was to be read from {root}.", "There is no such folder.", "Check --root.")
+    rows = rows_of_card(card, folder)
+    label = card.class_label or domain.facts.class_label
+    items, rejections, _ = items_from_rows(rows, folder, f"The data set {name}", domain, label)
+    named = {folder / row["path"] for row in rows}
+    strays = [(path.relative_to(folder).as_posix(), "the file has no row") for path in card.files(folder) if path not in named]
+    if not items:
+        found = f"None of the {len(rows)} files that it lists is there."
+        raise UsageError(f"The data set {name} was to be read from {root}.", found, "Check that --root is the folder the card describes.")
+    return Source(name, about(card), (*rejections, *strays), tuple(items))
+
+
+def _from_manifest(path: Path, domain: Domain, label: str) -> Source:
+    rows = read_manifest(path, label)
+    items, rejections, counts = items_from_rows(rows, path.parent, f"The manifest {path}", domain, label)
+    if not items:
+        found = f"None of the files in its {len(rows)} rows is there."
+        raise UsageError(f"The manifest {path} was to be read.", found, f"Paths are relative to {path.parent}; correct the column path.")
+    beside = path.parent / "dataset.yaml"
+    card = _plain_card(path.parent.name if path.stem == "manifest" else path.stem, domain)
+    if beside.is_file():
+        card |= about(load_card(beside))
+    if counts:
+        card["report_reading"] = dict(sorted(counts.items()))
+    return Source(card["name"], card, tuple(rejections), tuple(items))
+
+
+def _from_folder(folder: Path, domain: Domain) -> Source:
+    items, rejections, companions = [], [], 0
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if not path.is_file() or any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        if domain.recognises(path):
+            items.append(SourceItem(path, name))
+        elif path.suffix.lower() in COMPANIONS or not path.suffix:
+            companions += 1
+        else:
+            rejections.append((name, f"no file that the domain {domain.name} reads"))
+    if not items:
+        found = f"It holds {len(rejections) + companions} files, none of which the domain {domain.name} reads."
+        if not rejections and not companions:
+            found = "It is empty."
+        raise UsageError(f"The folder {folder} was to be read.", found, "Check the path and --domain; domainclip inspect FILE tells more.")
+    return Source(folder.name, {**_plain_card(folder.name, domain), "companions": companions}, tuple(rejections), tuple(items))
+
+
+def _plain_card(name: str, domain: Domain) -> dict[str, Any]:
+    return {"name": name, "domain": domain.name, "synthetic": False}

@@ -1,0 +1,131 @@
+"""Who is trained on and who is held out: by group, duplicates together, independent of the owner's key."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from domainclip.errors import UsageError
+
+SPLITS = ("train", "val", "held_out")
+
+
+@dataclass(frozen=True, slots=True)
+class SplitReport:
+    """What the splitting met.
+
+    Attributes:
+        source: ``"source"``, ``"source, val cut from train"`` or ``"by group"``.
+        duplicates: Images whose pixels another image has too (all but the first of each).
+        duplicates_across_splits: Sets of equal images that the source's own split tears apart; they stay where it put them.
+        groups_across_splits: Groups that the source's own split tears apart, likewise.
+    """
+
+    source: str
+    duplicates: int
+    duplicates_across_splits: int
+    groups_across_splits: int
+
+
+def split_records(
+    records: Sequence[Mapping[str, Any]], *, held_out_fraction: float, val_fraction: float, seed: int
+) -> tuple[list[str], SplitReport]:
+    """Gives every image a split.
+
+    Where the source says it for all images, it is kept, and ``val`` is cut from the train groups if it has none. Otherwise
+    groups go, in the order of a seeded hash of their names, to held_out, val and train. Groups that share an image with
+    equal pixels count as one.
+
+    Args:
+        records: ``group``, ``order`` (hexadecimal), ``pixel_sha256`` and ``split`` (or None) of each image.
+        held_out_fraction: Share of all groups, at least one group.
+        val_fraction: Share of the remaining groups, at least one group unless it is 0.
+        seed: Named in messages only; the hash has it already.
+
+    Returns:
+        A split for each image, and what was met.
+
+    Raises:
+        UsageError: The source gives a split to some images only, or too few groups are there to hold any out.
+    """
+    given = [record["split"] for record in records]
+    united = _united(records)
+    copies = Counter(record["pixel_sha256"] for record in records)
+    duplicates = sum(count - 1 for count in copies.values())
+    if any(given) and not all(given):
+        raise UsageError(
+            f"Splits of {len(records)} images were to be taken from the source.",
+            f"{given.count(None)} of them have none.",
+            "Give every row a split (train, val or held_out), or none at all.",
+        )
+    if not any(given):
+        splits = _by_group(records, united, held_out_fraction, val_fraction)
+        return splits, SplitReport("by group", duplicates, 0, 0)
+    torn = _torn([record["pixel_sha256"] for record in records], given)
+    torn_groups = _torn([record["group"] for record in records], given)
+    if "val" in given or val_fraction == 0 or "train" not in given:
+        return list(given), SplitReport("source", duplicates, torn, torn_groups)
+    train = [position for position, split in enumerate(given) if split == "train"]
+    elsewhere = {united[position] for position, split in enumerate(given) if split != "train"}
+    groups = _ordered(records, united, [position for position in train if united[position] not in elsewhere])
+    chosen = set(groups[: _share(val_fraction, len(groups))]) if len(groups) > 1 else set()
+    splits = ["val" if split == "train" and united[n] in chosen else split for n, split in enumerate(given)]
+    return splits, SplitReport("source, val cut from train", duplicates, torn, torn_groups)
+
+
+def _by_group(records: Sequence[Mapping[str, Any]], united: list[str], held_out_fraction: float, val_fraction: float) -> list[str]:
+    groups = _ordered(records, united, range(len(records)))
+    held_out = _share(held_out_fraction, len(groups))
+    val = _share(val_fraction, len(groups) - held_out)
+    if held_out + val >= len(groups):
+        raise UsageError(
+            f"{len(groups)} group{'s' if len(groups) != 1 else ''} of images were to be split into train, val and held_out.",
+            "No group would be left to train on (a group is a slide, a patient or a scene, and never crosses a split).",
+            "Add data, name finer groups (column 'group'), or give splits (column 'split').",
+        )
+    place = {group: "held_out" if n < held_out else "val" if n < held_out + val else "train" for n, group in enumerate(groups)}
+    return [place[group] for group in united]
+
+
+def _share(fraction: float, count: int) -> int:
+    return max(1, round(fraction * count)) if fraction > 0 else 0
+
+
+def _ordered(records: Sequence[Mapping[str, Any]], united: list[str], positions: Sequence[int]) -> list[str]:
+    """Returns the groups at these positions, ordered by the smallest hash among their members."""
+    smallest: dict[str, str] = {}
+    for position in positions:
+        group, order = united[position], records[position]["order"]
+        smallest[group] = min(order, smallest.get(group, order))
+    return sorted(smallest, key=lambda group: (smallest[group], group))
+
+
+def _united(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns a group for each image, the groups of images with equal pixels made one (union by the first seen)."""
+    parent: dict[str, str] = {}
+
+    def root(group: str) -> str:
+        parent.setdefault(group, group)
+        while parent[group] != group:
+            parent[group] = parent[parent[group]]
+            group = parent[group]
+        return group
+
+    first: dict[str, str] = {}
+    for record in records:
+        group, pixels = record["group"], record["pixel_sha256"]
+        here, there = root(group), root(first.setdefault(pixels, group))
+        parent[here] = there
+    return [root(record["group"]) for record in records]
+
+
+def _torn(names: Sequence[str], splits: Sequence[str]) -> int:
+    """Counts the names that occur in more than one split."""
+    seen: dict[str, str] = {}
+    torn = set()
+    for name, split in zip(names, splits, strict=True):
+        if seen.setdefault(name, split) != split:
+            torn.add(name)
+    return len(torn)

@@ -1,0 +1,173 @@
+"""What one source file became, waiting on disk for the shards: encoded images in a row, and a line of JSON for each.
+
+Spools hold keyed hashes in place of keys, groups and identifiers. A file's spool appears at once (rename), so that an
+interrupted preparation goes on at the next file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from pydantic import BaseModel
+
+from domainclip.data.records import caption_to_json, sample_to_json, values_to_json
+from domainclip.data.storage import encode_image
+from domainclip.domains.base import Domain
+from domainclip.errors import UnreadableFileError
+from domainclip.identifiers import keyed_hash
+from domainclip.sample import Sample, SourceItem
+
+_JPEG_LIMIT_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolPlan:
+    """What a worker must know beside the file.
+
+    Attributes:
+        folder: Where spools lie.
+        key: The owner's key for hashes.
+        seed: Seed of the splits.
+    """
+
+    folder: Path
+    key: bytes
+    seed: int
+
+
+def spool_paths(folder: Path, number: int) -> tuple[Path, Path]:
+    """Returns the files (images, lines) of the source file with this number; the lines exist once all is written."""
+    return folder / f"{number:08d}.bin", folder / f"{number:08d}.jsonl"
+
+
+def write_spool(item: SourceItem, number: int, domain: Domain, reading: BaseModel, plan: SpoolPlan, tick: Callable[[], None]) -> int:
+    """Reads one source file through its domain and writes its spool.
+
+    An image that cannot be read becomes a line with a ``reason``; a file whose reader gives up is one such line and nothing else.
+
+    Args:
+        item: The file.
+        number: Its number in the source.
+        domain: The reader.
+        reading: The reader's options.
+        plan: Where to and with what key.
+        tick: Called after every sample, as a sign of life.
+
+    Returns:
+        The number of images written.
+    """
+    data_path, lines_path = spool_paths(plan.folder, number)
+    draft = data_path.with_suffix(f".{os.getpid()}.part")
+    lines: list[dict[str, Any]] = []
+    try:
+        with draft.open("wb") as file:
+            try:
+                jpeg = _jpeg_bytes(item)
+                for sample in domain.samples(item, reading):
+                    lines.append(_spool_sample(sample, jpeg, file, plan))
+                    tick()
+            except UnreadableFileError as error:
+                file.truncate(0)
+                lines = [{"key": keyed_hash(item.name, plan.key), "reason": error.found}]
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(data_path)
+        write_lines(lines_path, lines)
+    finally:
+        draft.unlink(missing_ok=True)
+    return sum("reason" not in line for line in lines)
+
+
+def write_rejection(item: SourceItem, number: int, plan: SpoolPlan, reason: str) -> None:
+    """Writes the spool of a file whose worker died or hung."""
+    data_path, lines_path = spool_paths(plan.folder, number)
+    data_path.write_bytes(b"")
+    write_lines(lines_path, [{"key": keyed_hash(item.name, plan.key), "reason": reason}])
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Reads lines of JSON."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def write_lines(path: Path, lines: list[dict[str, Any]], mode: int = 0o644) -> None:
+    """Writes lines of JSON, all or nothing: a draft beside it, flushed to disk and renamed."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
+            for line in lines:
+                file.write(json.dumps(line, ensure_ascii=False, sort_keys=True, default=_plain) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _spool_sample(sample: Sample, jpeg: bytes | None, file: BinaryIO, plan: SpoolPlan) -> dict[str, Any]:
+    key = keyed_hash(sample.key, plan.key)
+    try:
+        pixels = sample.read()
+        stored = encode_image(pixels, sample.axes, sample.values, jpeg if sample.window is None else None)
+    except UnreadableFileError as error:
+        return {"key": key, "reason": error.found}
+    group = sample.group or sample.key
+    record = sample_to_json(sample)
+    record |= {
+        "key": key,
+        "group": keyed_hash(group, plan.key),
+        # The order of groups in a split must not depend on whose key it is; this number never enters the set.
+        "order": hashlib.sha256(f"{plan.seed}\x1f{group}".encode()).hexdigest()[:16],
+        "ids": {level: keyed_hash(value, plan.key) for level, value in sample.ids.items()},
+        "values": values_to_json(stored.values),
+        "storage": stored.storage,
+        "shape": list(stored.pixels.shape),
+        "dtype": stored.pixels.dtype.name,
+        "pixel_sha256": _pixel_hash(stored.pixels),
+        "sha256": hashlib.sha256(stored.data).hexdigest(),
+        "size": len(stored.data),
+        "at": file.tell(),
+        "masks": {name: len(stored.masks[name]) for name in sorted(stored.masks)},
+        "captions": [caption_to_json(caption) for caption in sample.captions],
+    }
+    file.write(stored.data)
+    for name in sorted(stored.masks):
+        file.write(stored.masks[name])
+    return record
+
+
+def _pixel_hash(array: np.ndarray[Any, Any]) -> str:
+    plain = np.ascontiguousarray(array)
+    digest = hashlib.sha256(f"{plain.dtype.str}{plain.shape}".encode())
+    digest.update(plain.data)
+    return digest.hexdigest()
+
+
+def _jpeg_bytes(item: SourceItem) -> bytes | None:
+    """Reads the file when it is a JPEG of moderate size; its stream may be kept as it is."""
+    try:
+        if item.path.stat().st_size > _JPEG_LIMIT_BYTES:
+            return None
+        with item.path.open("rb") as file:
+            return file.read() if file.read(3) == b"\xff\xd8\xff" and not file.seek(0) else None
+    except OSError as error:
+        found = f"the file cannot be opened ({error.strerror})"
+        raise UnreadableFileError("A file was to be read.", found, "Check that it exists and may be read.") from error
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of NumPy as numbers of JSON."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no place in a record")

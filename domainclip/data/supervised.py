@@ -1,0 +1,219 @@
+"""Runs foreign files through worker processes: a dead or silent worker is a rejected file and a new worker."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import selectors
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from domainclip.data.records import item_to_json
+from domainclip.domains.base import Domain
+from domainclip.errors import DomainClipError, UsageError
+from domainclip.sample import SourceItem
+
+_LONGEST_ANSWER_BYTES = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one file may cost.
+
+    Attributes:
+        seconds: Longest silence of a worker: between two images of one file, or for a file of one image.
+        memory_gib: Writable memory of a worker, where the system can limit it (Linux).
+        start_seconds: Longest time until a worker is ready.
+    """
+
+    seconds: float = 120.0
+    memory_gib: float = 4.0
+    start_seconds: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one file ended: ``samples`` images in its spool, or the ``reason`` of its rejection."""
+
+    number: int
+    samples: int = 0
+    reason: str | None = None
+
+
+def domain_reference(domain: Domain) -> str:
+    """Returns ``"module:attribute"`` by which another process finds the domain.
+
+    Raises:
+        UsageError: It is no attribute of the module that defines its class.
+    """
+    name = type(domain).__module__
+    modules = [name, *(n for n in list(sys.modules) if name.startswith(f"{n}.") or n.startswith(f"{name.rpartition('.')[0]}."))]
+    for module in modules:
+        for attribute, value in list(vars(sys.modules.get(module, object)).items()):
+            if value is domain and module != "__main__":
+                return f"{module}:{attribute}"
+    raise UsageError(
+        f"The domain {domain.name!r} was to read files in worker processes.",
+        f"It is no attribute of an importable module (its class lies in {name}).",
+        "Put it into a module of its own, as DOMAIN; or pass workers=0 to read without supervision.",
+    )
+
+
+def run_supervised(
+    jobs: Sequence[tuple[int, SourceItem]], domain: Domain, setup: dict[str, Any], workers: int, limits: Limits
+) -> Iterator[Outcome]:
+    """Runs files through workers, yielding outcomes as they come (not in order).
+
+    Args:
+        jobs: Number and file.
+        domain: The reader, importable.
+        setup: ``reading``, ``folder``, ``key`` (hex) and ``seed`` for the workers.
+        workers: Processes, at least one.
+        limits: Time and memory of one file.
+
+    Raises:
+        UsageError: The disk is full, or the workers cannot start.
+        DomainClipError: The domain says that its options are at fault, which no other file would change.
+    """
+    first = {**setup, "domain": domain_reference(domain), "memory_bytes": int(limits.memory_gib * 2**30)}
+    waiting: queue.SimpleQueue[tuple[int, SourceItem] | None] = queue.SimpleQueue()
+    for job in jobs:
+        waiting.put(job)
+    count = max(1, min(workers, len(jobs)))
+    for _ in range(count):
+        waiting.put(None)
+    outcomes: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
+    stop = threading.Event()
+    threads = [threading.Thread(target=_serve, args=(waiting, outcomes, first, limits, stop), daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    ended = 0
+    try:
+        while ended < count:
+            outcome = outcomes.get()
+            if outcome is None:
+                ended += 1
+            elif isinstance(outcome, BaseException):
+                raise outcome
+            else:
+                yield outcome
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(timeout=10)
+
+
+def _serve(waiting: Any, outcomes: Any, setup: dict[str, Any], limits: Limits, stop: threading.Event) -> None:
+    """One thread beside one worker process: hands out files, watches the clock, replaces the worker when it dies."""
+    worker: _Worker | None = None
+    try:
+        while not stop.is_set() and (job := waiting.get()) is not None:
+            number, item = job
+            worker = worker or _Worker(setup, limits, stop)
+            answer = worker.run(number, item)
+            if answer.get("lost") or "rejected" in answer:
+                worker.kill()
+                worker = None
+            if stop.is_set():
+                break
+            if answer.get("full"):
+                raise disk_full("Images were to be written into a prepared set.")
+            if "stop" in answer:
+                raise UsageError(*answer["stop"])
+            outcomes.put(Outcome(number, answer.get("done", 0), answer.get("lost") or answer.get("rejected")))
+    except (DomainClipError, OSError) as error:
+        outcomes.put(error)
+    finally:
+        if worker is not None:
+            worker.kill()
+        outcomes.put(None)
+
+
+def disk_full(asked: str) -> UsageError:
+    """Builds the error for a disk that is full."""
+    return UsageError(asked, "The disk is full.", "Free space or choose another output, then run it again with --resume.")
+
+
+class _Worker:
+    """One process and the pipe to it."""
+
+    def __init__(self, setup: dict[str, Any], limits: Limits, stop: threading.Event) -> None:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
+        # Decoders write names of files and of people to standard error; it is kept only for who debugs.
+        errors = None if os.environ.get("DOMAINCLIP_DEBUG") else subprocess.DEVNULL
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "domainclip.data.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._stdin, self._fd = self._process.stdin, self._process.stdout.fileno()
+        self._limits, self._stop, self._rest = limits, stop, b""
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._fd, selectors.EVENT_READ)
+        answer = self._ask(setup, limits.start_seconds)
+        if not answer.get("ready") and not stop.is_set():
+            self.kill()
+            raise UsageError(
+                "A worker process was to be started to read files.",
+                f"It ended before it was ready ({answer.get('lost', 'no answer')}).",
+                "Set DOMAINCLIP_DEBUG=1 to see why; or read without supervision (workers=0).",
+            )
+
+    def run(self, number: int, item: SourceItem) -> dict[str, Any]:
+        """Lets the worker read one file."""
+        return self._ask({"number": number, "item": item_to_json(item)}, self._limits.seconds)
+
+    def kill(self) -> None:
+        """Ends the process."""
+        self._process.kill()
+        self._process.wait()
+        self._selector.close()
+        with contextlib.suppress(OSError):
+            self._stdin.close()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def _ask(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
+        try:
+            self._stdin.write(json.dumps(message).encode() + b"\n")
+            self._stdin.flush()
+        except OSError:
+            return {"lost": "the worker process died"}
+        while True:
+            answer = self._answer(seconds)
+            if "tick" not in answer:
+                return answer
+
+    def _answer(self, seconds: float) -> dict[str, Any]:
+        left = seconds
+        while b"\n" not in self._rest:
+            if self._stop.is_set():
+                return {"lost": "the job was stopped"}
+            if not self._selector.select(timeout=min(left, 0.2)):
+                left -= 0.2
+                if left <= 0:
+                    return {"lost": f"decoding took longer than {seconds:g} s"}
+                continue
+            part = os.read(self._fd, _LONGEST_ANSWER_BYTES)
+            self._rest += part
+            if not part or len(self._rest) > _LONGEST_ANSWER_BYTES:
+                return {"lost": f"the worker process died{self._signal()}"}
+        line, self._rest = self._rest.split(b"\n", 1)
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _signal(self) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = self._process.wait(timeout=2)
+            return f" (signal {-code})" if code < 0 else f" (exit status {code})"
+        return ""

@@ -1,0 +1,92 @@
+"""The process that decodes foreign files: told on its standard input, answering by short messages, within limits of memory.
+
+Run as ``python -m domainclip.data.worker`` by ``supervised``. It never imports torch, and nothing that it sends is pickled.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from domainclip.data.records import item_from_json
+from domainclip.data.spool import SpoolPlan, write_spool
+from domainclip.domains.base import Domain
+from domainclip.errors import DomainClipError
+
+_TICK_SECONDS = 0.5
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+def main() -> None:
+    """Reads a line with the plan, then a line a file; answers each with a line of JSON."""
+    answers = _private_output()
+    setup = json.loads(sys.stdin.buffer.readline())
+    domain = _domain(setup["domain"])
+    reading = domain.reading_model.model_validate(setup["reading"])
+    plan = SpoolPlan(Path(setup["folder"]), bytes.fromhex(setup["key"]), setup["seed"])
+    _limit_memory(setup["memory_bytes"])
+    _say(answers, {"ready": True})
+    for line in sys.stdin.buffer:
+        job = json.loads(line)
+        _say(answers, _one(job, domain, reading, plan, answers))
+
+
+def _one(job: dict[str, Any], domain: Domain, reading: Any, plan: SpoolPlan, answers: BinaryIO) -> dict[str, Any]:
+    last = time.monotonic()
+
+    def tick() -> None:
+        nonlocal last
+        if time.monotonic() - last > _TICK_SECONDS:
+            last = time.monotonic()
+            _say(answers, {"tick": True})
+
+    try:
+        return {"done": write_spool(item_from_json(job["item"]), job["number"], domain, reading, plan, tick)}
+    except MemoryError:
+        return {"rejected": "decoding needs more memory than the limit"}
+    except OSError as error:
+        if error.errno in _FULL:
+            return {"full": True}
+        return {"rejected": f"reading failed ({error.strerror or type(error).__name__})"}
+    except DomainClipError as error:
+        return {"stop": [error.asked, error.found, error.remedy]}
+    except Exception as error:  # noqa: BLE001 - whatever a decoder raises on a hostile file, the job goes on; the kind is reported.
+        return {"rejected": f"the reader failed ({type(error).__name__})"}
+
+
+def _domain(reference: str) -> Domain:
+    module, _, attribute = reference.partition(":")
+    domain: Domain = getattr(importlib.import_module(module), attribute)
+    return domain
+
+
+def _limit_memory(limit: int) -> None:
+    """Limits writable memory (RLIMIT_DATA: address space alone is no measure, decoders reserve much of it)."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit.
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard < 0 else min(limit, hard), hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _private_output() -> BinaryIO:
+    """Takes standard output for the answers, and points what libraries print elsewhere."""
+    private = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    return private  # type: ignore[return-value]
+
+
+def _say(answers: BinaryIO, message: dict[str, Any]) -> None:
+    answers.write(json.dumps(message).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()

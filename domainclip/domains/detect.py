@@ -1,0 +1,79 @@
+"""Which domain reads a file, by its first bytes and tags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from domainclip.domains.base import Inspection, domains
+from domainclip.errors import UnreadableFileError, UsageError
+
+_GEO_KEYS = {33550, 33922, 34264, 34735}  # GeoTIFF 1.1: ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory
+_PICTURES = {".png", ".jpg", ".jpeg"}
+
+
+def inspect_file(path: Path, domain: str | None = None) -> tuple[str, Inspection]:
+    """Looks at one file with the domain that fits, or the one that is named.
+
+    Args:
+        path: The file.
+        domain: Domain name, or None to decide by content.
+
+    Returns:
+        The domain's name and what its reader sees.
+
+    Raises:
+        UsageError: There is no such file, or no domain reads it.
+        UnreadableFileError: The file is broken.
+    """
+    if not path.is_file():
+        found = "It is a folder." if path.is_dir() else "There is no such file."
+        raise UsageError(f"The file {path} was to be inspected.", found, "Name one file; `prepare` takes folders.")
+    name = domain or detect_domain(path)
+    try:
+        return name, domains.get(name).inspect(path)
+    except UnreadableFileError as error:
+        raise UnreadableFileError(f"The file {path} was to be inspected as {name}.", error.found, error.remedy) from error
+
+
+def detect_domain(path: Path) -> str:
+    """Decides by content: DICOM to radiology, GeoTIFF to remote sensing, other TIFFs to pathology, pictures by their mode.
+
+    Raises:
+        UsageError: No domain reads the file.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(132)
+    if head[128:132] == b"DICM":
+        return "radiology"
+    if head[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}:
+        return "remote-sensing" if _has_geo_keys(path) else "pathology"
+    if path.suffix.lower() in _PICTURES:
+        return "radiology" if _is_grey(path) else "pathology"
+    for name in domains:
+        if domains.get(name).recognises(path):
+            return name
+    raise UsageError(
+        f"The file {path} was to be read.",
+        "No domain knows its format: it is no DICOM, TIFF, slide or picture.",
+        "Check that the file is whole; --domain forces a reader.",
+    )
+
+
+def _has_geo_keys(path: Path) -> bool:
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            return bool(_GEO_KEYS & {tag.code for tag in tiff.pages.first.tags})
+    except (tifffile.TiffFileError, ValueError, IndexError):
+        return False
+
+
+def _is_grey(path: Path) -> bool:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            return image.mode in {"1", "L", "I;16", "I", "F", "LA"}
+    except (UnidentifiedImageError, OSError):
+        return False

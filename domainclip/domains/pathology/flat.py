@@ -1,0 +1,69 @@
+"""PNG and JPEG patches through Pillow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from domainclip.domains.pathology.scale import Scale
+from domainclip.domains.pathology.slides import FOREIGN_ERRORS, MAX_FLAT_PIXELS, RGB, SlideFacts, on_white, refuse, unreadable
+
+_DAMAGED = "The file is damaged; copy it again."
+
+
+class FlatImage:
+    """One PNG or JPEG; see ``slides.Slide``. Its dots per inch are for print and never taken for a scale."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._array: npt.NDArray[Any] | None = None
+        try:
+            with Image.open(path, formats=("PNG", "JPEG", "MPO")) as image:
+                kind, mode, (width, height) = str(image.format), image.mode, image.size
+                if image.getexif().get(0x0112, 1) in {5, 6, 7, 8}:
+                    width, height = height, width
+        except (*FOREIGN_ERRORS, Image.DecompressionBombError) as error:
+            raise unreadable(f"The image's header cannot be read ({type(error).__name__}).", _DAMAGED) from error
+        colour = mode in {"RGB", "RGBA", "P"}
+        refusal = None
+        if not colour:
+            refusal = (f"The image's mode is {mode}, not red, green and blue.", "Save it as RGB.")
+        elif width * height > MAX_FLAT_PIXELS:
+            remedy = "Convert it to a tiled pyramidal TIFF, e.g. vips tiffsave in.png out.tif --tile --pyramid."
+            refusal = (f"It has {width} x {height} pixels and can only be decoded whole: too many.", remedy)
+        self.facts = SlideFacts(
+            format=f"{'JPEG' if kind == 'MPO' else kind} (Pillow)",
+            levels=((width, height, 1.0),),
+            scale=Scale(None),
+            dtype="uint16" if mode.startswith("I") else "uint8",
+            channels=("red", "green", "blue") if colour else (),
+            refusal=refusal,
+            details={"mode": mode},
+        )
+
+    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
+        """See ``slides.Slide``."""
+        refuse(self.facts)
+        stored = self.read_stored(level, x, y, width, height)
+        return on_white(stored) if stored.shape[2] == 4 else np.ascontiguousarray(stored)
+
+    def read_stored(self, level: int, x: int, y: int, width: int, height: int) -> npt.NDArray[Any]:
+        """See ``slides.Slide``; palettes are looked up, the camera's orientation is applied."""
+        if self._array is None:
+            if self.facts.levels[0][0] * self.facts.levels[0][1] > MAX_FLAT_PIXELS:
+                refuse(self.facts)
+            try:
+                with Image.open(self._path, formats=("PNG", "JPEG", "MPO")) as image:
+                    image.load()
+                    upright = ImageOps.exif_transpose(image)
+                    transparent = upright.mode == "P" and "transparency" in upright.info
+                    mode = "RGBA" if transparent else "RGB" if upright.mode == "P" else upright.mode
+                    array = np.array(upright.convert(mode))
+            except (*FOREIGN_ERRORS, Image.DecompressionBombError) as error:
+                raise unreadable(f"The image cannot be decoded ({type(error).__name__}).", _DAMAGED) from error
+            self._array = array if array.ndim == 3 else array[..., np.newaxis]
+        return self._array[y : y + height, x : x + width]

@@ -1,0 +1,100 @@
+"""Slides through OpenSlide: SVS, tiled pyramidal TIFF, NDPI, MRXS, SCN, BIF, CZI and the like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from domainclip.domains.pathology.scale import file_scale
+from domainclip.domains.pathology.slides import FOREIGN_ERRORS, RGB, SlideFacts, forget, on_white, unreadable
+from domainclip.errors import missing_dependency
+
+FORMATS = {
+    "aperio": "Aperio SVS",
+    "dicom": "DICOM slide",
+    "generic-tiff": "tiled TIFF",
+    "hamamatsu": "Hamamatsu NDPI or VMS",
+    "leica": "Leica SCN",
+    "mirax": "MIRAX",
+    "philips-tiff": "Philips TIFF",
+    "sakura": "Sakura",
+    "synthetic": "OpenSlide synthetic",
+    "trestle": "Trestle TIFF",
+    "ventana": "Ventana BIF",
+    "zeiss": "Zeiss CZI",
+}
+
+
+class OpenSlideSlide:
+    """One file open in OpenSlide; see ``slides.Slide``."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+        properties = {key: str(value) for key, value in handle.properties.items()}
+        vendor = properties.get("openslide.vendor", "unknown")
+        sizes = zip(handle.level_dimensions, handle.level_downsamples, strict=True)
+        power = properties.get("openslide.objective-power")
+        self.facts = SlideFacts(
+            format=f"{FORMATS.get(vendor, vendor)} (OpenSlide)",
+            levels=tuple((int(w), int(h), float(down)) for (w, h), down in sizes),
+            scale=file_scale(properties, None, generic=vendor == "generic-tiff"),
+            vendor=vendor,
+            details={"objective_power": power} if power else {},
+        )
+
+    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
+        """See ``slides.Slide``; off by at most half a level-0 pixel where the downsample is no integer."""
+        downsample = self.facts.levels[level][2]
+        try:
+            image = self._handle.read_region((round(x * downsample), round(y * downsample)), level, (width, height))
+        except FOREIGN_ERRORS as error:
+            forget(self)
+            raise unreadable(
+                f"OpenSlide cannot decode a region ({_reason(error)}).", "The file is damaged; copy it again."
+            ) from error
+        return on_white(np.asarray(image))
+
+    def read_stored(self, level: int, x: int, y: int, width: int, height: int) -> npt.NDArray[Any]:
+        """See ``slides.Slide``."""
+        return self.read_level(level, x, y, width, height)
+
+
+def open_with_openslide(path: Path, *, required: bool) -> OpenSlideSlide | None:
+    """Opens a file in OpenSlide.
+
+    Args:
+        path: The file.
+        required: No other reader could take over.
+
+    Returns:
+        None when OpenSlide does not know the format, or is not installed, and another reader may try.
+
+    Raises:
+        UnreadableFileError: OpenSlide does not know it (``required``), or knows it and finds it broken.
+        MissingDependencyError: OpenSlide is not installed and ``required``.
+    """
+    try:
+        import openslide
+    except (ImportError, OSError) as error:  # OSError: the Python package is there, its C library is not
+        if required:
+            raise missing_dependency("openslide", "Reading this kind of slide", "openslide-python openslide-bin") from error
+        return None
+    try:
+        return OpenSlideSlide(openslide.OpenSlide(str(path)))
+    except openslide.OpenSlideUnsupportedFormatError as error:
+        if required:
+            remedy = "Convert it to a pyramidal tiled TIFF, or check that the copy is complete."
+            raise unreadable("It is no slide, TIFF, PNG or JPEG that is known here.", remedy) from error
+        return None
+    except FOREIGN_ERRORS as error:
+        if required:
+            raise unreadable(f"OpenSlide cannot open it ({_reason(error)}).", "The file is damaged; copy it again.") from error
+        return None
+
+
+def _reason(error: BaseException) -> str:
+    """OpenSlide's own words may quote the path: the kind of error is enough."""
+    return type(error).__name__

@@ -1,0 +1,177 @@
+"""Radiology: DICOM, and radiographs saved as PNG or JPEG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from domainclip.domains.base import DomainFacts, Inspection, load_facts
+from domainclip.domains.radiology.reading import RadiologyReading, unreadable
+from domainclip.errors import UsageError
+from domainclip.sample import Pixels, Sample, SourceItem, Values
+
+_SUFFIXES = frozenset((".dcm", ".dicom", ".dic", ".ima", ".png", ".jpg", ".jpeg"))
+_CHANNELS = ("MONOCHROME2",)
+
+
+def is_dicom(path: Path) -> bool:
+    """Says by the DICM marker, else by suffix; never raises."""
+    head = _first_bytes(path)
+    return head[128:132] == b"DICM" or (not _is_picture_head(head) and path.suffix.lower() in {".dcm", ".dicom", ".dic", ".ima"})
+
+
+def _first_bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(132)
+    except OSError:
+        return b""
+
+
+def _is_picture_head(head: bytes) -> bool:
+    return head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"))
+
+
+class Radiology:
+    """The domain of grey medical images; see ``domainclip.domains.base.Domain``.
+
+    Display values are in the sense of MONOCHROME2 whatever the file says, so the one channel has that name.
+    """
+
+    name = "radiology"
+    reading_model: type[BaseModel] = RadiologyReading
+
+    def __init__(self) -> None:
+        self.facts: DomainFacts = load_facts(Path(__file__).with_name("facts.yaml"))
+
+    def recognises(self, path: Path) -> bool:
+        """Says by name and first bytes whether this domain reads the file. A DICOMDIR is an index, no image."""
+        if path.name.upper().startswith("DICOMDIR"):
+            return False
+        head = _first_bytes(path)
+        return head[128:132] == b"DICM" or _is_picture_head(head) or path.suffix.lower() in _SUFFIXES
+
+    def inspect(self, path: Path) -> Inspection:
+        """Looks at one file; the patient appears as the owner's keyed hash only.
+
+        Raises:
+            UnreadableFileError: It cannot be read.
+        """
+        from domainclip.domains.radiology.inspection import inspect_dicom, inspect_picture
+
+        return inspect_dicom(path) if is_dicom(path) else inspect_picture(path)
+
+    def samples(self, item: SourceItem, reading: BaseModel) -> Iterator[Sample]:
+        """Yields the one sample of a file; its pixels are decoded by ``Sample.read``.
+
+        ``ids`` and ``group`` of a DICOM file are raw (patient, study, series); whoever writes them hashes them first.
+        The owner's group, ids and spacing win over the file's.
+
+        Raises:
+            UnreadableFileError: It cannot be read, or ``reading`` does not allow it.
+        """
+        if not isinstance(reading, RadiologyReading):
+            found = f"They are of type {type(reading).__name__}."
+            raise UsageError("Reading options of radiology were needed.", found, "Use DOMAIN.reading_model.")
+        yield (_dicom_sample if is_dicom(item.path) else _picture_sample)(item, reading)
+
+
+def _dicom_sample(item: SourceItem, reading: RadiologyReading) -> Sample:
+    from domainclip.domains.radiology.dicom import check_readable, foreign_decoder, read_dataset
+    from domainclip.domains.radiology.header import allowed_facts, group_of, identifiers, pixel_spacing
+
+    header = read_dataset(item.path, reading, pixels=False)
+    with foreign_decoder("Reading its header"):
+        check_readable(header, reading)
+        ids = identifiers(header) | dict(item.ids)
+        facts = allowed_facts(header)
+        spacing = item.spacing or pixel_spacing(header)[0]
+    return Sample(
+        key=item.name,
+        axes="CYX",
+        channels=_CHANNELS,
+        values=Values("hu" if reading.output == "hu" else "display"),
+        reader=partial(read_dicom_pixels, item.path, reading),
+        group=item.group or group_of(ids),
+        spacing=spacing,
+        sensor=facts.get("modality"),
+        captions=item.captions,
+        labels=item.labels,
+        regions=item.regions,
+        ids=ids,
+        split=item.split,
+        meta=facts,
+    )
+
+
+def read_dicom_pixels(path: Path, reading: RadiologyReading) -> Pixels:
+    """Decodes one frame of a DICOM file.
+
+    Returns:
+        (1, Y, X) float32: display values 0..1 where larger is brighter, or HU. The mask ``nodata`` marks PixelPaddingValue.
+
+    Raises:
+        UnreadableFileError: The file cannot be read as ``reading`` asks.
+    """
+    from domainclip.domains.radiology.dicom import check_readable, decode_frame, foreign_decoder, read_dataset
+    from domainclip.domains.radiology.display import hounsfield, padding_mask, physical_values, to_display
+    from domainclip.domains.radiology.picture import grey_of
+
+    dataset = read_dataset(path, reading, pixels=True)
+    with foreign_decoder("Reading its pixels"):
+        check_readable(dataset, reading)
+        stored = decode_frame(dataset, reading.frame or 0)
+        if stored.ndim == 3:
+            bits = int(dataset.get("BitsStored") or dataset.BitsAllocated)
+            shown = (grey_of(stored, reading) / (2.0**bits - 1)).astype("float32")
+            return Pixels(shown[None])
+        padding = padding_mask(stored, dataset)
+        values = physical_values(stored, dataset)
+        array = hounsfield(values, dataset) if reading.output == "hu" else to_display(values, padding, dataset, reading)
+    return Pixels(array[None], {} if padding is None or not padding.any() else {"nodata": padding})
+
+
+def _picture_sample(item: SourceItem, reading: RadiologyReading) -> Sample:
+    from domainclip.domains.radiology.picture import open_picture
+
+    if reading.output == "hu":
+        raise unreadable("A PNG or JPEG holds no Hounsfield units.", "Read it with reading.output=display.")
+    with open_picture(item.path, reading) as picture:
+        white = 2 ** (reading.bits_stored or 16) - 1 if picture.mode.startswith("I") else 255
+    return Sample(
+        key=item.name,
+        axes="CYX",
+        channels=_CHANNELS,
+        values=Values("display", scale=1.0 / white),
+        reader=partial(read_picture_pixels, item.path, reading),
+        group=item.group or item.ids.get("patient") or item.name,
+        spacing=item.spacing,
+        captions=item.captions,
+        labels=item.labels,
+        regions=item.regions,
+        ids=item.ids,
+        split=item.split,
+    )
+
+
+def read_picture_pixels(path: Path, reading: RadiologyReading) -> Pixels:
+    """Decodes a PNG or JPEG.
+
+    Returns:
+        (1, Y, X) uint8 or uint16 as stored; ``Values.scale`` of the sample takes them to 0..1.
+
+    Raises:
+        UnreadableFileError: The file cannot be read as ``reading`` asks.
+    """
+    from domainclip.domains.radiology.picture import read_picture, white_level
+
+    array: Any = read_picture(path, reading)
+    white_level(array, reading)
+    return Pixels(array[None])
+
+
+DOMAIN = Radiology()

@@ -1,0 +1,149 @@
+"""What ``inspect`` tells about one radiology file; persons appear as the owner's keyed hashes only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from domainclip.domains.base import Inspection
+from domainclip.domains.radiology.dicom import burned_in, check_readable, decode_frame, foreign_decoder, frame_count, read_dataset
+from domainclip.domains.radiology.display import choose_voi, padding_mask
+from domainclip.domains.radiology.header import allowed_facts, group_of, identifiers, pixel_spacing
+from domainclip.domains.radiology.picture import open_picture, read_picture
+from domainclip.domains.radiology.reading import RadiologyReading
+from domainclip.errors import UnreadableFileError
+from domainclip.identifiers import keyed_hash, owner_key
+
+# inspect looks at everything that can be decoded at all; what a run would refuse is listed under ``missing``.
+_LOOK = RadiologyReading(frame=0, allow_burned_in=True, colour="luma")
+_BITS_OF_12 = 4095
+
+
+def inspect_dicom(path: Path) -> Inspection:
+    """Looks at a DICOM file.
+
+    Raises:
+        UnreadableFileError: It is damaged, too large, or holds no picture.
+    """
+    dataset = read_dataset(path, _LOOK, pixels=True)
+    missing: list[str] = []
+    with foreign_decoder("Reading its header"):
+        facts = allowed_facts(dataset)
+        spacing, no_spacing = pixel_spacing(dataset)
+        ids = identifiers(dataset)
+        syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
+        kind = f"DICOM {getattr(dataset.get('SOPClassUID'), 'name', 'without SOP class')}, {getattr(syntax, 'name', 'no transfer syntax')}"
+        frames = frame_count(dataset)
+        rows, columns, bits = (int(dataset.get(tag) or 0) for tag in ("Rows", "Columns", "BitsAllocated"))
+        signed = dataset.get("PixelRepresentation") == 1
+    refusals = _refusals(dataset)
+    seen, values = None, "not decoded"
+    try:
+        check_readable(dataset, _LOOK)
+        values = _values_of(dataset, missing)
+        stored = decode_frame(dataset, 0)
+        seen = {"min": float(stored.min()), "max": float(stored.max()), "pixels": float(stored.shape[0] * stored.shape[1])}
+        if (padding := padding_mask(stored, dataset)) is not None and padding.any():
+            missing.append(f"PixelPaddingValue: {int(padding.sum())} pixels are padding; they are masked as no data.")
+    except UnreadableFileError as error:
+        if not rows or not columns:
+            raise
+        refusals.append(f"Pixels: {error.found} {error.remedy}")
+    missing = [*dict.fromkeys(refusals), *missing, *([no_spacing] if no_spacing else [])]
+    if "patient" not in ids:
+        missing.append(f"Group: no PatientID; {'the study' if 'study' in ids else 'nothing'} stands for it; give column group in a manifest.")
+    return Inspection(
+        format=kind,
+        width=columns,
+        height=rows,
+        levels=((columns, rows, 1.0),),
+        channels=("MONOCHROME2",) if str(facts.get("photometric", "")).startswith("MONOCHROME") else (),
+        spacing=None if spacing is None else {"y": spacing.values[0], "x": spacing.values[1], "unit": "mm", "source": spacing.source},
+        dtype=f"{'int' if signed else 'uint'}{bits}",
+        values=values,
+        range=seen,
+        group=_hashed(group_of(ids)),
+        missing=tuple(missing),
+        details={
+            **facts,
+            "frames": frames,
+            "bits_stored": dataset.get("BitsStored"),
+            "ids": {level: _hashed(value) for level, value in ids.items()},
+            "burned_in_annotation": {"YES": "yes", "NO": "no"}.get(str(dataset.get("BurnedInAnnotation") or "").upper(), "not stated"),
+        },
+    )
+
+
+def _hashed(identifier: str) -> str:
+    return keyed_hash(identifier, owner_key()) if identifier else ""
+
+
+def _refusals(dataset: Any) -> list[str]:
+    """Lists what a run with default reading options would refuse, each with the remedy."""
+    lines = []
+    frames = frame_count(dataset)
+    if frames > 1:
+        lines.append(f"Frames: it has {frames}; choose one with reading.frame (from 0).")
+    if reason := burned_in(dataset):
+        lines.append(f"Burnt-in names: {reason} Look at the pixels; if they name nobody, set reading.allow_burned_in.")
+    photometric = str(dataset.get("PhotometricInterpretation") or "")
+    if not photometric.startswith("MONOCHROME"):
+        lines.append(f"Colour: photometric interpretation {photometric[:16] or 'missing'}; one grey channel is read (reading.colour).")
+    return lines
+
+
+def _values_of(dataset: Any, missing: list[str]) -> str:
+    """Describes the way from stored numbers to display values."""
+    photometric = dataset.get("PhotometricInterpretation")
+    if photometric not in {"MONOCHROME1", "MONOCHROME2"}:
+        return "colour"
+    voi = choose_voi(dataset, RadiologyReading())
+    if voi.source == "image-range":
+        missing.append("Window: the file has none, so each image is stretched from its smallest to its largest value; set reading.window.")
+    steps = []
+    if dataset.get("ModalityLUTSequence"):
+        steps.append("modality LUT")
+    elif dataset.get("RescaleSlope") is not None and dataset.get("RescaleIntercept") is not None:
+        steps.append(f"x * {float(dataset.RescaleSlope):g} + {float(dataset.RescaleIntercept):g}")
+    steps.append(str(voi))
+    if photometric == "MONOCHROME1":
+        steps.append("inverted (MONOCHROME1)")
+    shape, inverse = str(dataset.get("PresentationLUTShape") or ""), photometric == "MONOCHROME1"
+    if shape in {"INVERSE", "IDENTITY"} and (shape == "INVERSE") != inverse:
+        missing.append(f"Presentation LUT Shape {shape} contradicts {photometric}; the photometric interpretation is followed.")
+    return "display 0..1: " + ", ".join(steps)
+
+
+def inspect_picture(path: Path) -> Inspection:
+    """Looks at a PNG or JPEG.
+
+    Raises:
+        UnreadableFileError: It is damaged, too large, or neither.
+    """
+    with open_picture(path, _LOOK) as picture:
+        kind, mode, bands = picture.format, picture.mode, len(picture.getbands())
+    missing = ["Spacing: the picture gives no pixel size; give it in the manifest's column spacing."]
+    missing.append("Group: each picture is a group of its own; give the patient in the manifest's column group.")
+    array = read_picture(path, _LOOK)
+    if bands > 1:
+        try:
+            read_picture(path, RadiologyReading())
+        except UnreadableFileError as error:
+            missing.insert(0, f"Colour: {error.found} {error.remedy}")
+    if array.dtype.itemsize == 2 and 255 < int(array.max()) <= _BITS_OF_12:
+        missing.append("Bits: no value is above 4095, so these may be 12 bits in 16; set reading.bits_stored=12 if so.")
+    white = 255 if array.dtype.itemsize == 1 else 65535
+    return Inspection(
+        format=f"{kind} picture",
+        width=array.shape[1],
+        height=array.shape[0],
+        levels=((array.shape[1], array.shape[0], 1.0),),
+        channels=("MONOCHROME2",),
+        spacing=None,
+        dtype=str(array.dtype),
+        values=f"display 0..1: x / {white}",
+        range={"min": float(array.min()), "max": float(array.max()), "pixels": float(array.size)},
+        group="",
+        missing=tuple(missing),
+        details={"mode": mode, "bands": bands},
+    )

@@ -1,0 +1,63 @@
+"""The ``reading:`` section of a radiology run, and the errors that all readers of this package share."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from domainclip.config import Section
+from domainclip.errors import UnreadableFileError
+
+_ASKED = "A radiology image was to be read."
+
+
+class RadiologyReading(Section):
+    """How radiology files become pixels. Display values are always in the sense of MONOCHROME2: larger is brighter."""
+
+    output: Literal["display", "hu"] = Field("display", description="Display values 0..1, or Hounsfield units of CT.")
+    window: tuple[float, float] | None = Field(
+        None, description="Centre and width after the modality LUT; wins over the file's window and VOI LUT."
+    )
+    voi_index: int = Field(0, ge=0, description="Which of the file's windows or VOI LUTs, counted from 0.")
+    frame: int | None = Field(None, ge=0, description="Which frame of a multi-frame file, from 0; None refuses such files.")
+    allow_burned_in: bool = Field(False, description="Read images that may show a person's name in their pixels.")
+    colour: Literal["refuse", "luma"] = Field(
+        "refuse", description="Colour images: refuse, or one channel 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601)."
+    )
+    bits_stored: int | None = Field(
+        None, ge=9, le=16, description="Bits that a 16-bit PNG really uses (12: 4095 is white); None takes 16."
+    )
+    max_decoded_mib: float = Field(512.0, gt=0, description="Largest size of decoded pixels; read from the header before decoding.")
+    max_file_mib: float = Field(1024.0, gt=0, description="Largest file.")
+
+
+def unreadable(found: str, remedy: str) -> UnreadableFileError:
+    """Builds the error for one file; it names neither the file nor anything from its header that identifies a person."""
+    return UnreadableFileError(_ASKED, found, remedy)
+
+
+def check_file_size(size_bytes: int, reading: RadiologyReading) -> None:
+    """Refuses files above ``reading.max_file_mib``.
+
+    Raises:
+        UnreadableFileError: The file is larger.
+    """
+    if size_bytes > reading.max_file_mib * 2**20:
+        raise unreadable(
+            f"The file has {size_bytes / 2**20:.0f} MiB; the limit is {reading.max_file_mib:g} MiB.",
+            "Set reading.max_file_mib higher if you trust the file.",
+        )
+
+
+def check_decoded_size(size_bytes: int, reading: RadiologyReading) -> None:
+    """Refuses images whose pixels would need more than ``reading.max_decoded_mib``.
+
+    Raises:
+        UnreadableFileError: They would.
+    """
+    if size_bytes > reading.max_decoded_mib * 2**20:
+        raise unreadable(
+            f"Its pixels would need {size_bytes / 2**20:.0f} MiB; the limit is {reading.max_decoded_mib:g} MiB.",
+            "Set reading.max_decoded_mib higher if you trust the file, or choose one frame with reading.frame.",
+        )

@@ -1,0 +1,209 @@
+"""A trained model with all that is needed to use it: files, arrays or texts in, unit vectors out."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from domainclip.batch import TextTokenizer
+from domainclip.errors import UsageError, unknown_name
+from domainclip.heads.inputs import Image, as_list, open_image
+from domainclip.model_record import ModelRecord
+
+if TYPE_CHECKING:
+    import torch
+
+    from domainclip.models.towers import ClipModel
+
+Features = npt.NDArray[np.float32]
+_TEXTS_AT_ONCE = 256
+
+
+def load_model(name_or_folder: str | Path, device: str = "auto") -> DomainModel:
+    """Loads a model for use.
+
+    Args:
+        name_or_folder: A run folder, a model folder (with ``domainclip.json``), or a name that ``domainclip models`` lists.
+        device: ``"auto"`` takes CUDA where there is one, else the CPU; or a torch device name.
+
+    Raises:
+        UsageError: There is no such model or device, or the folder holds none.
+    """
+    from domainclip.models.checkpoint import load_checkpoint
+
+    folder = _model_folder(name_or_folder)
+    clip, record, tokenizer = load_checkpoint(folder)
+    return DomainModel(clip, record, tokenizer, device=device, source=str(name_or_folder))
+
+
+def _model_folder(name_or_folder: str | Path) -> Path:
+    from domainclip.models.zoo import find_model
+
+    given = Path(name_or_folder)
+    for folder in (given, given / "model"):
+        if (folder / "domainclip.json").is_file():
+            return folder
+    if given.is_dir():
+        raise UsageError(
+            f"The model {given} was to be loaded.",
+            "The folder holds no domainclip.json, and no model/domainclip.json.",
+            "Name a run folder or its model folder; a run that was stopped has none until it is resumed and ends.",
+        )
+    return find_model(str(name_or_folder))
+
+
+class DomainModel:
+    """A model of one domain. Features are float32 of unit norm, so that products are cosines.
+
+    Args:
+        clip: The towers.
+        record: What the model is.
+        tokenizer: Its tokenizer.
+        device: ``"auto"`` or a torch device name.
+        source: What it was loaded from, for indexes that name their model.
+    """
+
+    def __init__(
+        self, clip: ClipModel, record: ModelRecord, tokenizer: TextTokenizer, device: str = "auto", source: str | None = None
+    ) -> None:
+        self.device = _device(device)
+        self.clip = clip.to(self.device).eval()
+        self.record = record
+        self.tokenizer = tokenizer
+        self.source = source
+
+    @property
+    def width(self) -> int:
+        """Numbers of a feature vector, D."""
+        return int(self.record.model_cfg["embed_dim"])
+
+    @property
+    def logit_scale(self) -> float:
+        """The factor from cosines to logits."""
+        import torch
+
+        with torch.inference_mode():
+            # Asked of one text rather than of a parameter: it is then what forward uses, whatever the tower does to it.
+            return float(self.clip(tokens=self.tokenizer([""]).to(self.device), mode="text").logit_scale)
+
+    def encode_image(self, inputs: Any, batch_size: int = 64, reading: Mapping[str, Any] | None = None) -> Features:
+        """Encodes images.
+
+        Args:
+            inputs: One of the following, or an iterable of them, or a prepared set. A path to a file that the domain's reader
+                takes as one image; a PIL image (mode RGB or L as the model wants); a numpy array or torch tensor (H, W, C) or
+                (C, H, W), or with images first, whose channels are ``record.preprocessing.channels`` in that order: uint8
+                pictures, or floats in physical units; a ``Sample``.
+            batch_size: Images at a time.
+            reading: Options of the domain's reader, for paths.
+
+        Returns:
+            (N, D) float32, unit norm, in the order given; one image gives (1, D).
+
+        Raises:
+            UsageError: Nothing was given, an input is ambiguous, lacks channels, or is a file of many windows.
+            UnreadableFileError: A file is broken.
+        """
+        images = (open_image(one, self.record, reading) for one in as_list(inputs))
+        parts = list(self.encode_images(images, batch_size))
+        if not parts:
+            raise UsageError("Images were to be encoded.", "There is none.", "Give at least one image.")
+        return np.concatenate(parts)
+
+    def encode_images(self, images: Iterable[Image], batch_size: int = 64) -> Iterator[Features]:
+        """Encodes opened images batch by batch, reading only as far as it has come."""
+        import torch
+
+        from domainclip.data.transforms import transform
+
+        if batch_size < 1:
+            raise UsageError(f"A batch of {batch_size} images was asked for.", "That holds none.", "Ask for one or more.")
+        tensors = (transform(image.pixels, image.values, image.channels, self.record.preprocessing) for image in images)
+        while batch := list(itertools.islice(tensors, batch_size)):
+            yield self.encode_normalised(torch.stack(batch))
+
+    def encode_normalised(self, images: torch.Tensor) -> Features:
+        """Encodes tensors that ``domainclip.data.transforms.transform`` made for this model.
+
+        Args:
+            images: (N, C, H, W) float32.
+
+        Returns:
+            (N, D) float32, unit norm.
+        """
+        import torch
+
+        size, planes = self.record.preprocessing.image_size, len(self.record.preprocessing.channels)
+        if images.ndim != 4 or not images.is_floating_point() or tuple(images.shape[1:]) != (planes, size, size):
+            raise UsageError(
+                f"A tensor of shape {tuple(images.shape)} and type {images.dtype} was to be encoded.",
+                f"The model takes floats of shape (N, {planes}, {size}, {size}), normalised.",
+                "Give pixels to encode_image, which does resizing and normalising.",
+            )
+        with torch.inference_mode():
+            features = self.clip(images=images.to(self.device), mode="image").image_features
+        return _unit(features)
+
+    def encode_text(self, texts: str | Sequence[str], language: str | None = None, batch_size: int = _TEXTS_AT_ONCE) -> Features:
+        """Encodes texts.
+
+        Args:
+            texts: One text or several, none of them blank.
+            language: BCP-47 tag, checked against the model's languages; None does not ask.
+            batch_size: Texts at a time.
+
+        Returns:
+            (N, D) float32, unit norm; one text gives (1, D).
+
+        Raises:
+            UsageError: Nothing was given, a text is blank, or the model does not know the language.
+
+        Warns:
+            UserWarning: Texts are longer than the model reads; their ends are cut off.
+        """
+        import torch
+
+        rows = [texts] if isinstance(texts, str) else list(texts)
+        if not rows or any(not isinstance(row, str) or not row.strip() for row in rows):
+            found = "There is none." if not rows else "One of them is blank or no text."
+            raise UsageError("Texts were to be encoded.", found, "Give at least one text, each with words.")
+        if language is not None and language not in self.record.languages:
+            raise unknown_name("language of this model", language, self.record.languages)
+        cut = self.tokenizer.count_truncated(rows)
+        if cut:
+            warnings.warn(
+                f"{cut} of {len(rows)} texts are longer than the {self.record.context_length} tokens that the model reads; their ends are lost.",
+                stacklevel=2,
+            )
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(rows), batch_size):
+                tokens = self.tokenizer(rows[start : start + batch_size]).to(self.device)
+                parts.append(_unit(self.clip(tokens=tokens, mode="text").text_features))
+        return np.concatenate(parts)
+
+
+def _unit(features: torch.Tensor | None) -> Features:
+    assert features is not None
+    rows: Features = features.float().cpu().numpy()
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(min=1e-12)
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise unknown_name("device", name, ("auto", "cpu", "cuda")) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"The device {name} was asked for.", "This machine has no CUDA device that torch can use.", "Use auto or cpu.")
+    return device

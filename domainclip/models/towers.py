@@ -1,0 +1,248 @@
+"""The two towers as one module with one ``forward``, and the parameter groups that the optimiser gets."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import open_clip
+import torch
+from torch import nn
+
+from domainclip.batch import TowerOutput
+from domainclip.config import ModelConfig
+from domainclip.errors import UsageError
+from domainclip.models.architectures import architecture_config, check_supported
+from domainclip.models.channels import RGB, adapt_channels, check_channel_names
+
+Mode = Literal["both", "image", "text"]
+
+# ZeRO lays the parameters of a group out in one flat buffer; bf16 kernels want 16-byte addresses (measured: factor 2.4).
+ALIGNED_ELEMENTS = 8
+
+
+class ClipModel(nn.Module):
+    """An open_clip model behind one ``forward``, for named channels.
+
+    ``forward`` calls the forward of the open_clip module, because under ZeRO-3 parameters are present only inside the forward of
+    the module that owns them. Scale and bias of the logits are 1-element vectors: DeepSpeed cannot broadcast 0 dimensions.
+
+    Attributes:
+        clip: The open_clip module (``CLIP`` or ``CustomTextCLIP``).
+        architecture: Name that it was built from.
+        model_cfg: open_clip's configuration as built (image size, context length and vocabulary are the actual ones).
+        channels: Names of the image's channels in order.
+        one_channel: ``replicated``: three planes are fed copies of the one channel.
+        inflated_from: Channel to the channel whose trained weights it got (``channels.adapt_channels``).
+        stock_input_size: Stock open_clip builds the image tower at the same input size from ``model_cfg`` alone.
+    """
+
+    def __init__(
+        self,
+        clip: nn.Module,
+        architecture: str,
+        model_cfg: dict[str, Any],
+        channels: Sequence[str],
+        one_channel: Literal["own", "replicated"] = "own",
+        inflated_from: dict[str, str] | None = None,
+        stock_input_size: bool = True,
+    ) -> None:
+        super().__init__()
+        self.clip = clip
+        self.architecture = architecture
+        self.model_cfg = model_cfg
+        self.channels = tuple(channels)
+        self.one_channel: Literal["own", "replicated"] = one_channel
+        self.inflated_from = dict(inflated_from or {})
+        self.stock_input_size = stock_input_size
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the input in pixels."""
+        size = self.model_cfg["vision_cfg"].get("image_size", 224)
+        return int(size[0] if isinstance(size, list | tuple) else size)
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of a text, start and end included."""
+        return int(self.model_cfg["text_cfg"].get("context_length", 77))
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Rows of the token embedding."""
+        return int(self.model_cfg["text_cfg"].get("vocab_size", 49408))
+
+    @property
+    def embed_dim(self) -> int:
+        """Width D of the features."""
+        return int(self.model_cfg["embed_dim"])
+
+    def forward(self, images: torch.Tensor | None = None, tokens: torch.Tensor | None = None, mode: Mode = "both") -> TowerOutput:
+        """Encodes images, texts or both; the only entry for every encode.
+
+        Args:
+            images: (N, C, H, W) float, C = len(channels); a replicated one-channel tower takes (N, 1, H, W) or (N, 3, H, W).
+            tokens: (M, L) int64, L = context_length.
+            mode: What to encode; inputs of the other kind are refused rather than ignored.
+
+        Returns:
+            Unit-norm features (N, D) and (M, D), or None; ``logit_scale`` (1,) already exponentiated; ``logit_bias`` (1,) or None.
+
+        Raises:
+            ValueError: Inputs do not fit the mode.
+            UsageError: The images have another number of channels than the tower.
+        """
+        if (images is not None) != (mode in ("both", "image")) or (tokens is not None) != (mode in ("both", "text")):
+            raise ValueError(f"mode {mode!r} does not fit: images {images is not None}, tokens {tokens is not None}")
+        if images is not None:
+            images = self._planes(images)
+        image_features, text_features, scale, *bias = self.clip(images, tokens)
+        # Times one: under ZeRO-3 the bias itself is emptied when forward returns.
+        return TowerOutput(image_features, text_features, scale, bias[0] * 1 if bias else None)
+
+    def _planes(self, images: torch.Tensor) -> torch.Tensor:
+        if self.one_channel == "replicated" and images.shape[1] == 1:
+            return images.expand(-1, 3, -1, -1)
+        planes = 3 if self.one_channel == "replicated" else len(self.channels)
+        if images.shape[1] != planes:
+            raise UsageError(
+                f"Images of {images.shape[1]} channels were to be encoded.",
+                f"The model takes {len(self.channels)}: {', '.join(self.channels)}.",
+                "Select these channels, or use a model that was trained on the images' channels.",
+            )
+        return images
+
+
+def build_model(config: ModelConfig, channels: Sequence[str], *, vocabulary_size: int | None = None, seed: int = 0) -> ClipModel:
+    """Builds a model for training, from random or initial weights.
+
+    The first weights depend on the seed alone; torch's global generators are left as they were. The tower is open_clip's for
+    red, green, blue first; then its input is adapted (``channels.adapt_channels``).
+
+    Args:
+        config: Architecture, sizes, initial weights, what to do with one channel.
+        channels: Names of the image's channels in order.
+        vocabulary_size: The tokenizer's number of ids; None keeps the architecture's.
+        seed: Of the random weights.
+
+    Raises:
+        UsageError: Unknown architecture, channel names, sizes or weights that do not fit.
+    """
+    names = check_channel_names(channels, config.one_channel)
+    model_cfg = resolved_model_cfg(config, vocabulary_size)
+    planes = RGB if config.one_channel == "replicated" else names
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        clip, stock_size = open_clip_module(config.architecture, model_cfg)
+        if config.initial_weights is None:
+            inflated = adapt_channels(clip.visual, RGB, planes, trained=False)
+        else:
+            from domainclip.models.initial_weights import load_initial_weights
+
+            inflated = load_initial_weights(clip, config.initial_weights, config.architecture, model_cfg, planes)
+    return ClipModel(clip, config.architecture, model_cfg, names, config.one_channel, inflated, stock_size)
+
+
+def resolved_model_cfg(config: ModelConfig, vocabulary_size: int | None = None) -> dict[str, Any]:
+    """Returns the architecture's open_clip configuration with the sizes that the run asks for.
+
+    Raises:
+        UsageError: The architecture is unknown, or cannot take the image size.
+    """
+    cfg = architecture_config(config.architecture)
+    vision, text = cfg["vision_cfg"], cfg["text_cfg"]
+    if "timm_model_name" in vision:
+        vision["timm_model_pretrained"] = False
+    stock_size = vision.get("image_size", 224)
+    if config.image_size is not None and config.image_size != stock_size:
+        if vision.get("timm_pool") == "abs_attn":
+            found = f"Its attention pooling is made for {stock_size} pixels."
+            raise UsageError(f"{config.architecture} at {config.image_size} pixels was asked for.", found, "Leave out image_size.")
+        vision["image_size"] = config.image_size
+    if config.context_length is not None:
+        text["context_length"] = config.context_length
+    if vocabulary_size is not None:
+        text["vocab_size"] = vocabulary_size
+        if text.get("pool_type") == "eos":
+            text["eos_id"] = vocabulary_size - 1  # our tokenizers give the end token the highest id
+    return cfg
+
+
+def open_clip_module(architecture: str, model_cfg: dict[str, Any]) -> tuple[Any, bool]:
+    """Builds the open_clip module for red, green, blue with random weights, without a look at the network.
+
+    Args:
+        architecture: For messages.
+        model_cfg: open_clip's configuration.
+
+    Returns:
+        The module, and whether stock open_clip would build it at the same input size.
+
+    Raises:
+        UsageError: The configuration is of another open_clip version, or asks for sizes that do not exist.
+    """
+    check_supported(architecture, model_cfg)
+    arguments = copy.deepcopy(model_cfg)
+    kind = open_clip.CustomTextCLIP if arguments.pop("custom_text", False) else open_clip.CLIP
+    arguments["nonscalar_logit_scale"] = True
+    if "timm_model_name" in arguments["vision_cfg"]:
+        arguments["vision_cfg"]["timm_model_pretrained"] = False
+    try:
+        clip = kind(**arguments)
+        return clip, _fit_input_size(clip.visual, model_cfg["vision_cfg"].get("image_size", 224))
+    except (TypeError, ValueError, RuntimeError, AssertionError, ZeroDivisionError, KeyError) as error:
+        raise UsageError(
+            f"The architecture {architecture!r} was to be built.",
+            f"open_clip {open_clip.__version__} cannot build its configuration ({type(error).__name__}: {error}).",
+            "Check image_size, context_length and the sizes of the towers.",
+        ) from error
+
+
+def _fit_input_size(visual: nn.Module, image_size: int | Sequence[int]) -> bool:
+    """Sets the size of timm's position table, which open_clip leaves at timm's default; says whether that one fitted."""
+    trunk: Any = getattr(visual, "trunk", None)
+    if trunk is None or not hasattr(trunk, "set_input_size"):
+        return True
+    wanted = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    if tuple(trunk.pretrained_cfg["input_size"][-2:]) == wanted:
+        return True
+    trunk.set_input_size(wanted)
+    return False
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Sorts the trainable parameters into groups for AdamW.
+
+    ``decay``: matrices and kernels. ``no-decay``: vectors (gains, biases) and what the towers exempt (position and class
+    embeddings). ``ragged``, always last and without decay: scalars and every parameter whose number of elements is no multiple
+    of 8, so that each parameter before starts at a multiple of 16 bytes of ZeRO's flat bf16 buffer.
+
+    Args:
+        model: A ClipModel, or any module that a loss adds.
+        weight_decay: Of the first group.
+
+    Returns:
+        Non-empty groups: ``name``, ``params``, ``parameter_names`` (in the order of ``params``) and ``weight_decay``. Names and
+        order follow ``named_parameters`` and are the same in every process.
+    """
+    clip = getattr(model, "clip", None)
+    exempt = {f"clip.{name}" for name in clip.no_weight_decay()} if clip is not None else set()
+    sorted_names: dict[str, list[str]] = {"decay": [], "no-decay": [], "ragged": []}
+    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    for name, parameter in trainable.items():
+        if parameter.numel() % ALIGNED_ELEMENTS:
+            group = "ragged"
+        else:
+            group = "no-decay" if parameter.ndim < 2 or name in exempt else "decay"
+        sorted_names[group].append(name)
+    return [
+        {
+            "name": group,
+            "params": [trainable[name] for name in names],
+            "parameter_names": names,
+            "weight_decay": weight_decay if group == "decay" else 0.0,
+        }
+        for group, names in sorted_names.items()
+        if names
+    ]

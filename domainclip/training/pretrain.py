@@ -1,0 +1,269 @@
+"""``pretrain``: from a source to a trained, measured, loadable model in a run folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from domainclip import __version__
+from domainclip.batch import TextTokenizer
+from domainclip.config import RunConfig
+from domainclip.data.loader import BatchLoader
+from domainclip.domains.base import Domain, domains
+from domainclip.errors import UsageError
+from domainclip.model_record import ModelRecord, Preprocessing, Prompts
+from domainclip.models.checkpoint import save_model
+from domainclip.models.model_card import write_model_card
+from domainclip.models.tokenizer import load_tokenizer, train_tokenizer
+from domainclip.models.towers import ClipModel, build_model, parameter_groups, resolved_model_cfg
+from domainclip.training.batch_norm import apply_batch_norm
+from domainclip.training.distributed import Processes, processes
+from domainclip.training.engine import Engine, make_engine
+from domainclip.training.input_statistics import fit_preprocessing
+from domainclip.training.loop import train, use_weights
+from domainclip.training.measure import Measure
+from domainclip.training.metrics import LoopResult, StepReport
+from domainclip.training.run_data import Progress, RunData, opened_run_data, run_data
+
+Say = Callable[[str], None]
+
+
+def pretrain(
+    config: RunConfig, *, resume: bool = False, overwrite: bool = False, progress: Progress | None = None, say: Say | None = None
+) -> dict[str, Any]:
+    """Trains a model and measures it on held-out groups. Under torchrun every process calls it.
+
+    Args:
+        config: The resolved configuration (``resolve_config`` joins defaults, file and options).
+        resume: Go on with the run in ``config.output``.
+        overwrite: Replace what lies in ``config.output``.
+        progress: Called with (done, total, text).
+        say: Takes sentences for the user.
+
+    Returns:
+        The summary, as written to ``summary.json``, with ``rank`` of this process beside it.
+
+    Raises:
+        UsageError: The source, the configuration or the output folder cannot be used.
+        RunInterruptedError: Stopped from outside; the state is saved.
+    """
+    domain = domains.get(config.domain)
+    with processes(config.training) as here:
+        run = _run_folder(config, here, resume, overwrite)
+        quiet_say: Say = say if say is not None and here.main else (lambda text: None)
+        quiet_progress = progress if here.main else None
+        if here.main:
+            data = run_data(config, domain, run, resume=resume, progress=quiet_progress)
+        here.barrier()
+        if not here.main:
+            data = opened_run_data(run)
+        return _Run(config, domain, run, data, here, quiet_say, quiet_progress).carry_out(resume)
+
+
+def _run_folder(config: RunConfig, here: Processes, resume: bool, overwrite: bool) -> Path:
+    """Makes the run folder with the resolved configuration; the clock of the first process names it where nobody did."""
+    started = here.agree([time.time()])[0]
+    run = Path(config.output or Path("runs") / f"{config.domain}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(started))}")
+    if here.main:
+        if run.exists() and any(run.iterdir()) and not resume:
+            if not overwrite:
+                raise UsageError(
+                    f"The run was to be written to {run}.",
+                    "The folder exists and is not empty.",
+                    "Give --resume to go on with it, --overwrite to replace it, or another --output.",
+                )
+            _refuse_foreign(run)
+            shutil.rmtree(run)
+        run.mkdir(parents=True, exist_ok=True)
+        resolved = config.model_copy(update={"output": str(run)})
+        (run / "config.yaml").write_text(resolved.to_yaml(), encoding="utf-8")
+    here.barrier()
+    return run
+
+
+def _refuse_foreign(run: Path) -> None:
+    """Overwriting removes runs, never a folder that holds something else."""
+    if not (run / "config.yaml").is_file():
+        raise UsageError(
+            f"The run in {run} was to be replaced.", "The folder holds no run (config.yaml is missing).", "Name another --output."
+        )
+
+
+class _Run:
+    """One call of ``pretrain`` after the data is there."""
+
+    def __init__(
+        self, config: RunConfig, domain: Domain, run: Path, data: RunData, here: Processes, say: Say, progress: Progress | None
+    ) -> None:
+        self.config, self.domain, self.run, self.data, self.here = config, domain, run, data, here
+        self.say, self.progress = say, progress
+        self.prepared = data.prepared
+
+    def carry_out(self, resume: bool) -> dict[str, Any]:
+        """Builds the parts, trains, measures, writes."""
+        config = self.config
+        tokenizer = self._tokenizer()
+        model, preprocessing = self._model(tokenizer)
+        kind = apply_batch_norm(model, config.model.batch_norm, self.here.world_size, self.here.backend)
+        if kind:
+            self.say(kind)
+        record = self._record(model, preprocessing, tokenizer)
+        groups = parameter_groups(model, config.optimizer.weight_decay)
+        engine = make_engine(config.training, config.optimizer, model, groups, self.here)
+        try:
+            measure = Measure(engine, self.prepared, record, tokenizer, config, self.class_names())
+            result = self._train(engine, tokenizer, preprocessing, measure, resume)
+            weights = engine.weights()
+            held_out = measure.held_out(self.progress)
+            summary = self._summary(engine, result, held_out)
+        finally:
+            engine.close()
+        if self.here.main:
+            self._write(weights, record, tokenizer, summary)
+        self.here.barrier()
+        return summary | {"rank": self.here.rank}
+
+    def class_names(self) -> dict[str, tuple[str, ...]]:
+        """The zero-shot classes: value of the class label to its English names, the card's own before the domain's."""
+        card = self.prepared.card
+        if card.get("classes"):
+            return {str(value): tuple(names) for value, names in card["classes"].items()}
+        facts = self.domain.facts
+        label = self.config.data.class_label or facts.class_label
+        known = facts.labels.get(label, {})
+        present = {str(labels[label]) for labels in self.prepared.index["labels"] if labels and label in labels}
+        return {value: known[value].names["en"] if value in known else (value,) for value in sorted(present)}
+
+    def _tokenizer(self) -> TextTokenizer:
+        model = self.config.model
+        length = int(resolved_model_cfg(model)["text_cfg"].get("context_length", 77))
+        if model.tokenizer != "corpus-bpe":
+            return load_tokenizer(model.tokenizer, length)
+        keys = set(self.prepared.subset("train")["key"])
+        captions = self.prepared.captions
+        texts = sorted(set(captions[captions["key"].isin(keys)]["text"]))
+        names = [name for synonyms in self.class_names().values() for name in synonyms]
+        prompts = [template.replace("{}", name) for template in self.domain.facts.prompt_templates.get("en", ()) for name in names]
+        return train_tokenizer([*texts, *prompts], model.vocabulary_size, length)
+
+    def _model(self, tokenizer: TextTokenizer) -> tuple[ClipModel, Preprocessing]:
+        config = self.config
+        size = int(resolved_model_cfg(config.model)["vision_cfg"].get("image_size", 224))
+        preprocessing = fit_preprocessing(
+            self.prepared,
+            self.domain,
+            channels=config.model.channels,
+            image_size=size,
+            one_channel=config.model.one_channel,
+            seed=config.training.seed,
+        )
+        vocabulary = getattr(tokenizer, "vocabulary_size", None)
+        return (
+            build_model(config.model, preprocessing.channels, vocabulary_size=vocabulary, seed=config.training.seed),
+            preprocessing,
+        )
+
+    def _record(self, model: ClipModel, preprocessing: Preprocessing, tokenizer: TextTokenizer) -> ModelRecord:
+        card = self.prepared.card
+        languages = sorted(set(self.prepared.captions["language"]))
+        templates = {language: self.domain.facts.prompt_templates[language] for language in self.domain.facts.prompt_templates}
+        return ModelRecord(
+            domain=self.config.domain,
+            architecture=self.config.model.architecture,
+            model_cfg=model.model_cfg,
+            preprocessing=preprocessing,
+            context_length=model.context_length,
+            tokenizer="clip" if self.config.model.tokenizer == "clip" else "folder",
+            prompts=Prompts(templates=templates),
+            classes=tuple(names[0] for names in self.class_names().values()),
+            languages=tuple(languages),
+            synthetic=self.data.synthetic,
+            inflated_from=model.inflated_from,
+            provenance={
+                "domainclip": __version__,
+                "data": card.get("name", "unknown"),
+                "data_licence": card.get("licence", "unknown"),
+                "seed": self.config.training.seed,
+            },
+        )
+
+    def _train(
+        self, engine: Engine, tokenizer: TextTokenizer, preprocessing: Preprocessing, measure: Measure, resume: bool
+    ) -> LoopResult:
+        config = self.config
+        name = config.training.augmentation
+        augmentation = None if name is None else self.domain.facts.augmentations.get(name)
+        if name is not None and augmentation is None:
+            from domainclip.errors import unknown_name
+
+            raise unknown_name("augmentation", name, self.domain.facts.augmentations)
+        loader = BatchLoader(
+            self.prepared,
+            "train",
+            preprocessing,
+            tokenizer,
+            batch_size=config.training.batch_size,
+            seed=config.training.seed,
+            augmentation=augmentation,
+            rank=self.here.rank,
+            world_size=self.here.world_size,
+            workers=config.data.workers,
+            cache_gib=config.data.cache_gib if config.data.cache else 0.0,
+        )
+        evaluate = measure.on_validation if config.training.evaluate_every_steps and measure.has_validation else None
+        result = train(
+            engine, loader, config, self.run, resume=resume, evaluate=evaluate, on_report=self._report, log=self.say
+        )
+        if result.best_checkpoint is not None and result.best_checkpoint != result.checkpoint:
+            use_weights(engine, result.best_checkpoint)
+            self.say(f"The weights of step {int(result.best_checkpoint.name.rpartition('-')[2])} were best on val and are kept.")
+        engine.average_buffers()
+        engine.train(False)
+        return result
+
+    def _report(self, report: StepReport) -> None:
+        if self.progress is not None:
+            done = round(report.progress * 1000)
+            self.progress(done, 1000, f"training, step {report.step}, loss {report.loss:.3f}, {report.images_per_second:.0f} images/s")
+
+    def _summary(self, engine: Engine, result: LoopResult, held_out: dict[str, Any]) -> dict[str, Any]:
+        starter = self.data.starter_set
+        paths = sorted(set(self.prepared.paths().values()))
+        return {
+            "run": str(self.run),
+            "domain": self.config.domain,
+            "engine": engine.name,
+            "zero_stage": engine.zero_stage,
+            "device": self.here.device.type,
+            "processes": self.here.world_size,
+            "steps": result.steps,
+            "samples_seen": result.samples_seen,
+            "seconds": result.seconds,
+            "images_per_second": result.images_per_second,
+            "data_share": result.data_share,
+            "best_step": None if result.best_checkpoint is None else int(result.best_checkpoint.name.rpartition("-")[2]),
+            "synthetic": self.data.synthetic,
+            "starter_set": str(starter) if starter else None,
+            "data": {"prepared": str(self.prepared.folder), "counts": self.prepared.dataset["counts"]},
+            "class_names": [names[0] for names in self.class_names().values()],
+            "example_file": paths[0] if paths else None,
+            "held_out": held_out,
+        }
+
+    def _write(
+        self, weights: dict[str, Any], record: ModelRecord, tokenizer: TextTokenizer, summary: dict[str, Any]
+    ) -> None:
+        """Writes the model, its card and the summary; a fresh model takes the weights, free of the engine's hooks."""
+        vocabulary = getattr(tokenizer, "vocabulary_size", None)
+        fresh = build_model(self.config.model, record.preprocessing.channels, vocabulary_size=vocabulary, seed=self.config.training.seed)
+        fresh.load_state_dict(weights)
+        folder = self.run / "model"
+        if folder.exists():
+            shutil.rmtree(folder)
+        save_model(folder, fresh.eval(), record, tokenizer)
+        write_model_card(folder, record, summary)
+        (self.run / "summary.json").write_text(json.dumps(summary, indent=1, default=str, ensure_ascii=False), encoding="utf-8")

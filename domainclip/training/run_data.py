@@ -1,0 +1,103 @@
+"""The data of a run: the starter set where nothing else is named, a prepared set in every case."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from domainclip.config import DataConfig, RunConfig
+from domainclip.data.prepare import prepare
+from domainclip.data.prepared_set import PreparedSet
+from domainclip.data.sources import Source, open_source
+from domainclip.domains.base import Domain
+from domainclip.errors import UsageError
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What a run trains on.
+
+    Attributes:
+        prepared: The set.
+        starter_set: Folder of the starter set's native files, or None.
+        synthetic: The content is generated.
+    """
+
+    prepared: PreparedSet
+    starter_set: Path | None
+    synthetic: bool
+
+
+def run_data(config: RunConfig, domain: Domain, run: Path, *, resume: bool, progress: Progress | None) -> RunData:
+    """Makes or finds the prepared set of a run. One process calls it; the others open what it made (``opened_run_data``).
+
+    Args:
+        config: The resolved configuration.
+        domain: The domain.
+        run: The run folder.
+        resume: Go on with a half-made set, use a whole one.
+        progress: Called with (done, total, text).
+
+    Raises:
+        UsageError: The source is not there, or nothing in it can be read.
+    """
+    data = config.data
+    starter_set = None
+    if data.source is None:
+        from domainclip.starter import make_starter_set
+
+        starter_set = Path("starter-sets") / _starter_name(config)
+        data = data.model_copy(
+            update={"source": str(make_starter_set(config.domain, starter_set, **config.starter, progress=progress))}
+        )
+    source = open_source(data, domain)
+    if isinstance(source, PreparedSet):
+        prepared = source
+    else:
+        prepared = _prepared(config, data, source, domain, run, resume, progress)
+    if prepared.dataset["domain"] != config.domain:
+        raise UsageError(
+            f"A {config.domain} model was to be trained on {data.source}.",
+            f"That set was prepared for {prepared.dataset['domain']}.",
+            f"Give --domain {prepared.dataset['domain']}.",
+        )
+    _remember(run, prepared, starter_set)
+    return RunData(prepared, starter_set, bool(prepared.dataset["synthetic"]))
+
+
+def opened_run_data(run: Path) -> RunData:
+    """Opens the set that ``run_data`` made or found in another process."""
+    where = json.loads((run / "data.json").read_text(encoding="utf-8"))
+    prepared = PreparedSet(Path(where["prepared"]))
+    return RunData(prepared, Path(where["starter_set"]) if where["starter_set"] else None, bool(prepared.dataset["synthetic"]))
+
+
+def _starter_name(config: RunConfig) -> str:
+    options = "".join(f"-{name}{value}" for name, value in sorted(config.starter.items()))
+    return f"{config.domain}{options}"
+
+
+def _prepared(
+    config: RunConfig, data: DataConfig, source: Source, domain: Domain, run: Path, resume: bool, progress: Progress | None
+) -> PreparedSet:
+    folder = Path(data.prepared) if data.prepared else run / "set"
+    return prepare(
+        source,
+        domain,
+        folder,
+        reading=config.reading,
+        held_out_fraction=data.held_out_fraction,
+        val_fraction=data.val_fraction,
+        seed=config.training.seed,
+        resume=resume,
+        progress=progress,
+    )
+
+
+def _remember(run: Path, prepared: PreparedSet, starter_set: Path | None) -> None:
+    where = {"prepared": str(prepared.folder), "starter_set": str(starter_set) if starter_set else None}
+    (run / "data.json").write_text(json.dumps(where, indent=1), encoding="utf-8")
