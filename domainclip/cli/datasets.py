@@ -35,7 +35,9 @@ def datasets(
         if name is None:
             cards = [load_card(each) for each in card_names()]
             rows = [{"name": card.name, "domain": card.domain, "title": card.title, "licence": card.licence} for card in cards]
-            reporter.document({"datasets": rows}, [f"{r['name']:<18} {r['domain']:<16} {r['title']}  ({r['licence']})" for r in rows])
+            reporter.document(
+                {"datasets": rows}, [f"{r['name']:<18} {r['domain']:<16} {r['title']}  ({r['licence']})" for r in rows]
+            )
             return
         shown = load_card(name).model_dump(mode="json")
         reporter.document(shown, yaml.safe_dump(shown, sort_keys=False, allow_unicode=True).splitlines())

@@ -25,7 +25,10 @@ def domains(as_json: Json = False, debug: Debug = False) -> int:
         from domainclip.domains.base import describe_domains
 
         rows = describe_domains()
-        lines = [f"{r['name']:<16} {', '.join(r['classes'])}" + (f"  MISSING: {', '.join(r['missing'])}" if r["missing"] else "") for r in rows]
+        lines = [
+            f"{r['name']:<16} {', '.join(r['classes'])}" + (f"  MISSING: {', '.join(r['missing'])}" if r["missing"] else "")
+            for r in rows
+        ]
         reporter.document({"domains": rows}, lines)
 
     return run_verb(work, as_json=as_json, debug=debug)

@@ -13,7 +13,7 @@ from domainclip.cli import datasets, domains, embed, index, inspect, models, pre
 from domainclip.cli.output import STOPPED, WRONG_USE
 
 # typer carries click inside itself in some versions and uses the library in others: take the class from what typer exports.
-ClickError = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+ClickError: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 VERBS = (pretrain, prepare, zero_shot, embed, index, search, inspect, models, datasets, domains)
 

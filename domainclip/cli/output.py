@@ -94,9 +94,17 @@ def explain(error: BaseException) -> tuple[int, tuple[str, str, str]]:
     if isinstance(error, DomainClipError):
         return WRONG_USE, (error.asked, error.found, error.remedy)
     if isinstance(error, KeyboardInterrupt):
-        return STOPPED, ("The work was to be stopped (Ctrl-C).", "It is stopped.", "Run the same command again; pretrain takes --resume.")
+        return STOPPED, (
+            "The work was to be stopped (Ctrl-C).",
+            "It is stopped.",
+            "Run the same command again; pretrain takes --resume.",
+        )
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return WRONG_USE, ("A file was to be written.", "The disk is full.", "Free some space, or name another --output; then --resume.")
+        return WRONG_USE, (
+            "A file was to be written.",
+            "The disk is full.",
+            "Free some space, or name another --output; then --resume.",
+        )
     if isinstance(error, PermissionError | FileNotFoundError | NotADirectoryError | IsADirectoryError):
         where = Path(error.filename).name if error.filename else "a file"
         return WRONG_USE, (f"{where} was to be opened.", f"{error.strerror}.", "Check the path and its permissions.")

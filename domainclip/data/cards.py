@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -65,7 +65,9 @@ class DatasetCard(Section):
         if bare:
             raise ValueError(f"neither evidence nor 'unverified' for: {', '.join(bare)}")
         if self.operations_version > OPERATIONS_VERSION:
-            raise ValueError(f"operations_version {self.operations_version} is newer than {OPERATIONS_VERSION}, which this version knows")
+            raise ValueError(
+                f"operations_version {self.operations_version} is newer than {OPERATIONS_VERSION}, which this version knows"
+            )
         if self.class_label and self.classes and self.class_label not in self.classes:
             raise ValueError(f"class_label {self.class_label!r} is none of the labels in classes")
         return self
@@ -119,15 +121,25 @@ def rows_of_card(card: DatasetCard, root: Path) -> list[dict[str, str]]:
     """
     what = f"The data set {card.name}"
     if card.layout is None:
-        raise UsageError(f"{what} was to be read.", "Its card only describes it and has no layout.", "Give its manifest as the source.")
+        raise UsageError(
+            f"{what} was to be read.", "Its card only describes it and has no layout.", "Give its manifest as the source."
+        )
     rows = card.layout.rows(root, what)
     for operation in card.operations:
         rows = operation.apply(rows, what)
     if not rows:
         raise UsageError(f"{what} was to be read.", "It has no rows.", "Check that --root is the folder that the card describes.")
+    for row in rows:
+        # The table is a foreign file: it must not point out of the data set's folder.
+        if PurePosixPath(row["path"]).is_absolute() or ".." in PurePosixPath(row["path"]).parts:
+            raise UsageError(f"{what} was to be read.", "Its table names a file outside of --root.", "Get the table anew.")
     kept = {"path", "caption", "language", "origin", "group", "split"}
     return [
-        {name: str(text) for name, text in row.items() if text not in (None, "") and (name in kept or name.startswith(("label:", "ids:")))}
+        {
+            name: str(text)
+            for name, text in row.items()
+            if text not in (None, "") and (name in kept or name.startswith(("label:", "ids:")))
+        }
         for row in rows
     ]
 

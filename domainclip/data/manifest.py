@@ -16,7 +16,20 @@ from domainclip.errors import UnreadableFileError, UsageError, unknown_name
 from domainclip.sample import Caption, Region, SourceItem, Spacing, Unit
 
 MANIFEST_SUFFIXES = frozenset({".csv", ".parquet"})
-COLUMNS = ("path", "caption", "language", "label", "label:<name>", "group", "split", "spacing", "spacing_unit", "regions", "report", "ids:<level>")
+COLUMNS = (
+    "path",
+    "caption",
+    "language",
+    "label",
+    "label:<name>",
+    "group",
+    "split",
+    "spacing",
+    "spacing_unit",
+    "regions",
+    "report",
+    "ids:<level>",
+)
 SPLIT_NAMES = {"train": "train", "val": "val", "held_out": "held_out", "validation": "val", "dev": "val", "test": "held_out"}
 _UNITS: dict[str, Unit] = {"um": "um", "µm": "um", "mm": "mm", "m": "m", "degree": "degree"}
 _DOMAIN_UNITS: dict[str, Unit] = {"pathology": "um", "radiology": "mm", "remote-sensing": "m"}
@@ -173,9 +186,17 @@ class _Readers:
         if "spacing" not in cells:
             return None
         text, unit_text = cells["spacing"], cells.get("spacing_unit")
-        unit = _UNITS.get(unit_text) if unit_text else self.domain.facts.preprocessing.spacing_unit or _DOMAIN_UNITS.get(self.domain.name)
+        unit = (
+            _UNITS.get(unit_text)
+            if unit_text
+            else self.domain.facts.preprocessing.spacing_unit or _DOMAIN_UNITS.get(self.domain.name)
+        )
         if unit is None:
-            found = f"The unit {unit_text!r} is none of um, mm, m, degree." if unit_text else "No unit is given, and the domain has none."
+            found = (
+                f"The unit {unit_text!r} is none of um, mm, m, degree."
+                if unit_text
+                else "No unit is given, and the domain has none."
+            )
             raise UsageError(f"{where} was to be read.", found, "Give a column spacing_unit with um, mm, m or degree.")
         try:
             numbers = tuple(float(part) for part in re.split(r"[\s;x]+", text.strip()))

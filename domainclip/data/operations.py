@@ -41,7 +41,10 @@ class Map(Section):
     def apply(self, rows: list[Row], what: str) -> list[Row]:
         """Returns the rows with the column ``to``."""
         _check_column(rows, self.column, what)
-        return [row | {self.to: _looked_up(self.values, row[self.column], self.column, what)} if row.get(self.column) else row for row in rows]
+        return [
+            row | {self.to: _looked_up(self.values, row[self.column], self.column, what) if row.get(self.column) else ""}
+            for row in rows
+        ]
 
 
 class NumberedClass(Section):
@@ -78,11 +81,13 @@ class Bands(Section):
     names: tuple[str, ...]
 
     def apply(self, rows: list[Row], what: str) -> list[Row]:
-        """Returns the rows with the column ``to``, where the number is known."""
+        """Returns the rows with the column ``to``, empty where the number is."""
         _check_column(rows, self.column, what)
         if len(self.names) != len(self.edges) + 1:
-            raise UsageError(f"{what} was to be read.", "The operation bands has not one name more than edges.", "Correct the card.")
-        return [row | {self.to: self._name(row[self.column], what)} if row.get(self.column) else row for row in rows]
+            raise UsageError(
+                f"{what} was to be read.", "The operation bands has not one name more than edges.", "Correct the card."
+            )
+        return [row | {self.to: self._name(row[self.column], what) if row.get(self.column) else ""} for row in rows]
 
     def _name(self, text: Any, what: str) -> str:
         try:
@@ -118,6 +123,18 @@ class Split(Section):
         return [row | {"split": _looked_up(self.values, row[self.column], self.column, what)} for row in rows]
 
 
+class CaptionLanguage(Section):
+    """Says the language of captions that the data set itself has."""
+
+    op: Literal["caption_language"]
+    language: str
+
+    def apply(self, rows: list[Row], what: str) -> list[Row]:
+        """Returns the rows with the column ``language``."""
+        _check_column(rows, "caption", what)
+        return [row | {"language": self.language} if row.get("caption") else row for row in rows]
+
+
 class CaptionTemplates(Section):
     """Makes a row of captions from each row: ``{column}`` is replaced, ``[...]`` goes when a column in it is empty."""
 
@@ -138,7 +155,7 @@ class CaptionTemplates(Section):
 
 
 Operation = Annotated[
-    Columns | Map | NumberedClass | Bands | Where | Split | CaptionTemplates, Field(discriminator="op")
+    Columns | Map | NumberedClass | Bands | Where | Split | CaptionLanguage | CaptionTemplates, Field(discriminator="op")
 ]
 
 
@@ -157,7 +174,9 @@ def _filled(template: str, row: Mapping[str, Any]) -> str | None:
 def _looked_up(values: Mapping[str, str], text: Any, column: str, what: str) -> str:
     if text not in values:
         error = unknown_name(f"value of {column}", str(text), values)
-        raise UsageError(f"{what} was to be read.", f"Its column {column} holds {text!r}, which the card does not know.", error.remedy)
+        raise UsageError(
+            f"{what} was to be read.", f"Its column {column} holds {text!r}, which the card does not know.", error.remedy
+        )
     return values[text]
 
 
@@ -167,5 +186,3 @@ def _check_column(rows: list[Row], name: str, what: str) -> None:
     if name not in known and rows:
         error = unknown_name(f"column of {what}", name, known)
         raise UsageError(f"{what} was to be read by the column {name!r}.", "It has no such column.", error.remedy)
-
-

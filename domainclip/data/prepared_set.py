@@ -48,7 +48,9 @@ class PreparedSet:
             version = int(self.card["format_version"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             unfinished = (self.folder / ".preparing").is_dir()
-            remedy = "Finish it: domainclip prepare ... --resume." if unfinished else "Check the path, or make one: domainclip prepare."
+            remedy = (
+                "Finish it: domainclip prepare ... --resume." if unfinished else "Check the path, or make one: domainclip prepare."
+            )
             raise UsageError(asked, "It has no readable dataset.json, which is written last.", remedy) from error
         if version > FORMAT_VERSION:
             raise UsageError(asked, f"Its format is {version}; this version reads {FORMAT_VERSION}.", "Update domainclip.")
@@ -104,7 +106,9 @@ class PreparedSet:
         rows = self.index[self.index["split"] == split]
         if rows.empty:
             there = ", ".join(f"{name} ({count})" for name, count in self.index["split"].value_counts().items())
-            raise UsageError(f"The split {split!r} of {self.folder} was asked for.", f"It is empty; there are: {there}.", "Choose one.")
+            raise UsageError(
+                f"The split {split!r} of {self.folder} was asked for.", f"It is empty; there are: {there}.", "Choose one."
+            )
         return rows.reset_index(drop=True)
 
     def read(self, row: Mapping[str, Any] | pd.Series | int) -> Pixels:
@@ -139,8 +143,8 @@ class PreparedSet:
             group=facts["group"],
             spacing=spacing_from_json(facts["spacing"]),
             geo=geo_from_json(facts["geo"]),
-            time=facts["time"] or None,
-            sensor=facts["sensor"] or None,
+            time=facts["time"] if isinstance(facts["time"], str) else None,
+            sensor=facts["sensor"] if isinstance(facts["sensor"], str) else None,
             captions=self.captions_of(facts["key"]),
             labels=facts["labels"] or {},
             ids=facts["ids"] or {},

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from domainclip.data.supervised import disk_full
+from domainclip.errors import UsageError
 
 _BLOCK = 512
 _RECORD = 10240
@@ -55,16 +58,16 @@ def sample_members(record: dict[str, Any], text: str, read: Callable[[int, int],
     """
     key = record["key"]
     at = record["at"]
-    members = [_spooled(f"{key}.{record['storage']}", at, record["size"], read)]
+    members = [Member(f"{key}.{record['storage']}", record["size"], partial(_checked, read, at, record["size"], record["sha256"]))]
     at += record["size"]
     for name, size in record["masks"].items():
-        members.append(_spooled(f"{key}.{name}.png", at, size, read))
+        members.append(Member(f"{key}.{name}.png", size, partial(read, at, size)))
         at += size
     names = ("axes", "channels", "spacing", "values", "geo", "labels", "window", "dtype", "shape")
     facts = {"key": key, **{name: record[name] for name in names if record[name] not in (None, {})}}
     for suffix, content in (("txt", text), ("json", json.dumps(facts, sort_keys=True, ensure_ascii=False))):
         data = content.encode()
-        members.append(Member(f"{key}.{suffix}", len(data), lambda data=data: data))  # type: ignore[misc]
+        members.append(Member(f"{key}.{suffix}", len(data), partial(bytes, data)))
     return tuple(members)
 
 
@@ -78,7 +81,9 @@ def plan_shards(samples: Sequence[tuple[Member, ...]]) -> list[ShardPlan]:
             total = 0
         total += size
     ends = [*cuts[1:], len(samples)]
-    return [_plan(number, start, samples[start:end]) for number, (start, end) in enumerate(zip(cuts, ends, strict=True)) if end > start]
+    return [
+        _plan(number, start, samples[start:end]) for number, (start, end) in enumerate(zip(cuts, ends, strict=True)) if end > start
+    ]
 
 
 def _plan(number: int, first: int, samples: Sequence[tuple[Member, ...]]) -> ShardPlan:
@@ -155,8 +160,13 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _spooled(name: str, at: int, size: int, read: Callable[[int, int], bytes]) -> Member:
-    return Member(name, size, lambda: read(at, size))
+def _checked(read: Callable[[int, int], bytes], at: int, size: int, sha256: str) -> bytes:
+    """Reads an image from its spool; one that a power cut tore never gets into a shard."""
+    data = read(at, size)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        found = "An image that waits to be written is damaged, as after a power cut."
+        raise UsageError("A shard was to be written.", found, "Prepare the set anew with --overwrite.")
+    return data
 
 
 def _padded(size: int) -> int:

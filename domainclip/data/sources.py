@@ -59,7 +59,9 @@ def open_source(config: DataConfig, domain: Domain) -> Source | PreparedSet:
             another domain or finds none of its files.
     """
     if config.source is None:
-        raise UsageError("A data source was to be opened.", "None was named.", "Give a card's name, a folder, a file or a manifest.")
+        raise UsageError(
+            "A data source was to be opened.", "None was named.", "Give a card's name, a folder, a file or a manifest."
+        )
     name, path = config.source, Path(config.source).expanduser()
     card_file = find_card(name)
     if config.root is not None or (card_file is not None and not path.exists()):
@@ -93,7 +95,9 @@ def _from_card(name: str, card_file: Path, root: str | None, domain: Domain) -> 
     card = load_card(card_file)
     if root is None:
         found = "The folder of its files is not given."
-        raise UsageError(f"The data set {name} was asked for.", found, f"Add --root FOLDER. Its home: {card.homepage or 'unknown'}.")
+        raise UsageError(
+            f"The data set {name} was asked for.", found, f"Add --root FOLDER. Its home: {card.homepage or 'unknown'}."
+        )
     if card.domain != domain.name:
         found = f"It belongs to the domain {card.domain}."
         raise UsageError(f"The data set {name} was asked for in {domain.name}.", found, f"Use --domain {card.domain}.")
@@ -107,7 +111,9 @@ def _from_card(name: str, card_file: Path, root: str | None, domain: Domain) -> 
     strays = [(path.relative_to(folder).as_posix(), "the file has no row") for path in card.files(folder) if path not in named]
     if not items:
         found = f"None of the {len(rows)} files that it lists is there."
-        raise UsageError(f"The data set {name} was to be read from {root}.", found, "Check that --root is the folder the card describes.")
+        raise UsageError(
+            f"The data set {name} was to be read from {root}.", found, "Check that --root is the folder the card describes."
+        )
     return Source(name, about(card), (*rejections, *strays), tuple(items))
 
 
@@ -116,7 +122,9 @@ def _from_manifest(path: Path, domain: Domain, label: str) -> Source:
     items, rejections, counts = items_from_rows(rows, path.parent, f"The manifest {path}", domain, label)
     if not items:
         found = f"None of the files in its {len(rows)} rows is there."
-        raise UsageError(f"The manifest {path} was to be read.", found, f"Paths are relative to {path.parent}; correct the column path.")
+        raise UsageError(
+            f"The manifest {path} was to be read.", found, f"Paths are relative to {path.parent}; correct the column path."
+        )
     beside = path.parent / "dataset.yaml"
     card = _plain_card(path.parent.name if path.stem == "manifest" else path.stem, domain)
     if beside.is_file():
@@ -142,7 +150,9 @@ def _from_folder(folder: Path, domain: Domain) -> Source:
         found = f"It holds {len(rejections) + companions} files, none of which the domain {domain.name} reads."
         if not rejections and not companions:
             found = "It is empty."
-        raise UsageError(f"The folder {folder} was to be read.", found, "Check the path and --domain; domainclip inspect FILE tells more.")
+        raise UsageError(
+            f"The folder {folder} was to be read.", found, "Check the path and --domain; domainclip inspect FILE tells more."
+        )
     return Source(folder.name, {**_plain_card(folder.name, domain), "companions": companions}, tuple(rejections), tuple(items))
 
 

@@ -47,7 +47,9 @@ def spool_paths(folder: Path, number: int) -> tuple[Path, Path]:
     return folder / f"{number:08d}.bin", folder / f"{number:08d}.jsonl"
 
 
-def write_spool(item: SourceItem, number: int, domain: Domain, reading: BaseModel, plan: SpoolPlan, tick: Callable[[], None]) -> int:
+def write_spool(
+    item: SourceItem, number: int, domain: Domain, reading: BaseModel, plan: SpoolPlan, tick: Callable[[], None]
+) -> int:
     """Reads one source file through its domain and writes its spool.
 
     An image that cannot be read becomes a line with a ``reason``; a file whose reader gives up is one such line and nothing else.
@@ -76,10 +78,9 @@ def write_spool(item: SourceItem, number: int, domain: Domain, reading: BaseMode
             except UnreadableFileError as error:
                 file.truncate(0)
                 lines = [{"key": keyed_hash(item.name, plan.key), "reason": error.found}]
-            file.flush()
-            os.fsync(file.fileno())
+            total = file.tell()
         draft.replace(data_path)
-        write_lines(lines_path, lines)
+        write_lines(lines_path, [*lines, {"end": total}])
     finally:
         draft.unlink(missing_ok=True)
     return sum("reason" not in line for line in lines)
@@ -89,25 +90,36 @@ def write_rejection(item: SourceItem, number: int, plan: SpoolPlan, reason: str)
     """Writes the spool of a file whose worker died or hung."""
     data_path, lines_path = spool_paths(plan.folder, number)
     data_path.write_bytes(b"")
-    write_lines(lines_path, [{"key": keyed_hash(item.name, plan.key), "reason": reason}])
+    write_lines(lines_path, [{"key": keyed_hash(item.name, plan.key), "reason": reason}, {"end": 0}])
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Reads lines of JSON."""
-    with path.open(encoding="utf-8") as file:
+def is_whole(folder: Path, number: int) -> bool:
+    """Says whether a source file's spool is there to its last byte (spools are not flushed to disk: a power cut may tear one)."""
+    data_path, lines_path = spool_paths(folder, number)
+    try:
+        end = json.loads(lines_path.read_bytes().rsplit(b"\n", 2)[-2])["end"]
+        # Images leave the spool once their shard is on disk; the lines stay.
+        return not data_path.exists() or data_path.stat().st_size == end
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def read_spool(folder: Path, number: int) -> Iterator[dict[str, Any]]:
+    """Yields the lines of a source file's spool: images, and rejections with a ``reason``."""
+    with spool_paths(folder, number)[1].open(encoding="utf-8") as file:
         for line in file:
-            yield json.loads(line)
+            record = json.loads(line)
+            if "end" not in record:
+                yield record
 
 
-def write_lines(path: Path, lines: list[dict[str, Any]], mode: int = 0o644) -> None:
-    """Writes lines of JSON, all or nothing: a draft beside it, flushed to disk and renamed."""
+def write_lines(path: Path, lines: list[dict[str, Any]], mode: int = 0o600) -> None:
+    """Writes lines of JSON, all or nothing: a draft beside it, then renamed."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
             for line in lines:
                 file.write(json.dumps(line, ensure_ascii=False, sort_keys=True, default=_plain) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -117,7 +129,7 @@ def _spool_sample(sample: Sample, jpeg: bytes | None, file: BinaryIO, plan: Spoo
     key = keyed_hash(sample.key, plan.key)
     try:
         pixels = sample.read()
-        stored = encode_image(pixels, sample.axes, sample.values, jpeg if sample.window is None else None)
+        stored = encode_image(pixels, sample.axes, sample.values, jpeg)
     except UnreadableFileError as error:
         return {"key": key, "reason": error.found}
     group = sample.group or sample.key

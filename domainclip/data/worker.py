@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import json
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from domainclip.data.records import item_from_json
 from domainclip.data.spool import SpoolPlan, write_spool
@@ -37,7 +38,7 @@ def main() -> None:
         _say(answers, _one(job, domain, reading, plan, answers))
 
 
-def _one(job: dict[str, Any], domain: Domain, reading: Any, plan: SpoolPlan, answers: BinaryIO) -> dict[str, Any]:
+def _one(job: dict[str, Any], domain: Domain, reading: Any, plan: SpoolPlan, answers: io.RawIOBase) -> dict[str, Any]:
     last = time.monotonic()
 
     def tick() -> None:
@@ -77,14 +78,14 @@ def _limit_memory(limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _private_output() -> BinaryIO:
+def _private_output() -> io.RawIOBase:
     """Takes standard output for the answers, and points what libraries print elsewhere."""
     private = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    return private  # type: ignore[return-value]
+    return private
 
 
-def _say(answers: BinaryIO, message: dict[str, Any]) -> None:
+def _say(answers: io.RawIOBase, message: dict[str, Any]) -> None:
     answers.write(json.dumps(message).encode() + b"\n")
 
 

@@ -36,26 +36,10 @@ def load_model(name_or_folder: str | Path, device: str = "auto") -> DomainModel:
         UsageError: There is no such model or device, or the folder holds none.
     """
     from domainclip.models.checkpoint import load_checkpoint
-
-    folder = _model_folder(name_or_folder)
-    clip, record, tokenizer = load_checkpoint(folder)
-    return DomainModel(clip, record, tokenizer, device=device, source=str(name_or_folder))
-
-
-def _model_folder(name_or_folder: str | Path) -> Path:
     from domainclip.models.zoo import find_model
 
-    given = Path(name_or_folder)
-    for folder in (given, given / "model"):
-        if (folder / "domainclip.json").is_file():
-            return folder
-    if given.is_dir():
-        raise UsageError(
-            f"The model {given} was to be loaded.",
-            "The folder holds no domainclip.json, and no model/domainclip.json.",
-            "Name a run folder or its model folder; a run that was stopped has none until it is resumed and ends.",
-        )
-    return find_model(str(name_or_folder))
+    clip, record, tokenizer = load_checkpoint(find_model(name_or_folder))
+    return DomainModel(clip, record, tokenizer, device=device, source=str(name_or_folder))
 
 
 class DomainModel:
@@ -120,13 +104,22 @@ class DomainModel:
         """Encodes opened images batch by batch, reading only as far as it has come."""
         import torch
 
-        from domainclip.data.transforms import transform
-
         if batch_size < 1:
             raise UsageError(f"A batch of {batch_size} images was asked for.", "That holds none.", "Ask for one or more.")
-        tensors = (transform(image.pixels, image.values, image.channels, self.record.preprocessing) for image in images)
+        tensors = (self.to_tensor(image) for image in images)
         while batch := list(itertools.islice(tensors, batch_size)):
             yield self.encode_normalised(torch.stack(batch))
+
+    def to_tensor(self, image: Image) -> torch.Tensor:
+        """Returns the tower's input for an image: (C, S, S) float32, resized and normalised as the record says.
+
+        Raises:
+            UsageError: The image lacks channels, or its values are of another kind.
+        """
+        from domainclip.data.transforms import transform
+
+        tensor: torch.Tensor = transform(image.pixels, image.values, image.channels, self.record.preprocessing)
+        return tensor
 
     def encode_normalised(self, images: torch.Tensor) -> Features:
         """Encodes tensors that ``domainclip.data.transforms.transform`` made for this model.
@@ -139,11 +132,11 @@ class DomainModel:
         """
         import torch
 
-        size, planes = self.record.preprocessing.image_size, len(self.record.preprocessing.channels)
-        if images.ndim != 4 or not images.is_floating_point() or tuple(images.shape[1:]) != (planes, size, size):
+        size = self.record.preprocessing.image_size
+        if images.ndim != 4 or not images.is_floating_point() or tuple(images.shape[2:]) != (size, size):
             raise UsageError(
                 f"A tensor of shape {tuple(images.shape)} and type {images.dtype} was to be encoded.",
-                f"The model takes floats of shape (N, {planes}, {size}, {size}), normalised.",
+                f"The model takes floats of shape (N, {len(self.record.preprocessing.channels)}, {size}, {size}), normalised.",
                 "Give pixels to encode_image, which does resizing and normalising.",
             )
         with torch.inference_mode():
@@ -178,7 +171,8 @@ class DomainModel:
         cut = self.tokenizer.count_truncated(rows)
         if cut:
             warnings.warn(
-                f"{cut} of {len(rows)} texts are longer than the {self.record.context_length} tokens that the model reads; their ends are lost.",
+                f"{cut} of {len(rows)} texts are longer than the {self.record.context_length} tokens that the model reads; "
+                "their ends are lost.",
                 stacklevel=2,
             )
         parts = []
@@ -191,8 +185,9 @@ class DomainModel:
 
 def _unit(features: torch.Tensor | None) -> Features:
     assert features is not None
-    rows: Features = features.float().cpu().numpy()
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(min=1e-12)
+    rows = features.float().cpu().numpy()
+    unit: Features = rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(min=1e-12)
+    return unit
 
 
 def _device(name: str) -> torch.device:
@@ -205,5 +200,7 @@ def _device(name: str) -> torch.device:
     except RuntimeError as error:
         raise unknown_name("device", name, ("auto", "cpu", "cuda")) from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"The device {name} was asked for.", "This machine has no CUDA device that torch can use.", "Use auto or cpu.")
+        raise UsageError(
+            f"The device {name} was asked for.", "This machine has no CUDA device that torch can use.", "Use auto or cpu."
+        )
     return device

@@ -94,7 +94,9 @@ def whole_file(path: Path, record: ModelRecord, reading: Mapping[str, Any] | Non
     asked = f"The file {path} was to be encoded as one image."
     if not path.is_file():
         found = "It is a folder." if path.is_dir() else "There is no such file."
-        raise UsageError(asked, found, "Name a file; `embed`, `index` and `zero-shot` take folders." if path.is_dir() else "Check the path.")
+        raise UsageError(
+            asked, found, "Name a file; `embed`, `index` and `zero-shot` take folders." if path.is_dir() else "Check the path."
+        )
     domain = domains.get(record.domain)
     options = domain.reading_model.model_validate(dict(reading or {}))
     try:
@@ -102,7 +104,9 @@ def whole_file(path: Path, record: ModelRecord, reading: Mapping[str, Any] | Non
     except UnreadableFileError as error:
         raise UnreadableFileError(asked, error.found, error.remedy) from error
     if not samples:
-        raise UnreadableFileError(asked, f"Its {record.domain} reader finds no image in it.", "Look at it with `domainclip inspect`.")
+        raise UnreadableFileError(
+            asked, f"Its {record.domain} reader finds no image in it.", "Look at it with `domainclip inspect`."
+        )
     if len(samples) > 1:
         raise UsageError(
             asked,
@@ -118,8 +122,8 @@ def _from_pil(image: Any, preprocessing: Preprocessing) -> Image:
     if wanted is None or preprocessing.values_kind not in {"srgb", "display"}:
         raise UsageError(
             "A PIL image was to be encoded.",
-            f"The model takes {len(preprocessing.channels)} channels of {preprocessing.values_kind} ({', '.join(preprocessing.channels)}), "
-            "which a PIL image cannot carry.",
+            f"The model takes {len(preprocessing.channels)} channels of {preprocessing.values_kind} "
+            f"({', '.join(preprocessing.channels)}), which a PIL image cannot carry.",
             "Give a path, or a numpy array (C, H, W) with these channels.",
         )
     if image.mode != wanted:
@@ -156,7 +160,9 @@ def _channels_first(array: npt.NDArray[Any], channels: int, names: str) -> npt.N
         raise UsageError(asked, found, "Give a Sample, whose axes have names.")
     if not first and not last:
         found = f"Neither its first nor its last axis has the model's {channels} channels ({names})."
-        raise UsageError(asked, found, "Select these channels, in this order; or use a model that was trained on the array's channels.")
+        raise UsageError(
+            asked, found, "Select these channels, in this order; or use a model that was trained on the array's channels."
+        )
     return array if first else array.transpose(2, 0, 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -28,7 +29,7 @@ def checked_classes(classes: Classes) -> dict[str, tuple[str, ...]]:
     """
     asked = "Images were to be classified by class names."
     if isinstance(classes, str):
-        raise UsageError(asked, "The classes are one text.", "Give a list of names: [\"a\", \"b\"].")
+        raise UsageError(asked, "The classes are one text.", 'Give a list of names: ["a", "b"].')
     if isinstance(classes, Mapping):
         named = {str(name): (words,) if isinstance(words, str) else tuple(words) for name, words in classes.items()}
     else:
@@ -56,7 +57,9 @@ def templates_for(prompts: Prompts, language: str, templates: Sequence[str] | No
         return prompts.templates[language]
     wrong = [text for text in templates if text.count(_HOLE) != 1]
     if wrong or not templates or isinstance(templates, str):
-        found = f"{wrong[0]!r} does not." if wrong and not isinstance(templates, str) else "They are no list of texts, or it is empty."
+        found = (
+            f"{wrong[0]!r} does not." if wrong and not isinstance(templates, str) else "They are no list of texts, or it is empty."
+        )
         raise UsageError("Prompt templates were given; each holds {} once.", found, "Write {} where the class name goes, once.")
     return tuple(templates)
 
@@ -83,5 +86,6 @@ def class_features(
     if pooling == "mean-of-normalised":
         features /= np.linalg.norm(features, axis=1, keepdims=True)
     borders = np.cumsum([0, *(len(words) * len(templates) for words in classes.values())])
-    means = np.stack([features[first:last].mean(axis=0) for first, last in zip(borders[:-1], borders[1:], strict=True)])
-    return (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
+    means = np.stack([features[first:last].mean(axis=0) for first, last in itertools.pairwise(borders)])
+    unit: Features = (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
+    return unit

@@ -46,7 +46,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.language = language
         self.batch_size = batch_size
 
-    def fit(self, X: Any = None, y: Any = None) -> ZeroShotClassifier:
+    def fit(self, X: Any = None, y: Any = None) -> ZeroShotClassifier:  # noqa: N803 - scikit-learn's name
         """Encodes the class names; images and labels are not looked at."""
         named = checked_classes(self.classes)
         prompts = self.model.record.prompts
@@ -57,7 +57,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_: npt.NDArray[np.str_] = np.array(list(named))
         return self
 
-    def decision_function(self, X: Any) -> npt.NDArray[np.float32]:
+    def decision_function(self, X: Any) -> npt.NDArray[np.float32]:  # noqa: N803 - scikit-learn's name
         """Returns the cosines of images and classes.
 
         Args:
@@ -78,7 +78,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         cosines: npt.NDArray[np.float32] = features @ self.class_features_.T
         return cosines
 
-    def predict_proba(self, X: Any) -> npt.NDArray[np.float32]:
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float32]:  # noqa: N803 - scikit-learn's name
         """Returns class probabilities: the softmax over classes of the cosines times the model's logit scale.
 
         They compare the classes given with each other; they are not calibrated and say nothing of classes left out.
@@ -95,9 +95,11 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Returns the softmax of (N, K) cosines at the model's logit scale."""
         logits = cosines.astype(np.float64) * self.model.logit_scale
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+        shares: npt.NDArray[np.float32] = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+        return shares
 
-    def predict(self, X: Any) -> npt.NDArray[np.str_]:
+    def predict(self, X: Any) -> npt.NDArray[np.str_]:  # noqa: N803 - scikit-learn's name
         """Returns the (N,) names of the nearest classes."""
         positions = self.decision_function(X).argmax(axis=1)
-        return self.classes_[positions]
+        names: npt.NDArray[np.str_] = self.classes_[positions]
+        return names

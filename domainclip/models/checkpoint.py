@@ -53,7 +53,10 @@ def save_model(
     dtype: Literal["float32", "float16"] = "float32",
     open_clip_copy: bool = True,
 ) -> ModelRecord:
-    """Writes a model folder; each file is whole or not there, and the record, written last, vouches for the weights.
+    """Writes a model folder; each file is whole or not there.
+
+    The files that mark a folder as a model go first and come back last, so that an interrupted save leaves no model, or the new
+    one. The record vouches for the weights by their checksum.
 
     Fields of the record that the model knows better (architecture, configuration, context length, tokenizer kind, inflation,
     whether stock open_clip reproduces it, checksum of the weights) are set here.
@@ -75,19 +78,16 @@ def save_model(
     """
     _check_agreement(model, record, tokenizer)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / RECORD_FILE).unlink(missing_ok=True)
+    _remove(folder, (RECORD_FILE, CONFIG_FILE))
     tensors = plain_state(model, dtype)
     write_whole(folder / MODEL_FILE, lambda part: save_file(tensors, part, metadata={"format": "pt"}))
-    if tokenizer.kind == "folder":
-        tokenizer.save(folder)
-    else:
-        _remove(folder, TOKENIZER_FILES)
+    _remove(folder, (*TOKENIZER_FILES, WEIGHTS_FILE))
+    tokenizer.save(folder)
     stock = stock_reproduces(model, record.preprocessing)
-    if stock:
-        write_config(folder, model.model_cfg, record.preprocessing, own_tokenizer=tokenizer.kind == "folder")
     if stock and open_clip_copy:
         write_whole(folder / WEIGHTS_FILE, lambda part: save_file(tensors, part, metadata={"format": "pt"}))
-    _remove(folder, () if stock and open_clip_copy else (WEIGHTS_FILE,) if stock else (WEIGHTS_FILE, CONFIG_FILE))
+    if stock:
+        write_config(folder, model.model_cfg, record.preprocessing, own_tokenizer=tokenizer.kind == "folder")
     weights = {"dtype": dtype, "sha256": sha256_of(folder / MODEL_FILE), "parameters": sum(p.numel() for p in model.parameters())}
     written = record.model_copy(
         update={

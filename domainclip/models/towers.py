@@ -154,12 +154,12 @@ def resolved_model_cfg(config: ModelConfig, vocabulary_size: int | None = None) 
     vision, text = cfg["vision_cfg"], cfg["text_cfg"]
     if "timm_model_name" in vision:
         vision["timm_model_pretrained"] = False
-    stock_size = vision.get("image_size", 224)
-    if config.image_size is not None and config.image_size != stock_size:
-        if vision.get("timm_pool") == "abs_attn":
-            found = f"Its attention pooling is made for {stock_size} pixels."
-            raise UsageError(f"{config.architecture} at {config.image_size} pixels was asked for.", found, "Leave out image_size.")
-        vision["image_size"] = config.image_size
+    smallest = 32 if isinstance(vision.get("layers"), list) else int(vision.get("patch_size", 1))
+    if config.image_size is not None and config.image_size < smallest:
+        found = f"Its image tower sees nothing below {smallest} pixels."
+        raise UsageError(
+            f"{config.architecture} at {config.image_size} pixels was asked for.", found, "Choose a larger image_size."
+        )
     if config.context_length is not None:
         text["context_length"] = config.context_length
     if vocabulary_size is not None:

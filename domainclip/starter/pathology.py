@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -70,15 +71,18 @@ def _dealt(rng: np.random.Generator, deck: list[tuple[str, str, str]], seen: boo
     return Piece(tissue, density, texture, "seen" if seen else "unseen")
 
 
-def _all_made(plans: list[SlidePlan], output: Path, workers: int):  # noqa: ANN202
+def _all_made(plans: list[SlidePlan], output: Path, workers: int) -> Iterator[None]:
+    """Makes every slide, in this process or in others, and yields after each."""
     if workers <= 1:
         for plan in plans:
-            yield make_slide(plan, output)
+            make_slide(plan, output)
+            yield
         return
     with ProcessPoolExecutor(min(workers, len(plans)), mp_context=get_context("spawn")) as pool:
         try:
             for future in as_completed([pool.submit(make_slide, plan, output) for plan in plans]):
-                yield future.result()
+                future.result()
+                yield
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -130,8 +130,8 @@ def _tilt(rng: np.random.Generator, side: int) -> Map:
     """Uneven light: a slope from -1 to 1 in some direction."""
     along = np.linspace(-1, 1, side, dtype=np.float32)
     angle = rng.uniform(0, 2 * np.pi)
-    slope: Map = (along[None, :] * np.float32(math.cos(angle)) + along[:, None] * np.float32(math.sin(angle))) / np.float32(1.5)
-    return slope
+    slope = along[None, :] * math.cos(angle) + along[:, None] * math.sin(angle)
+    return (slope / 1.5).astype(np.float32)
 
 
 def _ink(rng: np.random.Generator, image: Map, outlines: list[npt.NDArray[np.float64]]) -> npt.NDArray[np.uint8]:

@@ -58,12 +58,13 @@ def balanced(rng: np.random.Generator, dye: Map, target: float, pull: float) -> 
     """
     mean = max(float(dye.mean()), 1e-3)
     factor = min(max(target / mean, 0.25), 3.5) ** pull * float(np.exp(rng.normal(0, GAIN_SPREAD)))
-    return dye * np.float32(factor)
+    scaled: Map = (dye * np.float32(factor)).astype(np.float32)
+    return scaled
 
 
 def ink_transmittance(colour: str) -> Map:
     """Returns the share of light that an ink lets through, (3,)."""
-    return np.array(INKS[colour], np.float32) / 255
+    return (np.array(INKS[colour]) / 255).astype(np.float32)
 
 
 def _jittered(rng: np.random.Generator, vectors: Map, spread: float) -> Map:

@@ -46,7 +46,7 @@ class Brush:
         small = self.rng.standard_normal((int(self.height / cell) + 4, int(self.width / cell) + 4)).astype(np.float32)
         size = (math.ceil(small.shape[1] * cell), math.ceil(small.shape[0] * cell))
         big = cv2.resize(small, size, interpolation=cv2.INTER_CUBIC)
-        return np.ascontiguousarray(big[: self.height, : self.width], dtype=np.float32) * 1.3
+        return np.ascontiguousarray(big[: self.height, : self.width] * np.float32(1.3), dtype=np.float32)
 
     def points(self, pitch_um: float, jitter: float = 0.38) -> npt.NDArray[np.float64]:
         """Returns (n, 2) points x, y on a jittered hexagonal lattice: even, but not regular."""
@@ -57,7 +57,14 @@ class Brush:
         grid = np.stack([x.ravel() * pitch, y.ravel() * pitch * 0.87], axis=1) - pitch
         return grid + self.rng.normal(0, jitter * pitch * 0.5, grid.shape)
 
-    def nuclei(self, layer: Canvas, at: npt.NDArray[np.float64], radius_um: float, ratio: float, angles: npt.NDArray[np.float64] | None = None) -> None:
+    def nuclei(
+        self,
+        layer: Canvas,
+        at: npt.NDArray[np.float64],
+        radius_um: float,
+        ratio: float,
+        angles: npt.NDArray[np.float64] | None = None,
+    ) -> None:
         """Draws dark ellipses of varying size, shape and strength.
 
         Args:
@@ -82,9 +89,7 @@ class Brush:
     def blob(self, x: float, y: float, radius: float, roughness: float) -> npt.NDArray[np.float64]:
         """Returns the corners (48, 2) of an irregular round outline."""
         angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
-        waves = sum(
-            self.rng.normal(0, roughness / k) * np.cos(k * angle + self.rng.uniform(0, 2 * np.pi)) for k in (2, 3, 4, 5)
-        )
+        waves = sum(self.rng.normal(0, roughness / k) * np.cos(k * angle + self.rng.uniform(0, 2 * np.pi)) for k in (2, 3, 4, 5))
         reach = radius * np.clip(1 + waves, 0.5, 1.6)
         return np.stack([x + reach * np.cos(angle), y + reach * np.sin(angle)], axis=1)
 
@@ -115,15 +120,18 @@ class Brush:
         """Looks a map up at points; those outside get the nearest pixel."""
         columns = np.clip(points[:, 0].astype(int), 0, self.width - 1)
         rows = np.clip(points[:, 1].astype(int), 0, self.height - 1)
-        return field[rows, columns].astype(np.float64)
+        values: npt.NDArray[np.float64] = field[rows, columns].astype(np.float64)
+        return values
 
     def thinned(self, points: npt.NDArray[np.float64], share: float) -> npt.NDArray[np.float64]:
         """Keeps a random share of the points."""
-        return points[self.rng.random(len(points)) < share]
+        kept: npt.NDArray[np.float64] = points[self.rng.random(len(points)) < share]
+        return kept
 
 
 def _unit(layer: Canvas) -> Map:
-    return layer.astype(np.float32) / FULL
+    unit: Map = layer.astype(np.float32) / np.float32(FULL)
+    return unit
 
 
 def glands(brush: Brush) -> tuple[Map, Map]:
@@ -165,16 +173,15 @@ def adipose(brush: Brush) -> tuple[Map, Map]:
 def muscle(brush: Brush) -> tuple[Map, Map]:
     """Straight parallel fibres with long nuclei along them."""
     angle = brush.rng.uniform(0, np.pi)
-    along, across = _axes(brush, angle)
+    across = _axes(brush, angle)[1]
     bend = 2.5 * brush.um * brush.noise(60)
     breadth = (17.0 if brush.coarse else 8.0) * brush.um
     wave = np.cos(2 * np.pi * (across + bend) / breadth + 0.8 * brush.noise(30))
-    clefts = np.clip(wave * 3 - 2.0, 0, 1)
-    e = 0.62 + 0.1 * np.cos(np.pi * (across + bend) / breadth) + 0.05 * brush.noise(3) - 0.5 * clefts
+    clefts = np.clip(wave * 3 - 1.7, 0, 1)
+    e = 0.62 + 0.1 * np.cos(np.pi * (across + bend) / breadth) + 0.05 * brush.noise(3) - 0.62 * clefts
     h = brush.canvas()
     places = brush.points(9.5 if brush.dense else 19)
     brush.nuclei(h, places, 2.6, 5.0, np.full(len(places), angle) + brush.rng.normal(0, 0.07, len(places)))
-    del along
     return _unit(h) * 0.9 + 0.05, np.maximum(e, 0.02).astype(np.float32)
 
 
@@ -182,7 +189,7 @@ def lymphoid(brush: Brush) -> tuple[Map, Map]:
     """Sheets of round nuclei with hardly any cytoplasm, nothing between them but pale ground."""
     radius = 4.4 if brush.coarse else 2.7
     h = brush.canvas()
-    pitch = radius * (2.35 if brush.dense else 3.9)
+    pitch = radius * (2.3 if brush.dense else 3.1)
     brush.nuclei(h, brush.points(pitch, jitter=0.45), radius, 1.08)
     return _unit(h), (0.22 + 0.06 * brush.noise(12)).astype(np.float32)
 
@@ -205,13 +212,13 @@ def necrosis(brush: Brush) -> tuple[Map, Map]:
 def squamous(brush: Brush) -> tuple[Map, Map]:
     """Pavement of polygonal cells with pale borders and central nuclei, whorls of keratin in it."""
     pitch = 21.0 if brush.coarse else 12.5
-    borders, centres = brush.cells(pitch, 1.6)
+    borders, centres = brush.cells(pitch, 2.0)
     h = brush.canvas()
     whorls = np.zeros((brush.height, brush.width), np.float32)
     distance = np.full((brush.height, brush.width), np.inf, np.float32)
     rows, columns = np.mgrid[0 : brush.height, 0 : brush.width].astype(np.float32)
     radius = (30.0 if brush.coarse else 19.0) * brush.um
-    for x, y in brush.thinned(brush.points(105 if brush.coarse else 78, jitter=0.4), 0.85):
+    for x, y in brush.thinned(brush.points(88 if brush.coarse else 66, jitter=0.4), 0.9):
         box = _box(brush, x, y, radius * 1.5)
         away = np.hypot(columns[box] - x, (rows[box] - y) * brush.rng.uniform(0.8, 1.25))
         distance[box] = np.minimum(distance[box], away)
@@ -221,7 +228,7 @@ def squamous(brush: Brush) -> tuple[Map, Map]:
     whorls = inside * (0.35 + 0.6 * rings)
     outside = centres[brush.at(inside, centres) < 0.3]
     brush.nuclei(h, brush.thinned(outside, 1.0 if brush.dense else 0.45), 3.6, 1.25)
-    e = (0.56 - 0.42 * borders + 0.04 * brush.noise(4)) * (1 - inside) + whorls
+    e = (0.56 - 0.56 * borders + 0.04 * brush.noise(4)) * (1 - inside) + whorls
     return (_unit(h) + 0.08) * (1 - 0.9 * inside), np.maximum(e, 0.02).astype(np.float32)
 
 
@@ -234,9 +241,9 @@ def stroma(brush: Brush) -> tuple[Map, Map]:
     for turn in (0.0, brush.rng.uniform(0.9, 2.2)):
         along, across = _axes(brush, start + turn)
         crimp = 4.0 * brush.um * np.sin(2 * np.pi * along / (34 * brush.um) + 1.6 * brush.noise(50))
-        swirl = 26 * brush.um * brush.noise(75)
+        swirl = 17 * brush.um * brush.noise(80)
         wave = np.cos(2 * np.pi * (across + crimp + swirl) / (1.9 * breadth) + brush.noise(20))
-        strands = np.clip(wave * 1.6 - 0.15 + 0.45 * brush.noise(16), 0, 1)
+        strands = np.clip(wave * 1.4 - 0.1 + 0.7 * brush.noise(11), 0, 1)
         e = np.maximum(e, 0.72 * strands)
         places = brush.thinned(brush.points(15 if brush.dense else 31), 0.6)
         slope = np.arctan2(np.gradient(crimp + swirl, axis=1), np.float32(1))
@@ -250,7 +257,7 @@ def cartilage(brush: Brush) -> tuple[Map, Map]:
     radius = (11.5 if brush.coarse else 6.3) * brush.um
     ground_h, ground_e = brush.canvas(0.2), brush.canvas(0.36)
     h = brush.canvas()
-    pitch = radius / brush.um * (3.3 if brush.dense else 5.6)
+    pitch = radius / brush.um * (3.0 if brush.dense else 4.3)
     for x, y in brush.points(pitch * 1.25, jitter=0.5):
         count = int(brush.rng.choice((1, 2, 2, 4)))
         turn = brush.rng.uniform(0, 2 * np.pi)

@@ -110,8 +110,8 @@ def _grid(side_px: int, random: np.random.Generator) -> tuple[Array, Array]:
     """Returns chest coordinates of all pixels for a patient who stands turned, shifted, nearer or farther."""
     line = (np.arange(side_px, dtype=np.float32) + 0.5) / side_px * 2 - 1
     x, y = np.meshgrid(line, line)
-    angle, scale_x, scale_y = random.uniform(-0.09, 0.09), random.uniform(0.88, 1.12), random.uniform(0.90, 1.10)
-    shift_x, shift_y = random.uniform(-0.07, 0.07), random.uniform(-0.07, 0.07)
+    angle, scale_x, scale_y = random.uniform(-0.07, 0.07), random.uniform(0.90, 1.10), random.uniform(0.92, 1.08)
+    shift_x, shift_y = random.uniform(-0.05, 0.05), random.uniform(-0.05, 0.05)
     turned_x = (np.cos(angle) * x + np.sin(angle) * y - shift_x) * scale_x
     turned_y = (-np.sin(angle) * x + np.cos(angle) * y - shift_y) * scale_y
     return turned_x.astype(np.float32), turned_y.astype(np.float32)
@@ -230,7 +230,7 @@ class _Chest:
         """Fluid with a meniscus that climbs along the chest wall."""
         outward = self.side * self.x
         edge = self.a.lung_x + self.a.lung_width
-        height = self.random.uniform(0.36, 0.56) if self.large else self.random.uniform(0.09, 0.15)
+        height = self.random.uniform(0.42, 0.58) if self.large else self.random.uniform(0.19, 0.25)
         level = self.a.dome_y + self.breath + 0.10 - height - 0.55 * height * np.clip((outward - 0.30) / (edge - 0.30), 0, 1.2) ** 2
         pleura = _inside(self._lung_distance(self.side) - 0.035, 0.010) * (outward > 0)
         fluid = pleura * _inside(level - self.y, 0.014) * _inside(self.y - 0.85, 0.05)
@@ -238,7 +238,7 @@ class _Chest:
 
     def _pneumothorax(self, thickness: Array) -> Array:
         """Air without vessels outside a thin pleural line; the lung shrinks towards its hilum and grows denser."""
-        shrink = self.random.uniform(0.48, 0.62) if self.large else self.random.uniform(0.78, 0.84)
+        shrink = self.random.uniform(0.46, 0.58) if self.large else self.random.uniform(0.70, 0.77)
         lung = self.lungs[self.side]
         distance = self._lung_distance(self.side, shrink)
         collapsed = _inside(distance, 0.010)
@@ -246,34 +246,35 @@ class _Chest:
         line = lung * _inside(np.abs(distance) - 0.008, 0.004)
         black = self.a.body_thickness - 0.66
         thickness = thickness * (1 - empty) + np.minimum(thickness, black) * empty
-        return np.asarray(thickness + lung * collapsed * (0.24 if self.large else 0.10) + 0.30 * line, dtype=np.float32)
+        return np.asarray(thickness + lung * collapsed * (0.26 if self.large else 0.16) + 0.30 * line, dtype=np.float32)
 
     def _place(self, inset: float) -> tuple[float, float]:
-        """Draws a point inside the lung of the finding's side, away from its border."""
+        """Draws a point inside the lung of the finding's side, away from its border and from the heart, which would hide what is there."""
         a = self.a
         for _ in range(50):
             cx = self.side * (a.lung_x + self.random.uniform(-0.6, 0.6) * a.lung_width)
             cy = self.random.uniform(a.lung_y - 0.75 * a.lung_height, a.dome_y + self.breath - inset * 0.8)
-            if abs(cx) > 0.20 + inset * 0.5 and abs(cx) + inset * 0.6 < a.lung_x + a.lung_width:
+            beside_heart = self.side < 0 or cy + inset < a.heart_y - 0.22 or cx - inset * 0.8 > 0.30
+            if beside_heart and abs(cx) > 0.20 + inset * 0.5 and abs(cx) + inset * 0.6 < a.lung_x + a.lung_width:
                 return cx, cy
-        return self.side * a.lung_x, a.lung_y
+        return self.side * a.lung_x, a.lung_y - 0.35 * a.lung_height
 
     def _consolidation(self, thickness: Array) -> Array:
         """A patchy, ill-defined cloud of filled airspace, streaked by air-filled bronchi."""
-        radius = self.random.uniform(0.24, 0.30) if self.large else self.random.uniform(0.13, 0.17)
+        radius = self.random.uniform(0.28, 0.33) if self.large else self.random.uniform(0.18, 0.22)
         cx, cy = self._place(radius)
         cloud = smooth_noise(self.x.shape[0], 4.0, self.random)
         distance = np.hypot(self.x - cx, (self.y - cy) * 0.85) - radius * (1 + 0.22 * cloud)
         filled = _inside(distance, 0.035) * (0.80 + 0.20 * np.tanh(2 * smooth_noise(self.x.shape[0], 1.8, self.random)))
-        return np.asarray(thickness + self.lungs[self.side] * np.clip(filled, 0, 1) * self.random.uniform(0.40, 0.52), dtype=np.float32)
+        return np.asarray(thickness + self.lungs[self.side] * np.clip(filled, 0, 1) * self.random.uniform(0.48, 0.60), dtype=np.float32)
 
     def _nodule(self, thickness: Array) -> Array:
         """A round, well-defined ball."""
-        radius = self.random.uniform(0.095, 0.120) if self.large else self.random.uniform(0.058, 0.072)
+        radius = self.random.uniform(0.125, 0.150) if self.large else self.random.uniform(0.075, 0.090)
         cx, cy = self._place(radius)
         distance = np.hypot(self.x - cx, self.y - cy)
         ball = np.sqrt(np.clip(1 - (distance / radius) ** 2, 0, 1)) * 0.5 + 0.5 * _inside(distance - radius, 0.006)
-        return np.asarray(thickness + ball * self.random.uniform(0.42, 0.55), dtype=np.float32)
+        return np.asarray(thickness + ball * self.random.uniform(0.60, 0.75), dtype=np.float32)
 
     def _add_hardware(self, thickness: Array) -> Array:
         """Adds a pacemaker where it is the finding, and wires on the skin that mean nothing on a third of all radiographs."""
@@ -308,13 +309,13 @@ def _expose(thickness: Array, x: Array, y: Array, random: np.random.Generator) -
 
     side_px = thickness.shape[0]
     blurred = gaussian_filter(thickness, random.uniform(0.3, 1.1))
-    scatter = gaussian_filter(thickness, side_px * 0.09) * random.uniform(0.0, 0.45)
-    uneven = random.uniform(-0.22, 0.22) * x + random.uniform(-0.22, 0.22) * y
+    scatter = gaussian_filter(thickness, side_px * 0.09) * random.uniform(0.0, 0.25)
+    uneven = random.uniform(-0.15, 0.15) * x + random.uniform(-0.15, 0.15) * y
     signal = blurred + scatter + uneven
     low, high = np.percentile(signal, (1, 99))
     unit = np.clip((signal - low) / (high - low) * random.uniform(0.75, 1.0) + random.uniform(0.0, 0.15), 0.0, None)
-    toned = unit ** float(np.exp(random.normal(0, 0.40))) * random.uniform(0.45, 0.95) + random.uniform(0.0, 0.12)
-    toned = toned + smooth_noise(side_px, random.uniform(0.4, 0.9), random) * random.uniform(0.004, 0.035)
+    toned = unit ** float(np.exp(random.normal(0, 0.35))) * random.uniform(0.55, 0.95) + random.uniform(0.0, 0.12)
+    toned = toned + smooth_noise(side_px, random.uniform(0.4, 0.9), random) * random.uniform(0.004, 0.022)
     if random.random() < 0.5:
         left, right, top, bottom = (random.uniform(0.86, 1.05) for _ in range(4))
         line = (np.arange(side_px) + 0.5) / side_px * 2 - 1

@@ -139,7 +139,7 @@ def write_report(patient: Patient, study: dict[str, str], finding: Finding, view
     if random.random() < 0.85:
         lines += [f"INDICATION: {random.choice(_INDICATIONS)}", ""]
     if random.random() < 0.7:
-        lines += [f"COMPARISON: {random.choice(('None.', f'Radiograph of {date}.'))}", ""]
+        lines += [f"COMPARISON: {random.choice(('None.', f'Radiograph of {date[:6]}{int(date[6:]) - 1}.'))}", ""]
     findings, impression = findings_of(finding, view, random), impression_of(finding, random)
     if layout < 0.70:
         lines += [f"FINDINGS{joint}{findings}", "", f"IMPRESSION{joint}{impression}"]

@@ -96,10 +96,10 @@ def orchard(ground: Ground) -> list[Plane]:
 
 def forest(ground: Ground) -> list[Plane]:
     """Crowns scattered at random, each with a lit side, and glades with round or angular outlines."""
-    radius = ground.pick((1.7, 2.1), (3.4, 4.2))
+    radius = ground.pick((2.0, 2.4), (3.6, 4.4))
     height, width = ground.u.shape
     margin = 2 * radius
-    count = int(ground.amount((0.55, 0.75), (1.5, 1.9)) * (height + 2 * margin) * (width + 2 * margin) / (np.pi * radius**2))
+    count = int(ground.amount((0.8, 1.0), (1.8, 2.2)) * (height + 2 * margin) * (width + 2 * margin) / (np.pi * radius**2))
     points = ground.random.uniform((-margin, -margin), (height + margin, width + margin), (count, 2))
     rows, columns = np.mgrid[0:height, 0:width]
     here = np.column_stack([rows.ravel(), columns.ravel()])
@@ -117,31 +117,25 @@ def residential(ground: Ground) -> list[Plane]:
     block = ground.pick((15, 18), (24, 28))
     deep = block * ground.random.uniform(1.0, 1.5)
     across, along, _ = ground.cells(block, deep)
-    streets = np.maximum(soft(np.abs(across) - block / 2 + 1.3), soft(np.abs(along) - deep / 2 + 1.3))
+    streets = np.maximum(soft(np.abs(across) - block / 2 + 1.6), soft(np.abs(along) - deep / 2 + 1.6))
     house_across, house_along, value = ground.cells(block / round(block / 5), block / round(block / 5))
-    house = soft(1.4 - np.maximum(np.abs(house_across), np.abs(house_along))) * (value() < ground.amount((0.35, 0.5), (0.85, 1.0)))
+    house = soft(1.4 - np.maximum(np.abs(house_across), np.abs(house_along))) * (value() < ground.amount((0.45, 0.55), (0.9, 1.0)))
     kind = value() < 0.5
     house = house * (1 - streets)
     return [streets, house * kind, house * ~kind]
 
 
 def industrial(ground: Ground) -> list[Plane]:
-    """Few large halls, or round tanks, each with a roof of its own and a shadow."""
-    period = ground.pick((19, 23), (30, 36))
-    across, along, value = ground.cells(period, period)
-    present = value() < ground.amount((0.45, 0.6), (0.9, 1.0))
-    if ground.curved:
-        radius = period * (0.28 + 0.16 * value())
-        hall = soft(radius - np.hypot(across, along))
-        shadow = soft(radius + 1 - np.hypot(across - 1.5, along - 1.5))
-    else:
-        half_u, half_v = period * (0.26 + 0.18 * value()), period * (0.26 + 0.18 * value())
-        hall = soft(np.minimum(half_u - np.abs(across), half_v - np.abs(along)))
-        shadow = soft(np.minimum(half_u - np.abs(across - 1.5), half_v - np.abs(along - 1.5)))
-    kind = value()
-    hall, shadow = hall * present, shadow * present
-    ridge = hall * soft(1.2 - np.abs(along)) if not ground.curved else hall * soft(1.6 - np.hypot(across, along))
-    return [shadow, hall * (kind < 0.4), hall * (kind >= 0.4), ridge * 0.7]
+    """Rows of large halls with striped (shed) roofs of two kinds and shadows; curved rows follow a bent railway."""
+    period = ground.pick((17, 20), (25, 29))
+    across, along, value = ground.cells(period, period * ground.random.uniform(1.0, 1.4))
+    present = value() < ground.amount((0.6, 0.7), (0.93, 1.0))
+    half_u, half_v = period * (0.34 + 0.08 * value()), period * (0.34 + 0.08 * value())
+    hall = soft(np.minimum(half_u - np.abs(across), half_v - np.abs(along))) * present
+    shadow = soft(np.minimum(half_u - np.abs(across - 1.7), half_v - np.abs(along - 1.7))) * present
+    kind = value() < 0.4
+    sheds = hall * (0.5 + 0.5 * np.sin(2 * np.pi * along / ground.random.uniform(3.6, 4.2)))
+    return [shadow, hall * kind, hall * ~kind, sheds.astype(np.float32)]
 
 
 def river(ground: Ground) -> list[Plane]:
@@ -192,7 +186,7 @@ def _angular(ground: Ground, size: float, share: float) -> Plane:
     return gaussian_filter(chosen[nearest].reshape(height, width).astype(np.float32), 0.4)
 
 
-BENT = frozenset({"annual_crop", "orchard", "residential", "river", "highway"})
+BENT = frozenset({"annual_crop", "orchard", "residential", "industrial", "river", "highway"})
 """Classes whose lines follow bent coordinates; the others are curved by their outlines."""
 
 PATTERNS: dict[str, Draw] = {

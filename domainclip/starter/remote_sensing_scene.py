@@ -112,7 +112,9 @@ def render(plan: ScenePlan) -> Scene:
     return _photograph(plan, random, planes, land_cover, outlines)
 
 
-def _parcel(name: str, attributes: Mapping[str, str], shape: tuple[int, int], random: np.random.Generator) -> npt.NDArray[np.float32]:
+def _parcel(
+    name: str, attributes: Mapping[str, str], shape: tuple[int, int], random: np.random.Generator
+) -> npt.NDArray[np.float32]:
     """Returns the reflectance (12, H, W) of one parcel's bounding box."""
     ground = Ground(*shape, attributes, random, bend=name in BENT)
     layers = PATTERNS[name](ground)
@@ -142,7 +144,7 @@ def _photograph(
         planes *= 1 - 0.6 * shadow
         planes += opacity * (CLOUD[:, None, None] - planes)
     planes = planes * gain[:, None, None] + haze[:, None, None]
-    planes = native_resolution(planes, random.uniform(0.002, 0.008), random)
+    planes = native_resolution(planes, random.uniform(0.002, 0.006), random)
     # The detector's 12 bits are steps of about 10 DN; finer ones would only be noise that does not compress.
     numbers = np.clip(np.rint((planes - OFFSET) / SCALE / _STEP_DN) * _STEP_DN, _STEP_DN, 65530).astype(np.uint16)
     empty = _wedge(random) if plan.wedge else np.zeros((SIDE_PX, SIDE_PX), bool)

@@ -55,7 +55,7 @@ def parcel_spectra(random: np.random.Generator, layers: int) -> npt.NDArray[np.f
     ground = spectra[0]
     for layer in range(1, layers + 1):
         difference = spectra[layer] - ground
-        wanted = np.exp(random.uniform(np.log(0.06), np.log(0.22)))
+        wanted = np.exp(random.uniform(np.log(0.08), np.log(0.24)))
         found = float(np.abs(difference[[1, 2, 3, 7]]).mean())
         spectra[layer] = ground + difference * (wanted / max(found, 0.01))
     return np.clip(spectra, 0.005, 1.0).astype(np.float32)

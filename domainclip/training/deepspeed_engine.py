@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -41,11 +41,17 @@ class DeepSpeedEngine(EngineBase):
         self.deepspeed, self.tensors = deepspeed, tensors
         self.optimizer = make_adamw(groups, optimizer)
         os.environ.setdefault("LOCAL_RANK", str(processes.local_rank))
-        with contextlib.redirect_stdout(sys.stderr):
+        flat = FlatOutput(model)
+        if config.compile:
+            flat.compile()
+        with contextlib.redirect_stdout(sys.stderr), _without_muon(config.zero_stage):
             self.engine, *_ = deepspeed.initialize(
-                model=FlatOutput(model), optimizer=self.optimizer, config=deepspeed_config(config, optimizer)
+                model=flat, optimizer=self.optimizer, config=deepspeed_config(config, optimizer)
             )
         self.wrapped = self.engine
+        if self.zero_stage:
+            # Left to its first step, DeepSpeed links only the first group's moments to the parameters.
+            self._reset_partitions(0)
 
     def backward(self, loss: torch.Tensor) -> None:
         """See ``Engine.backward``."""
@@ -99,7 +105,10 @@ class DeepSpeedEngine(EngineBase):
                 if parameter.requires_grad and name in state.exp_avg:
                     for moment in MOMENTS:
                         value = getattr(state, moment)[name].to(self.processes.device)
-                        self.tensors.safe_set_full_optimizer_state(parameter, value, moment)
+                        if self.zero_stage == 3:
+                            self.tensors.safe_set_local_optimizer_state(parameter, self._own_part(parameter, value), moment)
+                        else:
+                            self.tensors.safe_set_full_optimizer_state(parameter, value, moment)
         self.restore_buffers(state.buffers)
 
     def full_shape(self, parameter: torch.nn.Parameter) -> tuple[int, ...]:
@@ -127,14 +136,25 @@ class DeepSpeedEngine(EngineBase):
 
     def _set_full(self, parameter: torch.nn.Parameter, value: torch.Tensor) -> None:
         """Sets the master and the working copy of a parameter in every process."""
-        if parameter.requires_grad:
-            self.tensors.safe_set_full_fp32_param(parameter, value)
         if hasattr(parameter, "ds_id"):
+            if parameter.requires_grad:
+                self.tensors.safe_set_local_fp32_param(parameter, self._own_part(parameter, value))
             with self.deepspeed.zero.GatheredParameters([parameter], modifier_rank=0):
                 if self.processes.main:
                     parameter.copy_(value)
-        else:
-            parameter.copy_(value)
+            return
+        if parameter.requires_grad:
+            self.tensors.safe_set_full_fp32_param(parameter, value)
+        parameter.copy_(value)
+
+    def _own_part(self, parameter: Any, value: torch.Tensor) -> torch.Tensor:
+        """Cuts out what this process holds of a ZeRO-3 parameter.
+
+        ``safe_set_full_*`` of DeepSpeed 0.19 fails where the elements do not divide by the processes; the last part is padded.
+        """
+        size = parameter.ds_tensor.numel()
+        padded = torch.nn.functional.pad(value.flatten(), (0, size * self.processes.world_size - value.numel()))
+        return padded.narrow(0, size * self.processes.rank, size)
 
     def _limit(self, parameter: torch.nn.Parameter) -> None:
         """Keeps a logit scale below its limit in the master, not only in the copy that the next step overwrites."""
@@ -146,20 +166,18 @@ class DeepSpeedEngine(EngineBase):
     def _collect_partitioned(self) -> EngineState:
         """Assembles parameters and moments; collective, kept in rank 0 only."""
         state = EngineState()
-        partitions = [moments for moments in self.optimizer.state.values() if moments]
-        started = self.processes.any(bool(partitions))
         for name, parameter in self.named.items():
             values = {"parameters": self._full(parameter)}
-            if started and parameter.requires_grad:
+            if parameter.requires_grad:
                 values |= {moment: self.tensors.safe_get_full_optimizer_state(parameter, moment) for moment in MOMENTS}
             if self.processes.main:
                 for kind, value in values.items():
                     getattr(state, kind)[name] = value.detach().cpu().clone()
-        state.optimizer_step = int(partitions[0]["step"]) if partitions else 0
+        state.optimizer_step = max(int(moments["step"]) for moments in self.optimizer.state.values())
         return state
 
     def _reset_partitions(self, step: int) -> None:
-        """Makes AdamW's state for the flat partitions, which DeepSpeed leaves to the first step, and links it to the names."""
+        """Makes AdamW's state of the flat partitions with zero moments, and links it to the parameters."""
         zero = self.engine.optimizer
         groups = self.optimizer.param_groups
         if self.zero_stage == 3:
@@ -200,6 +218,20 @@ def import_deepspeed(device: torch.device) -> Any:
     # The shared-memory operator of the CPU backend is compiled for 38 s at first use, and serves inference only.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     return deepspeed
+
+
+@contextlib.contextmanager
+def _without_muon(stage: int) -> Iterator[None]:
+    """Hides DeepSpeed's Muon, whose import alone loads torch's compiler (2 to 5 s); stages 0 to 2 do without it."""
+    name = "deepspeed.runtime.zero.muon.muon_optimizer"
+    if stage == 3 or name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 def _expected(record: logging.LogRecord) -> bool:

@@ -129,8 +129,6 @@ def make_engine(
     split = aligned_groups(groups)
     if not split:
         raise UsageError("A model was to be trained.", "None of its parameters is trainable.", "Unlock a tower.")
-    if config.compile:
-        model.compile()
     if config.engine == "deepspeed":
         from domainclip.training.deepspeed_engine import DeepSpeedEngine
 

@@ -20,7 +20,8 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 class FlatOutput(torch.nn.Module):
     """Calls a model and returns the fields of its ``TowerOutput`` as a tuple.
 
-    DDP and DeepSpeed put hooks on the tensors of an output, and look for them in tuples.
+    DDP and DeepSpeed put hooks on the tensors of an output, and look for them in tuples. The model's ``forward`` is called
+    without its own hooks for the same reason, so its parameters must belong to its children, as those of ``ClipModel`` do.
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
@@ -29,7 +30,7 @@ class FlatOutput(torch.nn.Module):
 
     def forward(self, images: torch.Tensor | None, tokens: torch.Tensor | None, mode: Mode) -> tuple[torch.Tensor | None, ...]:
         """Encodes; see ``Engine.forward``."""
-        output = self.model(images, tokens, mode)
+        output = self.model.forward(images, tokens, mode)
         return tuple(getattr(output, field.name) for field in fields(TowerOutput))
 
 

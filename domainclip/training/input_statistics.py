@@ -74,7 +74,9 @@ def _channels(train: pd.DataFrame, wanted: Sequence[str] | None) -> tuple[str, .
     if wanted is None:
         if not common:
             raise UsageError(
-                "Channels were to be chosen from the set.", "Its images have no channel in common.", "Name them: --set model.channels=[...]."
+                "Channels were to be chosen from the set.",
+                "Its images have no channel in common.",
+                "Name them: --set model.channels=[...].",
             )
         return tuple(common)
     lacking = [name for name in wanted if name not in common]
@@ -110,14 +112,14 @@ def _moments(prepared: PreparedSet, rows: pd.DataFrame, names: Sequence[str]) ->
     flat = [name for name, spread in zip(names, std, strict=True) if spread <= 0]
     if flat:
         raise UsageError(
-            "The pixels' spread was to be measured.", f"Channels are constant: {', '.join(flat)}.", "Leave them out: model.channels."
+            "The pixels' spread was to be measured.",
+            f"Channels are constant: {', '.join(flat)}.",
+            "Leave them out: model.channels.",
         )
     return tuple(round(float(x), 6) for x in mean), tuple(round(float(x), 6) for x in std)
 
 
-def _spacing(
-    train: pd.DataFrame, image_size: int
-) -> tuple[tuple[float, float] | None, Literal["um", "mm", "m", "degree"] | None]:
+def _spacing(train: pd.DataFrame, image_size: int) -> tuple[tuple[float, float] | None, Literal["um", "mm", "m", "degree"] | None]:
     """The median spacing of what the tower sees, None when an image lacks it or units differ."""
     spacings = list(train["spacing"])
     units = {spacing["unit"] if spacing else None for spacing in spacings}

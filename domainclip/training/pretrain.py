@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from domainclip import __version__
-from domainclip.batch import TextTokenizer
+from domainclip.benchmarks.held_out import class_names_of
 from domainclip.config import RunConfig
 from domainclip.data.loader import BatchLoader
 from domainclip.domains.base import Domain, domains
 from domainclip.errors import UsageError
 from domainclip.model_record import ModelRecord, Preprocessing, Prompts
-from domainclip.models.checkpoint import save_model
+from domainclip.models.checkpoint import SavableTokenizer, save_model
 from domainclip.models.model_card import write_model_card
 from domainclip.models.tokenizer import load_tokenizer, train_tokenizer
 from domainclip.models.towers import ClipModel, build_model, parameter_groups, resolved_model_cfg
@@ -118,7 +118,7 @@ class _Run:
             measure = Measure(engine, self.prepared, record, tokenizer, config, self.class_names())
             result = self._train(engine, tokenizer, preprocessing, measure, resume)
             weights = engine.weights()
-            held_out = measure.held_out(self.progress)
+            held_out = measure.held_out()
             summary = self._summary(engine, result, held_out)
         finally:
             engine.close()
@@ -128,17 +128,10 @@ class _Run:
         return summary | {"rank": self.here.rank}
 
     def class_names(self) -> dict[str, tuple[str, ...]]:
-        """The zero-shot classes: value of the class label to its English names, the card's own before the domain's."""
-        card = self.prepared.card
-        if card.get("classes"):
-            return {str(value): tuple(names) for value, names in card["classes"].items()}
-        facts = self.domain.facts
-        label = self.config.data.class_label or facts.class_label
-        known = facts.labels.get(label, {})
-        present = {str(labels[label]) for labels in self.prepared.index["labels"] if labels and label in labels}
-        return {value: known[value].names["en"] if value in known else (value,) for value in sorted(present)}
+        """The zero-shot classes: value of the class label to its names."""
+        return class_names_of(self.prepared, self.config)[1]
 
-    def _tokenizer(self) -> TextTokenizer:
+    def _tokenizer(self) -> SavableTokenizer:
         model = self.config.model
         length = int(resolved_model_cfg(model)["text_cfg"].get("context_length", 77))
         if model.tokenizer != "corpus-bpe":
@@ -150,7 +143,7 @@ class _Run:
         prompts = [template.replace("{}", name) for template in self.domain.facts.prompt_templates.get("en", ()) for name in names]
         return train_tokenizer([*texts, *prompts], model.vocabulary_size, length)
 
-    def _model(self, tokenizer: TextTokenizer) -> tuple[ClipModel, Preprocessing]:
+    def _model(self, tokenizer: SavableTokenizer) -> tuple[ClipModel, Preprocessing]:
         config = self.config
         size = int(resolved_model_cfg(config.model)["vision_cfg"].get("image_size", 224))
         preprocessing = fit_preprocessing(
@@ -161,13 +154,12 @@ class _Run:
             one_channel=config.model.one_channel,
             seed=config.training.seed,
         )
-        vocabulary = getattr(tokenizer, "vocabulary_size", None)
         return (
-            build_model(config.model, preprocessing.channels, vocabulary_size=vocabulary, seed=config.training.seed),
+            build_model(config.model, preprocessing.channels, vocabulary_size=tokenizer.vocabulary_size, seed=config.training.seed),
             preprocessing,
         )
 
-    def _record(self, model: ClipModel, preprocessing: Preprocessing, tokenizer: TextTokenizer) -> ModelRecord:
+    def _record(self, model: ClipModel, preprocessing: Preprocessing, tokenizer: SavableTokenizer) -> ModelRecord:
         card = self.prepared.card
         languages = sorted(set(self.prepared.captions["language"]))
         templates = {language: self.domain.facts.prompt_templates[language] for language in self.domain.facts.prompt_templates}
@@ -192,7 +184,7 @@ class _Run:
         )
 
     def _train(
-        self, engine: Engine, tokenizer: TextTokenizer, preprocessing: Preprocessing, measure: Measure, resume: bool
+        self, engine: Engine, tokenizer: SavableTokenizer, preprocessing: Preprocessing, measure: Measure, resume: bool
     ) -> LoopResult:
         config = self.config
         name = config.training.augmentation
@@ -215,9 +207,7 @@ class _Run:
             cache_gib=config.data.cache_gib if config.data.cache else 0.0,
         )
         evaluate = measure.on_validation if config.training.evaluate_every_steps and measure.has_validation else None
-        result = train(
-            engine, loader, config, self.run, resume=resume, evaluate=evaluate, on_report=self._report, log=self.say
-        )
+        result = train(engine, loader, config, self.run, resume=resume, evaluate=evaluate, on_report=self._report, log=self.say)
         if result.best_checkpoint is not None and result.best_checkpoint != result.checkpoint:
             use_weights(engine, result.best_checkpoint)
             self.say(f"The weights of step {int(result.best_checkpoint.name.rpartition('-')[2])} were best on val and are kept.")
@@ -228,7 +218,9 @@ class _Run:
     def _report(self, report: StepReport) -> None:
         if self.progress is not None:
             done = round(report.progress * 1000)
-            self.progress(done, 1000, f"training, step {report.step}, loss {report.loss:.3f}, {report.images_per_second:.0f} images/s")
+            self.progress(
+                done, 1000, f"training, step {report.step}, loss {report.loss:.3f}, {report.images_per_second:.0f} images/s"
+            )
 
     def _summary(self, engine: Engine, result: LoopResult, held_out: dict[str, Any]) -> dict[str, Any]:
         starter = self.data.starter_set
@@ -254,16 +246,18 @@ class _Run:
             "held_out": held_out,
         }
 
-    def _write(
-        self, weights: dict[str, Any], record: ModelRecord, tokenizer: TextTokenizer, summary: dict[str, Any]
-    ) -> None:
+    def _write(self, weights: dict[str, Any], record: ModelRecord, tokenizer: SavableTokenizer, summary: dict[str, Any]) -> None:
         """Writes the model, its card and the summary; a fresh model takes the weights, free of the engine's hooks."""
-        vocabulary = getattr(tokenizer, "vocabulary_size", None)
-        fresh = build_model(self.config.model, record.preprocessing.channels, vocabulary_size=vocabulary, seed=self.config.training.seed)
+        fresh = build_model(
+            self.config.model,
+            record.preprocessing.channels,
+            vocabulary_size=tokenizer.vocabulary_size,
+            seed=self.config.training.seed,
+        )
         fresh.load_state_dict(weights)
         folder = self.run / "model"
         if folder.exists():
             shutil.rmtree(folder)
-        save_model(folder, fresh.eval(), record, tokenizer)
-        write_model_card(folder, record, summary)
+        written = save_model(folder, fresh.eval(), record, tokenizer)
+        write_model_card(folder, written, summary["held_out"])
         (self.run / "summary.json").write_text(json.dumps(summary, indent=1, default=str, ensure_ascii=False), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -34,11 +35,16 @@ class TorchEngine(EngineBase):
         self.optimizer = make_adamw(groups, optimizer)
         self.trained = [parameter for group in groups for parameter in group["params"]]
         self.wrapped = FlatOutput(model)
+        if config.compile:
+            self.wrapped.compile()
         self.name = "torch"
         if processes.world_size > 1:
             # Buffers are averaged before they are used (average_buffers); rank 0's in every forward would differ from DeepSpeed.
             devices = [processes.device] if processes.device.type == "cuda" else None
-            self.wrapped = torch.nn.parallel.DistributedDataParallel(self.wrapped, device_ids=devices, broadcast_buffers=False)
+            parallel = torch.nn.parallel.DistributedDataParallel
+            known = inspect.signature(parallel).parameters
+            setting = {"forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False}
+            self.wrapped = parallel(self.wrapped, device_ids=devices, **setting)
             self.name = "DistributedDataParallel"
             self.share_buffers()
 

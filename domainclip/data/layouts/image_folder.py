@@ -39,7 +39,9 @@ class ImageFolder(Section):
         ]
         if not rows:
             found = "There is no such folder." if not folder.is_dir() else "It holds no images in folders of classes."
-            raise UsageError(f"{what} was to be read from {folder}.", found, "Check that --root is the folder that the card describes.")
+            raise UsageError(
+                f"{what} was to be read from {folder}.", found, "Check that --root is the folder that the card describes."
+            )
         return rows
 
     def files(self, root: Path) -> Iterator[Path]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from domainclip.config import Section
 from domainclip.errors import UsageError, unknown_name
+
+_FIELD = re.compile(r"\{(\w+)\}")
 
 
 class TableOptions(Section):
@@ -44,15 +47,19 @@ class Table(Section):
             raise UsageError(asked, "There is no such file.", "Check that --root is the folder that holds it.") from error
         except (OSError, csv.Error, UnicodeDecodeError) as error:
             raise UsageError(asked, f"It is no table in UTF-8: {error}", "Get the file anew.") from error
-        for column in re.findall(r"\{(\w+)\}", self.options.path):
+        for column in _FIELD.findall(self.options.path):
             if rows and column not in rows[0]:
                 raise unknown_name(f"column of {table}", column, (str(name) for name in rows[0]))
         if any(None in row or None in row.values() for row in rows):
             raise UsageError(asked, "A line has more or fewer cells than the header.", "Get the file anew.")
         base = f"{self.options.images}/" if self.options.images else ""
-        return [row | {"path": base + re.sub(r"\{(\w+)\}", lambda match, row=row: row[match[1]], self.options.path)} for row in rows]  # type: ignore[misc]
+        return [row | {"path": base + _FIELD.sub(partial(_cell, row), self.options.path)} for row in rows]
 
     def files(self, root: Path) -> Iterator[Path]:
         """Yields the files in the folder of images, those beside the table left out."""
         folder = root / self.options.images
         return (path for path in sorted(folder.rglob("*")) if path.is_file() and path != root / self.options.table)
+
+
+def _cell(row: dict[str, Any], match: re.Match[str]) -> str:
+    return str(row[match[1]])

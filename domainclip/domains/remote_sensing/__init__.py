@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,11 +26,14 @@ class RemoteSensing:
         self.reading_model: type[BaseModel] = RemoteSensingReading
 
     def recognises(self, path: Path) -> bool:
-        """Says by suffix and first bytes whether this is a TIFF, JPEG or PNG. Never decodes, never raises."""
-        if path.suffix.lower() not in SUFFIXES:
-            return False
+        """Says by suffix whether this is a TIFF, JPEG or PNG; files of other names are looked into. Never decodes, never raises.
+
+        The suffix is enough, so that a broken scene is refused with a reason and not passed over; hidden files are not ours.
+        """
         try:
-            return raster_driver(path) is not None
+            if path.name.startswith(".") or not path.is_file():
+                return False
+            return path.suffix.lower() in SUFFIXES or raster_driver(path) is not None
         except OSError:
             return False
 
@@ -44,15 +47,16 @@ class RemoteSensing:
 
         return inspect_raster(path)
 
-    def samples(self, item: SourceItem, reading: BaseModel) -> Generator[Sample, None, dict[str, int]]:
-        """Yields windows of a scene, or a whole picture; returns the counts of skipped windows by reason.
+    def samples(self, item: SourceItem, reading: BaseModel) -> Iterator[Sample]:
+        """Yields windows of a scene, or a whole picture; ``meta["windows"]`` counts what was kept and skipped.
 
         Args:
             item: The file and its owner's facts; region polygons in the file's CRS, or in pixels where it has none.
             reading: A ``RemoteSensingReading``.
 
         Raises:
-            UnreadableFileError: It cannot be read, or it does not tell which band is which.
+            UnreadableFileError: It cannot be read, does not tell which band is which, or no window is left.
+            UsageError: The sensor is unknown.
         """
         from domainclip.domains.remote_sensing.scene import scene_samples
 

@@ -40,7 +40,8 @@ def inspect_raster(path: Path) -> Inspection:
         missing.append("no CRS: no pixel size, no place; give its spacing in the manifest, or georeference it")
     title = _TITLES[header.driver] if header.crs or header.driver != "GTiff" else "TIFF without CRS"
     levels = [(header.width, header.height, 1.0)]
-    levels += [(-(-header.width // factor), -(-header.height // factor), float(factor)) for factor in header.levels]
+    if header.driver != "JPEG":  # GDAL lists sizes that it can decode to, which no JPEG holds.
+        levels += [(-(-header.width // factor), -(-header.height // factor), float(factor)) for factor in header.levels]
     return Inspection(
         format=f"{title} (GDAL {header.driver})",
         width=header.width,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +9,6 @@ import numpy as np
 
 from domainclip.domains.remote_sensing.raster import open_raster
 from domainclip.sample import Pixels, Window
-
-_last = threading.local()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +37,15 @@ class WindowReader:
         Raises:
             UnreadableFileError: The file is broken or gone.
         """
-        ahead: tuple[WindowReader, Pixels] | None = getattr(_last, "read", None)
-        if ahead is not None and ahead[0] == self:
-            _last.read = None
-            return ahead[1]
         return read_pixels(self.path, self.indexes, self.window, self.nodata, self.output_px, self.has_mask)
 
     def nodata_share(self) -> float:
-        """Returns the share of pixels without data, 0..1; the pixels stay at hand for the call that usually follows.
+        """Returns the share of pixels without data, 0..1.
 
         Raises:
             UnreadableFileError: The file is broken or gone.
         """
-        pixels = read_pixels(self.path, self.indexes, self.window, self.nodata, self.output_px, self.has_mask)
-        _last.read = (self, pixels)
-        return float(pixels.masks["nodata"].mean())
+        return float(self().masks["nodata"].mean())
 
 
 def read_pixels(

@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from domainclip.batch import Batch
+from domainclip.losses.gather import Gather  # noqa: F401 (for tests)
 from domainclip.config import ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
 
 SIZE, CONTEXT, VOCABULARY = 32, 8, 64

@@ -1,0 +1,234 @@
+"""Batches of a prepared set: each a pure function of (seed, step, rank, world size), so that resuming is exact."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from domainclip.batch import Batch, TextTokenizer
+from domainclip.data.augment import Augmentation
+from domainclip.data.caption_draw import CaptionDraw, mixed
+from domainclip.data.prepared_set import PreparedSet
+from domainclip.data.records import values_from_json
+from domainclip.data.transforms import ResizedImage, normalise, resized
+from domainclip.errors import UsageError
+from domainclip.model_record import Preprocessing
+from domainclip.sample import Values
+
+_GIB = 2**30
+
+
+class BatchLoader:
+    """Batches for training, and images for evaluation, of one split.
+
+    An epoch is a permutation of the split's images by (seed, epoch). An epoch's images that do not fill a last global batch
+    are left out of that epoch; the next epoch's permutation leaves out others. Where the split is smaller than one global batch,
+    epochs follow each other without a gap, and images repeat within a batch. The global batch of a step is the same for every
+    world size; rank r takes its r-th slice. Caption and augmentation of an image are drawn from (seed, epoch, its row).
+
+    Attributes:
+        rows: The split's index rows, in the order of the set (``prepared.subset(split)``).
+        rows_without_caption: How many of them have no caption: they are evaluated on, but not trained on.
+        truncated_captions: Distinct captions that are longer than the context.
+        steps_per_epoch: Global batches of an epoch.
+
+    Args:
+        prepared: The set.
+        split: Its split.
+        preprocessing: The model's.
+        tokenizer: The model's.
+        batch_size: Images a process.
+        seed: Of order, captions and augmentation.
+        augmentation: Random changes in training, or None.
+        rank: This process.
+        world_size: Processes.
+        workers: Threads that make batches ahead; 0 makes each batch when it is asked for.
+        cache_gib: Memory for decoded and resized images; those that do not fit are decoded each time. 0 for none.
+
+    Raises:
+        UsageError: The split is empty, or the augmentation does not fit the images.
+    """
+
+    def __init__(
+        self,
+        prepared: PreparedSet,
+        split: str,
+        preprocessing: Preprocessing,
+        tokenizer: TextTokenizer,
+        *,
+        batch_size: int,
+        seed: int,
+        augmentation: Augmentation | Sequence[Mapping[str, Any]] | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        workers: int = 0,
+        cache_gib: float = 2.0,
+    ) -> None:
+        self.rows = prepared.subset(split)
+        self._seed, self._rank, self._batch_size, self._workers = seed, rank, batch_size, workers
+        self._global_size = batch_size * world_size
+        self._captions = CaptionDraw(list(self.rows["key"]), prepared.captions, tokenizer, seed)
+        self.truncated_captions = self._captions.truncated
+        self._trained = np.flatnonzero(self._captions.counts)
+        self.rows_without_caption = len(self.rows) - len(self._trained)
+        self._augmentation = augmentation if isinstance(augmentation, Augmentation | None) else Augmentation(augmentation, seed)
+        if self._augmentation is not None:
+            kinds = {values["kind"] for values in self.rows["values"]}
+            for kind in kinds:
+                self._augmentation.check(len(preprocessing.channels), kind)
+        self._images = _Images(prepared, self.rows, preprocessing, self._augmentation, cache_gib)
+        self.steps_per_epoch = max(1, len(self._trained) // self._global_size)
+        if 0 < len(self._trained) < self._global_size:
+            found = f"The split {split!r} has {len(self._trained)} captioned images, a global batch {self._global_size}"
+            warnings.warn(f"{found}: images repeat within a batch.", stacklevel=2)
+
+    def batch(self, step: int) -> Batch:
+        """Returns this process's part of the global batch of a step (0, 1, ...).
+
+        Raises:
+            UsageError: No image of the split has a caption.
+            UnreadableFileError: A shard is damaged.
+        """
+        positions, epochs = self._slice(step)
+        captions = self._captions.draw(positions, epochs)
+        images, masks = self._images.batch(positions, epochs)
+        return Batch(
+            images=images,
+            tokens=self._captions.tokens(captions),
+            caption_groups=torch.from_numpy(self._captions.groups[captions]),
+            keys=tuple(self._images.keys[position] for position in positions),
+            languages=tuple(self._captions.languages[caption] for caption in captions),
+            masks=masks,
+        )
+
+    def iterate(self, start_step: int = 0) -> Iterator[Batch]:
+        """Yields the batches from a step on, without end; with ``workers``, made ahead by threads, in the same order."""
+        if self._workers == 0:
+            step = start_step
+            while True:
+                yield self.batch(step)
+                step += 1
+        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="domainclip-loader")
+        ahead: deque[Future[Batch]] = deque()
+        try:
+            step = start_step
+            while True:
+                while len(ahead) < 2 * self._workers:
+                    ahead.append(pool.submit(self.batch, step))
+                    step += 1
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def evaluation_batches(self, batch_size: int) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
+        """Yields (positions in ``rows``, (N, C, H, W) float32 images) in order, each image once, never augmented."""
+        for start in range(0, len(self.rows), batch_size):
+            positions = np.arange(start, min(start + batch_size, len(self.rows)))
+            yield positions, self._images.batch(positions, None)[0]
+
+    def _slice(self, step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Returns rows and epochs of this process's images."""
+        count = len(self._trained)
+        if not count:
+            found = f"None of its {len(self.rows)} images has a caption."
+            remedy = "Add captions or labels to the source, and prepare it anew."
+            raise UsageError("Batches for training were asked for.", found, remedy)
+        mine = np.arange(self._batch_size) + self._rank * self._batch_size
+        if count >= self._global_size:
+            epoch, within = divmod(step, self.steps_per_epoch)
+            epochs = np.full(self._batch_size, epoch)
+            places = within * self._global_size + mine
+        else:
+            epochs, places = np.divmod(step * self._global_size + mine, count)
+        positions = np.empty(self._batch_size, dtype=np.int64)
+        for epoch in np.unique(epochs):
+            chosen = epochs == epoch
+            positions[chosen] = self._trained[self._permutation(int(epoch))[places[chosen]]]
+        return positions, epochs
+
+    def _permutation(self, epoch: int) -> npt.NDArray[np.int64]:
+        # Kept by value: two threads may be in two epochs.
+        kept = getattr(self, "_kept", (-1, np.empty(0, np.int64)))
+        if kept[0] == epoch:
+            order: npt.NDArray[np.int64] = kept[1]
+            return order
+        hashes = mixed(self._seed, 0x0DE2, epoch, np.arange(len(self._trained), dtype=np.uint64))
+        order = np.argsort(hashes, kind="stable")
+        self._kept = (epoch, order)
+        return order
+
+
+class _Images:
+    """The images of a split, decoded and resized once where memory allows."""
+
+    def __init__(
+        self, prepared: PreparedSet, rows: Any, preprocessing: Preprocessing, augmentation: Augmentation | None, cache_gib: float
+    ) -> None:
+        self.keys: list[str] = list(rows["key"])
+        self._prepared, self._preprocessing, self._augmentation = prepared, preprocessing, augmentation
+        self._records: list[dict[str, Any]] = rows[
+            ["shard", "offset", "size", "storage", "shape", "dtype", "masks", "channels"]
+        ].to_dict("records")
+        known: dict[str, Values] = {}
+        self._values = [known.setdefault(str(sorted(v.items())), values_from_json(v)) for v in rows["values"]]
+        self._cache: dict[tuple[int, int], ResizedImage] = {}
+        self._left = int(cache_gib * _GIB)
+        self._lock = threading.Lock()
+        self._local = threading.local()
+
+    def batch(
+        self, positions: npt.NDArray[np.int64], epochs: npt.NDArray[np.int64] | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Returns (B, C, H, W) normalised images and (B, H, W) masks or None; augmented where epochs are given."""
+        side = self._preprocessing.image_size
+        if epochs is None or self._augmentation is None:
+            images = [self._image(int(position), side) for position in positions]
+        else:
+            images = [self._changed(int(row), int(epoch), side) for row, epoch in zip(positions, epochs, strict=True)]
+        masks = None
+        if any(image.valid is not None for image in images):
+            every = np.ones((side, side), dtype=bool)
+            masks = torch.from_numpy(np.stack([every if image.valid is None else image.valid for image in images]))
+        values, kind = images[0].values, images[0].array.dtype
+        if all(image.values == values and image.array.dtype == kind for image in images):
+            stacked = torch.from_numpy(np.stack([image.array for image in images]))
+            return normalise(stacked, values, self._preprocessing, masks), masks
+        singles = [
+            normalise(
+                torch.from_numpy(image.array)[None], image.values, self._preprocessing, None if masks is None else masks[n : n + 1]
+            )
+            for n, image in enumerate(images)
+        ]
+        return torch.cat(singles), masks
+
+    def _changed(self, row: int, epoch: int, side: int) -> ResizedImage:
+        assert self._augmentation is not None
+        if not hasattr(self._local, "augmentation"):
+            self._local.augmentation = self._augmentation.copy()
+        height, width = self._records[row]["shape"][-2:]
+        # Random crops want more pixels than the tower sees, as far as the image has them.
+        larger = max(side, min(int(np.ceil(side / self._augmentation.smallest_crop)), height, width))
+        image = self._image(row, larger)
+        array, valid = self._local.augmentation(image.array, image.valid, side, epoch, row)
+        return ResizedImage(array, valid, image.values)
+
+    def _image(self, row: int, side: int) -> ResizedImage:
+        found = self._cache.get((row, side))
+        if found is not None:
+            return found
+        record = self._records[row]
+        image = resized(self._prepared.read(record), self._values[row], record["channels"], self._preprocessing, side)
+        size = image.array.nbytes + (0 if image.valid is None else image.valid.nbytes) + 512
+        with self._lock:
+            if size <= self._left and (row, side) not in self._cache:
+                self._left -= size
+                self._cache[row, side] = image
+        return image

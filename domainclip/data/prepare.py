@@ -1,0 +1,193 @@
+"""Source files to a prepared set: decode in supervised workers, caption, split, write shards and their index."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from domainclip.config import validated
+from domainclip.data.prepared_set import PreparedSet
+from domainclip.data.set_writer import SetFacts, write_set
+from domainclip.data.sources import Source
+from domainclip.data.spool import SpoolPlan, is_whole, read_spool, write_rejection, write_spool
+from domainclip.data.supervised import Limits, run_supervised
+from domainclip.data.workplace import WORK, claim_output
+from domainclip.domains.base import Domain
+from domainclip.errors import RunInterruptedError, UnreadableFileError, UsageError
+from domainclip.identifiers import keyed_hash, owner_key
+from domainclip.sample import SourceItem
+
+Progress = Callable[[int, int, str], None]
+
+
+def prepare(
+    source: Source | PreparedSet,
+    domain: Domain,
+    output: Path | str,
+    *,
+    reading: BaseModel | dict[str, Any] | None = None,
+    held_out_fraction: float = 0.2,
+    val_fraction: float = 0.1,
+    seed: int = 0,
+    strict: bool = False,
+    overwrite: bool = False,
+    resume: bool = False,
+    workers: int | None = None,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+) -> PreparedSet:
+    """Makes a prepared set.
+
+    The result depends on the source, the options and the owner's key alone: not on the number of workers, nor on whether it
+    was interrupted. Captions are the owner's (and those of reports) where a sample has any, else composed of its labels.
+
+    Args:
+        source: From ``open_source``.
+        domain: The reader.
+        output: Folder to write.
+        reading: Options of the reader; None for its defaults.
+        held_out_fraction: Share of groups held out, where the source gives no split.
+        val_fraction: Share of training groups set aside, where the source has no ``val``.
+        seed: Of the splits and of composed captions.
+        strict: Stop at the first file or image that cannot be used, instead of counting it in rejected.jsonl.
+        overwrite: Replace a prepared set that lies at ``output``.
+        resume: Go on with what an interrupted call left there; a finished set of the same options is returned.
+        workers: Reader processes, default one a core; 0 reads in this process, without limits of time and memory.
+        limits: Of time and memory of one file.
+        progress: Called with (files done, files in all, what is going on).
+
+    Raises:
+        UsageError: The output exists, options do not fit, the disk is full, or nothing can be used.
+        UnreadableFileError: With ``strict``, a file cannot be used.
+        RunInterruptedError: Ctrl-C; ``resume`` goes on.
+    """
+    if isinstance(source, PreparedSet):
+        raise UsageError(f"{source.folder} was to be prepared.", "It is a prepared set already.", "Use it as it is: --data.")
+    output = Path(output)
+    options = _checked_reading(domain, reading)
+    key = owner_key()
+    items = list(source.items())
+    settings = {
+        "reading": options.model_dump(mode="json"),
+        "held_out_fraction": held_out_fraction,
+        "val_fraction": val_fraction,
+        "seed": seed,
+    }
+    plan_id = _plan_id(source, items, domain, settings, key)
+    finished = claim_output(output, plan_id, overwrite=overwrite, resume=resume)
+    if finished is not None:
+        return finished
+    work = output / WORK
+    plan = SpoolPlan(work, key, seed)
+    count = min(os.cpu_count() or 1, len(items)) if workers is None else workers
+    job = _Job(items, domain, options, plan, count, limits or Limits(), strict, progress or _quiet)
+    if strict and source.rejections:
+        raise _strict_stop(source.rejections[0][1])
+    try:
+        job.run()
+        progress_text = "writing shards"
+        job.progress(len(items), len(items), progress_text)
+        facts = SetFacts(source, domain, settings, plan_id, key)
+        write_set(output, work, items, facts)
+    except KeyboardInterrupt as error:
+        raise RunInterruptedError(
+            f"{output} was being prepared.", "It was interrupted.", "Go on where it stopped: the same command with --resume."
+        ) from error
+    return PreparedSet(output)
+
+
+@dataclass
+class _Job:
+    """The first half: every source file becomes a spool."""
+
+    items: list[SourceItem]
+    domain: Domain
+    reading: BaseModel
+    plan: SpoolPlan
+    workers: int
+    limits: Limits
+    strict: bool
+    progress: Progress
+
+    def run(self) -> None:
+        """Reads the files whose spools are not there yet."""
+        waiting = [(n, item) for n, item in enumerate(self.items) if not is_whole(self.plan.folder, n)]
+        done = len(self.items) - len(waiting)
+        self.progress(done, len(self.items), "reading")
+        for number in self._finished(waiting):
+            done += 1
+            self.progress(done, len(self.items), "reading")
+            if self.strict:
+                self._stop_at_rejections(number)
+
+    def _finished(self, waiting: list[tuple[int, SourceItem]]) -> Iterator[int]:
+        if self.workers == 0 or not waiting:
+            for number, item in waiting:
+                write_spool(item, number, self.domain, self.reading, self.plan, _no_tick)
+                yield number
+            return
+        setup = {
+            "reading": self.reading.model_dump(mode="json"),
+            "folder": str(self.plan.folder.absolute()),
+            "key": self.plan.key.hex(),
+            "seed": self.plan.seed,
+        }
+        for outcome in run_supervised(waiting, self.domain, setup, self.workers, self.limits):
+            if outcome.reason is not None:
+                write_rejection(self.items[outcome.number], outcome.number, self.plan, outcome.reason)
+            yield outcome.number
+
+    def _stop_at_rejections(self, number: int) -> None:
+        for line in read_spool(self.plan.folder, number):
+            if "reason" in line:
+                raise _strict_stop(line["reason"])
+
+
+def _checked_reading(domain: Domain, reading: BaseModel | dict[str, Any] | None) -> BaseModel:
+    if isinstance(reading, domain.reading_model):
+        return reading
+    values = reading.model_dump() if isinstance(reading, BaseModel) else reading or {}
+    options: BaseModel = validated(domain.reading_model, values, f"The section reading of {domain.name}")
+    return options
+
+
+def _plan_id(source: Source, items: list[SourceItem], domain: Domain, settings: dict[str, Any], key: bytes) -> str:
+    """Hashes what the result follows from, with sizes and times of the files, so that only the same job is resumed."""
+    from domainclip import __version__
+    from domainclip.data.records import item_to_json
+
+    digest = hashlib.sha256(
+        json.dumps([__version__, domain.name, settings, source.card, source.rejections], sort_keys=True).encode()
+    )
+    with ThreadPoolExecutor(8) as pool:
+        for item, facts in zip(items, pool.map(_file_facts, items), strict=True):
+            digest.update(json.dumps([item_to_json(item), facts], sort_keys=True).encode())
+    return keyed_hash(digest.hexdigest(), key)
+
+
+def _file_facts(item: SourceItem) -> list[int]:
+    try:
+        status = item.path.stat()
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _strict_stop(reason: str) -> UnreadableFileError:
+    return UnreadableFileError("All files were to be usable (--strict).", reason, "Mend or remove the file; or leave --strict out.")
+
+
+def _quiet(done: int, total: int, text: str) -> None:
+    """Shows nothing."""
+
+
+def _no_tick() -> None:
+    """Nobody watches the clock in this process."""

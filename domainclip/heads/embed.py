@@ -1,0 +1,217 @@
+"""Image features of whole sources, written as they are computed."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from domainclip.errors import DomainClipError, UsageError
+from domainclip.heads.domain_model import DomainModel, Features
+from domainclip.heads.feature_table import FeatureWriter, Kind
+from domainclip.heads.inputs import Image
+from domainclip.heads.reading import (
+    Found,
+    Progress,
+    Rejected,
+    open_for,
+    opened,
+    read_files,
+    read_prepared,
+    reader_for,
+    reading_options,
+)
+from domainclip.identifiers import keyed_hash, owner_key
+from domainclip.sample import SourceItem
+
+if TYPE_CHECKING:
+    from domainclip.data.prepared_set import PreparedSet
+
+
+def embed(
+    model: DomainModel,
+    source: str | Path | PreparedSet,
+    output: str | Path,
+    *,
+    root: str | Path | None = None,
+    reading: Mapping[str, Any] | None = None,
+    batch_size: int = 64,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Encodes every image of a source.
+
+    Writes ``features.npy`` (N, D) float32 of unit norm, ``index.parquet`` (key, group, split, labels, window: x, y, width, height
+    and level, row by row the same images), ``rejected.jsonl`` (key, reason) and ``embed.json``. Keys are keyed hashes, the same as
+    in a prepared set; the map back to paths lies in the owner's folder.
+
+    Args:
+        model: A loaded model.
+        source: A prepared set, or a folder, file, manifest or card's name.
+        output: Folder to write.
+        root: Folder of a card's files.
+        reading: Options of the domain's reader, over those that the model was trained with.
+        batch_size: Images at a time.
+        overwrite: Replace features that lie at ``output``.
+        progress: Called with (done, total, text).
+
+    Returns:
+        What ``embed.json`` holds: ``count``, ``width``, ``rejected``, ``model``, ``set_id``.
+
+    Raises:
+        UsageError: The output exists, the source is not there, or nothing in it can be used.
+    """
+    return write_features("embed", model, source, output, root, reading, batch_size, overwrite, progress)
+
+
+def write_features(
+    kind: Kind,
+    model: DomainModel,
+    source: Any,
+    output: str | Path,
+    root: str | Path | None,
+    reading: Mapping[str, Any] | None,
+    batch_size: int,
+    overwrite: bool,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """Does the work of ``embed``; ``kind`` names the JSON file that marks the folder."""
+    stream = Stream(model, source, root=root, reading=reading, progress=progress)
+    writer = FeatureWriter(output, model.width, overwrite)
+    try:
+        for images, features in stream.features(batch_size, writer.reject):
+            writer.add(images, features)
+        if not writer.count:
+            raise stream.nothing()
+        set_id = stream.remember_paths()
+        return writer.finish(kind, {"set_id": set_id, "model": model_facts(model)})
+    except BaseException:
+        writer.close()
+        raise
+
+
+def model_facts(model: DomainModel) -> dict[str, Any]:
+    """Returns what an index keeps of its model: where it was loaded from, and its weights' checksum."""
+    source = model.source
+    where = str(Path(source).absolute()) if source and Path(source).exists() else source
+    return {"source": where, "domain": model.record.domain, "sha256": model.record.provenance.get("weights", {}).get("sha256")}
+
+
+class Stream:
+    """The images of a source, encoded batch by batch; files and images that cannot be used are told, not raised.
+
+    Args:
+        model: The model.
+        source: See ``embed``; or a list of files.
+        root: Folder of a card's files.
+        reading: Options of the domain's reader.
+        progress: Called with (done, total, text).
+    """
+
+    def __init__(
+        self,
+        model: DomainModel,
+        source: Any,
+        *,
+        root: str | Path | None = None,
+        reading: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.model = model
+        self._progress: Progress = progress or (lambda done, total, text: None)
+        self._paths: dict[str, str] = {}
+        self._first_reason = ""
+        self._prepared: PreparedSet | None = None
+        self.items: list[SourceItem] = []
+        self._rejections: tuple[tuple[str, str], ...] = ()
+        opened_source = files_as_items(source) if isinstance(source, list) else open_for(model.record, source, root)
+        if isinstance(opened_source, list):
+            self._name, self.items = f"{len(source)} files" if len(source) > 1 else str(source[0]), opened_source
+        elif isinstance(opened_source, _prepared_type()):
+            self._name, self._prepared = str(opened_source.folder), opened_source
+        else:
+            self._name, self.items, self._rejections = str(source), list(opened_source.items()), opened_source.rejections
+        if self._prepared is None:
+            self._domain = reader_for(model.record, self.items[0].path if len(self.items) == 1 else None)
+            self._reading = reading_options(model.record, self._domain, reading)
+
+    def __iter__(self) -> Iterator[Found | Rejected]:
+        if self._prepared is not None:
+            self._paths = self._prepared.paths()
+            yield from read_prepared(self._prepared, self._progress)
+            return
+        for name, reason in self._rejections:
+            yield Rejected(keyed_hash(name, owner_key()), reason)
+        for one in read_files(self.items, self._domain, self._reading, self._progress):
+            if one.item is not None:
+                self._paths[one.key] = str(self.items[one.item].path)
+            yield one
+
+    def path_of(self, one: Found | Rejected) -> str | None:
+        """Returns the file of an image that has been yielded, where the owner's map knows it."""
+        return self._paths.get(one.key)
+
+    def file_key(self, one: Found | Rejected) -> str:
+        """Returns the keyed hash of an image's file; of the image itself in a prepared set."""
+        return one.key if one.item is None else keyed_hash(self.items[one.item].name, owner_key())
+
+    def features(self, batch_size: int, reject: Any) -> Iterator[tuple[list[Found], Features]]:
+        """Yields images and their (n, D) features; ``reject`` is called with every ``Rejected``."""
+        import torch
+
+        tensors = self._tensors(reject)
+        while batch := list(itertools.islice(tensors, batch_size)):
+            yield [found for found, _ in batch], self.model.encode_normalised(torch.stack([tensor for _, tensor in batch]))
+
+    def _tensors(self, reject: Any) -> Iterator[tuple[Found, Any]]:
+        for one in self:
+            image = one if isinstance(one, Rejected) else opened(one)
+            tensor = self._transformed(image, one) if not isinstance(image, Rejected) else image
+            if isinstance(tensor, Rejected):
+                self._first_reason = self._first_reason or tensor.reason
+                reject(tensor)
+            else:
+                yield one, tensor  # type: ignore[misc]
+
+    def _transformed(self, image: Image, one: Found | Rejected) -> Any:
+        try:
+            return self.model.to_tensor(image)
+        except DomainClipError as error:
+            # One file with other channels or values among many is a rejected file; when all are, ``nothing`` says why.
+            return Rejected(one.key, error.found, one.item)
+
+    def remember_paths(self) -> str | None:
+        """Writes the owner's map of a raw source, and returns the identifier under which it lies (a prepared set has its own)."""
+        from domainclip.data.owner_map import write_owner_map
+
+        if self._prepared is not None:
+            known: str | None = self._prepared.card.get("set_id")
+            return known
+        set_id = secrets.token_hex(10)
+        absolute = [{"key": key, "path": str(Path(path).absolute())} for key, path in self._paths.items()]
+        write_owner_map(set_id, absolute)
+        return set_id
+
+    def nothing(self) -> UsageError:
+        """Builds the error for a source of which nothing could be used."""
+        return UsageError(
+            f"The images of {self._name} were to be encoded by a model of {self.model.record.domain} "
+            f"(channels {', '.join(self.model.record.preprocessing.channels)}).",
+            f"None can be used. The first: {self._first_reason or 'it holds no image.'}",
+            "Look at a file with `domainclip inspect`; check that it is of the model's domain and has its channels.",
+        )
+
+
+def files_as_items(paths: Sequence[Path]) -> list[SourceItem]:
+    """Names single files by their last part; where two share it, by their whole path, so that keys differ."""
+    counted = Counter(path.name for path in paths)
+    return [SourceItem(path, path.name if counted[path.name] == 1 else path.absolute().as_posix()) for path in dict.fromkeys(paths)]
+
+
+def _prepared_type() -> type[PreparedSet]:
+    from domainclip.data.prepared_set import PreparedSet
+
+    return PreparedSet

@@ -1,0 +1,149 @@
+"""Image features on disk: ``features.npy`` (N, D) float32 and ``index.parquet``, row by row the same images."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from domainclip.errors import UsageError
+from domainclip.heads.reading import Found, Rejected
+
+Features = npt.NDArray[np.float32]
+FORMAT_VERSION = 1
+Kind = Literal["embed", "index"]
+_FILES = ("features.npy", "index.parquet", "rejected.jsonl", "embed.json", "index.json")
+
+
+class FeatureWriter:
+    """Writes features as they come, so that memory stays flat; the folder appears under its name when ``finish`` is called.
+
+    Args:
+        folder: Where to; refused when it holds something, unless ``overwrite`` and it is a folder of features.
+        width: Numbers of a feature.
+        overwrite: Replace features that lie there.
+
+    Raises:
+        UsageError: The folder cannot be used.
+    """
+
+    def __init__(self, folder: Path | str, width: int, overwrite: bool = False) -> None:
+        self.folder, self.width, self.count = Path(folder), width, 0
+        check_output(self.folder, overwrite)
+        self._draft = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.part")
+        shutil.rmtree(self._draft, ignore_errors=True)
+        self._draft.mkdir(parents=True)
+        self._file = (self._draft / "features.npy").open("wb")
+        self._write_header()
+        self._start = self._file.tell()
+        self._columns: list[dict[str, Any]] = []
+        self._rejected: list[dict[str, str]] = []
+
+    def _write_header(self) -> None:
+        # numpy leaves room in the header for the first axis to grow, so that it can be written again at the end.
+        header = {"descr": "<f4", "fortran_order": False, "shape": (self.count, self.width)}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+    def add(self, images: Sequence[Found], features: Features) -> None:
+        """Appends images and their (len(images), D) features."""
+        self._file.write(np.ascontiguousarray(features, dtype="<f4").tobytes())
+        self.count += len(images)
+        self._columns.extend(_row(image) for image in images)
+
+    def reject(self, rejected: Rejected) -> None:
+        """Notes what could not be used."""
+        self._rejected.append({"key": rejected.key, "reason": rejected.reason})
+
+    def finish(self, kind: Kind, facts: dict[str, Any]) -> dict[str, Any]:
+        """Writes the rest and puts the folder in place.
+
+        Returns:
+            What ``<kind>.json`` holds.
+        """
+        self._file.seek(0)
+        self._write_header()
+        if self._file.tell() != self._start:
+            raise RuntimeError("the header of features.npy changed its length")
+        self._file.close()
+        table = pd.DataFrame(self._columns, columns=list(_row(None)))
+        table.astype(dict.fromkeys(("x", "y", "width", "height", "level"), "Int64")).to_parquet(self._draft / "index.parquet")
+        lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self._rejected)
+        (self._draft / "rejected.jsonl").write_text(lines, encoding="utf-8")
+        document = {
+            "format_version": FORMAT_VERSION,
+            "count": self.count,
+            "width": self.width,
+            "rejected": len(self._rejected),
+            **facts,
+        }
+        (self._draft / f"{kind}.json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        if self.folder.is_dir():
+            shutil.rmtree(self.folder)
+        self._draft.replace(self.folder)
+        return document
+
+    def close(self) -> None:
+        """Removes what was written when the work did not come to its end."""
+        self._file.close()
+        shutil.rmtree(self._draft, ignore_errors=True)
+
+
+def check_output(folder: Path, overwrite: bool) -> None:
+    """Refuses an output that exists, unless it is to be replaced and holds nothing but our files.
+
+    Raises:
+        UsageError: It cannot be used.
+    """
+    asked = f"Features were to be written to {folder}."
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(asked, "There is a file of that name.", "Choose another --output.")
+    entries = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    foreign = [name for name in entries if name not in _FILES]
+    if foreign:
+        raise UsageError(asked, f"The folder holds other files, such as {foreign[0]}.", "Choose another --output.")
+    if entries and not overwrite:
+        raise UsageError(asked, "The folder exists and is not empty.", "Add --overwrite to replace it, or choose another --output.")
+
+
+def read_features(folder: Path | str, kind: Kind) -> tuple[Features, pd.DataFrame, dict[str, Any]]:
+    """Opens a folder of features.
+
+    Returns:
+        (N, D) float32, memory-mapped and read-only; the index, row by row the same images; what ``<kind>.json`` holds.
+
+    Raises:
+        UsageError: The folder holds none, is of a newer format, or its parts do not fit each other.
+    """
+    folder = Path(folder)
+    asked = f"The {'index' if kind == 'index' else 'features'} in {folder} were to be opened."
+    remedy = f"Make it: domainclip {kind} MODEL SRC --output {folder}."
+    try:
+        facts: dict[str, Any] = json.loads((folder / f"{kind}.json").read_text(encoding="utf-8"))
+        features = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
+        table = pd.read_parquet(folder / "index.parquet")
+    except (OSError, ValueError) as error:
+        raise UsageError(asked, f"A part is missing or broken ({type(error).__name__}).", remedy) from error
+    if facts.get("format_version") != FORMAT_VERSION:
+        raise UsageError(asked, f"Its format is {facts.get('format_version')}; this version reads {FORMAT_VERSION}.", remedy)
+    if features.ndim != 2 or features.dtype != np.float32 or len(features) != len(table):
+        found = f"features.npy has the shape {features.shape} and type {features.dtype}, the index {len(table)} rows."
+        raise UsageError(asked, found, remedy)
+    return features, table, facts
+
+
+def _row(image: Found | None) -> dict[str, Any]:
+    window = image.window if image else None
+    return {
+        "key": image.key if image else "",
+        "group": image.group if image else "",
+        "split": image.split if image else None,
+        "labels": json.dumps(dict(image.labels), sort_keys=True, ensure_ascii=False) if image else "",
+        **{name: getattr(window, name, None) for name in ("x", "y", "width", "height", "level")},
+    }

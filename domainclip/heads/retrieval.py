@@ -1,0 +1,187 @@
+"""Search in a source's images by text or by image; exact."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from domainclip.errors import UsageError
+from domainclip.heads.domain_model import DomainModel, Features, load_model
+from domainclip.heads.embed import write_features
+from domainclip.heads.feature_table import check_output, read_features
+from domainclip.heads.reading import Progress
+from domainclip.heads.top_k import top_k
+from domainclip.resources import owner_folder
+from domainclip.sample import Window
+
+_SET_ID = re.compile(r"[0-9a-f]{8,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One found image.
+
+    Attributes:
+        key: Keyed hash, as in the index.
+        score: Cosine of query and image, -1..1.
+        level: Pyramid level that the image was read from, None for whole files.
+        window: The part of the file in level-0 pixels, None for whole files.
+        path: Its file, where the owner's map of sources is readable, else None.
+    """
+
+    key: str
+    score: float
+    level: int | None
+    window: Window | None
+    path: str | None
+
+
+class Retriever:
+    """Finds the images of a source that are nearest to a text or an image.
+
+    Args:
+        model: A loaded model; queries are encoded by it.
+    """
+
+    def __init__(self, model: DomainModel) -> None:
+        self.model = model
+        self._features: Features | None = None
+
+    def fit(
+        self,
+        source: Any,
+        *,
+        root: str | Path | None = None,
+        reading: Mapping[str, Any] | None = None,
+        batch_size: int = 64,
+        progress: Progress | None = None,
+    ) -> Retriever:
+        """Encodes the images of a source (see ``heads.embed.embed`` for what it may be).
+
+        Features are kept on disk in a temporary folder until ``save``, so that memory does not grow with the source.
+
+        Raises:
+            UsageError: The source is not there, or nothing in it can be used.
+        """
+        self._scratch = tempfile.TemporaryDirectory(prefix="domainclip-index-")
+        folder = Path(self._scratch.name) / "index"
+        write_features("index", self.model, source, folder, root, reading, batch_size, False, progress)
+        self._open(folder)
+        return self
+
+    def _open(self, folder: Path) -> None:
+        self._folder = folder
+        self._features, self._table, self.facts = read_features(folder, "index")
+        self._owner_paths: dict[str, str] | None = None
+
+    def __len__(self) -> int:
+        return 0 if self._features is None else len(self._features)
+
+    def search(self, query: Any, k: int = 10, language: str | None = None) -> list[Hit]:
+        """Finds the ``k`` nearest images, the nearest first.
+
+        Args:
+            query: A text (``str``), or an image: a ``Path``, PIL image, array, tensor or Sample.
+            k: How many hits, at least 1; fewer come when the index is smaller.
+            language: Language of a text.
+
+        Raises:
+            UsageError: Nothing has been indexed, ``k`` is below 1, or the query is blank.
+        """
+        if self._features is None:
+            raise UsageError("An index was to be searched.", "It is empty.", "Call fit(source), or Retriever.load(folder).")
+        if k < 1:
+            raise UsageError(f"{k} hits were asked for.", "That is none.", "Ask for one or more.")
+        text = isinstance(query, str)
+        vector = self.model.encode_text(query, language=language) if text else self.model.encode_image(query)
+        if len(vector) != 1:
+            raise UsageError("An index was to be searched.", f"The query holds {len(vector)} images.", "Search one at a time.")
+        scores, positions = top_k(self._features, vector, k)
+        return [self._hit(int(row), float(score)) for score, row in zip(scores[0], positions[0], strict=True)]
+
+    def _hit(self, position: int, score: float) -> Hit:
+        row = self._table.iloc[position]
+        window = None
+        if not pd.isna(row["x"]):
+            window = Window(*(int(row[name]) for name in ("x", "y", "width", "height", "level")))
+        return Hit(str(row["key"]), score, window.level if window else None, window, self._paths().get(str(row["key"])))
+
+    def _paths(self) -> dict[str, str]:
+        if self._owner_paths is None:
+            self._owner_paths = _owner_paths(str(self.facts.get("set_id") or ""))
+        return self._owner_paths
+
+    def save(self, folder: str | Path, overwrite: bool = False) -> dict[str, Any]:
+        """Writes the index: ``features.npy``, ``index.parquet``, ``index.json``, ``rejected.jsonl``.
+
+        Returns:
+            What ``index.json`` holds: ``count``, ``width``, ``rejected``, ``model``, ``set_id``.
+
+        Raises:
+            UsageError: Nothing has been indexed, or the folder exists and ``overwrite`` is not given.
+        """
+        if self._features is None:
+            raise UsageError("An index was to be saved.", "It is empty.", "Call fit(source) first.")
+        target = Path(folder)
+        if target.resolve() == self._folder.resolve():
+            return self.facts
+        check_output(target, overwrite)
+        draft = target.with_name(f".{target.name}.part")
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(self._folder, draft)
+        if target.is_dir():
+            shutil.rmtree(target)
+        draft.replace(target)
+        return self.facts
+
+    @classmethod
+    def load(cls, folder: str | Path, model: DomainModel | None = None) -> Retriever:
+        """Opens a saved index.
+
+        Args:
+            folder: What ``save`` wrote.
+            model: The model that made it; None loads it from where the index says it was.
+
+        Raises:
+            UsageError: The folder holds no index, or the model is not the one that made it.
+        """
+        features, _, facts = read_features(folder, "index")
+        made_by = facts.get("model") or {}
+        asked = f"The index {folder} was to be opened."
+        if model is None:
+            if not made_by.get("source"):
+                raise UsageError(asked, "It does not say where its model lies.", "Give the model: Retriever.load(folder, model).")
+            model = load_model(made_by["source"])
+        weights = model.record.provenance.get("weights", {}).get("sha256")
+        if features.shape[1] != model.width or made_by.get("sha256") != weights:
+            raise UsageError(
+                asked,
+                "Its features were made by a model with other weights than the one that is given or lies there now.",
+                "Make the index anew: domainclip index MODEL SRC --output INDEX --overwrite.",
+            )
+        retriever = cls(model)
+        retriever._open(Path(folder))
+        return retriever
+
+    def features(self) -> Features:
+        """Returns the (N, D) features, read-only."""
+        return np.empty((0, self.model.width), dtype=np.float32) if self._features is None else self._features
+
+
+def _owner_paths(set_id: str) -> dict[str, str]:
+    """Returns key to path from the owner's map; empty where that is not on this machine."""
+    path = owner_folder() / "sources" / f"{set_id}.jsonl"
+    # The identifier comes from a file that may be foreign: it must not lead elsewhere.
+    if not _SET_ID.fullmatch(set_id) or not path.is_file():
+        return {}
+    lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    return {line["key"]: line["path"] for line in lines}
