@@ -10,12 +10,25 @@ __version__ = "0.1.0"
 # Names load at first use, so that ``import domainclip`` needs neither torch nor a reader library.
 _PUBLIC = {
     "Caption": "domainclip.sample",
+    "DomainClipError": "domainclip.errors",
+    "DomainModel": "domainclip.heads.domain_model",
+    "PreparedSet": "domainclip.data.prepared_set",
+    "Retriever": "domainclip.heads.retrieval",
     "RunConfig": "domainclip.config",
     "Sample": "domainclip.sample",
-    "DomainClipError": "domainclip.errors",
+    "ZeroShotClassifier": "domainclip.heads.zero_shot",
+    "build_captions": "domainclip.captions.build",
+    "embed": "domainclip.heads.embed",
+    "inspect_file": "domainclip.domains.detect",
+    "load_config": "domainclip.config",
+    "load_model": "domainclip.heads.domain_model",
+    "make_starter_set": "domainclip.starter",
+    "open_dataset": "domainclip.data.sources",
+    "prepare": "domainclip.data.prepare",
+    "pretrain": "domainclip.training.pretrain",
 }
 
-__all__ = sorted(_PUBLIC)  # noqa: PLE0605
+__all__ = sorted(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:
@@ -29,7 +42,20 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from domainclip.captions.build import build_captions as build_captions
     from domainclip.config import RunConfig as RunConfig
+    from domainclip.config import load_config as load_config
+    from domainclip.data.prepare import prepare as prepare
+    from domainclip.data.prepared_set import PreparedSet as PreparedSet
+    from domainclip.data.sources import open_dataset as open_dataset
+    from domainclip.domains.detect import inspect_file as inspect_file
     from domainclip.errors import DomainClipError as DomainClipError
+    from domainclip.heads.domain_model import DomainModel as DomainModel
+    from domainclip.heads.domain_model import load_model as load_model
+    from domainclip.heads.embed import embed as embed
+    from domainclip.heads.retrieval import Retriever as Retriever
+    from domainclip.heads.zero_shot import ZeroShotClassifier as ZeroShotClassifier
     from domainclip.sample import Caption as Caption
     from domainclip.sample import Sample as Sample
+    from domainclip.starter import make_starter_set as make_starter_set
+    from domainclip.training.pretrain import pretrain as pretrain

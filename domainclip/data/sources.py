@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,6 +128,7 @@ def _from_manifest(path: Path, domain: Domain, label: str) -> Source:
         )
     beside = path.parent / "dataset.yaml"
     card = _plain_card(path.parent.name if path.stem == "manifest" else path.stem, domain)
+    card["synthetic"] = _is_starter_set(path.parent)
     if beside.is_file():
         card |= about(load_card(beside))
     if counts:
@@ -154,6 +156,14 @@ def _from_folder(folder: Path, domain: Domain) -> Source:
             f"The folder {folder} was to be read.", found, "Check the path and --domain; domainclip inspect FILE tells more."
         )
     return Source(folder.name, {**_plain_card(folder.name, domain), "companions": companions}, tuple(rejections), tuple(items))
+
+
+def _is_starter_set(folder: Path) -> bool:
+    """Says whether the folder is a starter set, by the mark that its maker leaves."""
+    try:
+        return json.loads((folder / "starter.json").read_text(encoding="utf-8")).get("synthetic") is True
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _plain_card(name: str, domain: Domain) -> dict[str, Any]:

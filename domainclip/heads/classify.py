@@ -281,11 +281,11 @@ def _claimed(output: Path, overwrite: bool) -> Path:
         raise UsageError(asked, "There is a file of that name.", "Choose another --output.")
     if output.is_dir() and any(output.iterdir()) and not overwrite:
         raise UsageError(asked, "The folder exists and is not empty.", "Add --overwrite to replace its tables, or choose another.")
-    output.mkdir(parents=True, exist_ok=True)
     return output
 
 
 def _write(result: Classification, output: Path) -> None:
+    output.mkdir(parents=True, exist_ok=True)
     names = list(result.classes)
     with (output / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

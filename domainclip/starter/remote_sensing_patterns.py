@@ -58,7 +58,8 @@ class Ground:
     def noise(self, sigma: float) -> Plane:
         """Returns smooth noise of mean 0 and spread 1; ``sigma`` in pixels."""
         field = gaussian_filter(self.random.standard_normal(self.u.shape, dtype=np.float32), sigma, mode="wrap")
-        return ((field - field.mean()) / (field.std() + 1e-6)).astype(np.float32)
+        scaled: Plane = ((field - field.mean()) / (field.std() + 1e-6)).astype(np.float32)
+        return scaled
 
     def cells(self, period_u: float, period_v: float) -> tuple[Plane, Plane, Callable[[], Plane]]:
         """Divides the ground into a lattice.
@@ -76,7 +77,8 @@ class Ground:
 
 def soft(inside: npt.NDArray[np.floating]) -> Plane:
     """Turns signed distances in pixels (positive inside) into coverages with edges one pixel wide."""
-    return np.clip(inside + 0.5, 0, 1).astype(np.float32)
+    cover: Plane = np.clip(inside + 0.5, 0, 1).astype(np.float32)
+    return cover
 
 
 def annual_crop(ground: Ground) -> list[Plane]:
@@ -183,7 +185,8 @@ def _angular(ground: Ground, size: float, share: float) -> Plane:
     chosen = ground.random.random(count) < share
     rows, columns = np.mgrid[0:height, 0:width]
     nearest = cKDTree(points).query(np.column_stack([rows.ravel(), columns.ravel()]))[1]
-    return gaussian_filter(chosen[nearest].reshape(height, width).astype(np.float32), 0.4)
+    cover: Plane = gaussian_filter(chosen[nearest].reshape(height, width).astype(np.float32), 0.4)
+    return cover
 
 
 BENT = frozenset({"annual_crop", "orchard", "residential", "industrial", "river", "highway"})

@@ -168,7 +168,7 @@ def _hidden(outline: list[tuple[float, float]], cloud: npt.NDArray[np.uint8]) ->
     return float(shares[top:bottom, left:right].max())
 
 
-def _lattice(random: np.random.Generator) -> npt.NDArray[np.float64]:
+def _lattice(random: np.random.Generator) -> npt.NDArray[np.floating]:
     """Returns the corners (x, y) of the cells, (CELLS + 1, CELLS + 1, 2); inner ones are moved by a few pixels."""
     corners = np.stack(np.meshgrid(np.arange(CELLS + 1), np.arange(CELLS + 1), indexing="xy"), -1) * float(CELL_PX)
     corners[1:-1, 1:-1] += random.uniform(-_JITTER_PX, _JITTER_PX, (CELLS - 1, CELLS - 1, 2))
@@ -192,7 +192,7 @@ def _partition(random: np.random.Generator) -> list[tuple[int, int, int, int]]:
     return blocks
 
 
-def _outline(lattice: npt.NDArray[np.float64], block: tuple[int, int, int, int]) -> list[tuple[float, float]]:
+def _outline(lattice: npt.NDArray[np.floating], block: tuple[int, int, int, int]) -> list[tuple[float, float]]:
     """Walks around a block, clockwise on the screen, in pixels."""
     row, column, rows, columns = block
     corners = [(row, column + step) for step in range(columns)]
@@ -206,7 +206,8 @@ def _wedge(random: np.random.Generator) -> npt.NDArray[np.bool_]:
     """Returns a slanted strip at one edge, as the border of a satellite's swath leaves it."""
     rows, columns = np.mgrid[0:SIDE_PX, 0:SIDE_PX]
     wedge = columns < random.uniform(30, 110) + rows * random.uniform(-0.15, 0.15)
-    return np.rot90(wedge, int(random.integers(0, 4))).copy()
+    turned: npt.NDArray[np.bool_] = np.rot90(wedge, int(random.integers(0, 4))).copy()
+    return turned
 
 
 def _feature(plan: ScenePlan, name: str, attributes: Mapping[str, str], outline: list[tuple[float, float]]) -> dict[str, Any]:

@@ -240,7 +240,7 @@ class _Run:
             "best_step": None if result.best_checkpoint is None else int(result.best_checkpoint.name.rpartition("-")[2]),
             "synthetic": self.data.synthetic,
             "starter_set": str(starter) if starter else None,
-            "data": {"prepared": str(self.prepared.folder), "counts": self.prepared.dataset["counts"]},
+            "data": {"prepared": str(self.prepared.folder), "counts": self.prepared.card["counts"]},
             "class_names": [names[0] for names in self.class_names().values()],
             "example_file": paths[0] if paths else None,
             "held_out": held_out,

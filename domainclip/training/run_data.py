@@ -59,21 +59,21 @@ def run_data(config: RunConfig, domain: Domain, run: Path, *, resume: bool, prog
         prepared = source
     else:
         prepared = _prepared(config, data, source, domain, run, resume, progress)
-    if prepared.dataset["domain"] != config.domain:
+    if prepared.domain != config.domain:
         raise UsageError(
             f"A {config.domain} model was to be trained on {data.source}.",
-            f"That set was prepared for {prepared.dataset['domain']}.",
-            f"Give --domain {prepared.dataset['domain']}.",
+            f"That set was prepared for {prepared.domain}.",
+            f"Give --domain {prepared.domain}.",
         )
     _remember(run, prepared, starter_set)
-    return RunData(prepared, starter_set, bool(prepared.dataset["synthetic"]))
+    return RunData(prepared, starter_set, prepared.synthetic)
 
 
 def opened_run_data(run: Path) -> RunData:
     """Opens the set that ``run_data`` made or found in another process."""
     where = json.loads((run / "data.json").read_text(encoding="utf-8"))
     prepared = PreparedSet(Path(where["prepared"]))
-    return RunData(prepared, Path(where["starter_set"]) if where["starter_set"] else None, bool(prepared.dataset["synthetic"]))
+    return RunData(prepared, Path(where["starter_set"]) if where["starter_set"] else None, prepared.synthetic)
 
 
 def _starter_name(config: RunConfig) -> str:

@@ -43,7 +43,7 @@ def _sources(summary: Mapping[str, Any]) -> list[str]:
     rejected = f", {counts['rejected']} files rejected (see rejected.jsonl there)" if counts.get("rejected") else ""
     return [
         *lines,
-        f"Prepared set    {summary['data']['prepared']}: {counts['samples']} samples, {counts['captions']} captions{rejected}",
+        f"Prepared set    {summary['data']['prepared']}: {counts['images']} images, {counts['captions']} captions{rejected}",
     ]
 
 

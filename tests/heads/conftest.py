@@ -41,6 +41,14 @@ def save_tiny_model(folder: Path, *, domain="pathology", channels=("red", "green
 
 
 @pytest.fixture(scope="session")
+def make_model():
+    """Saves and loads a further tiny model: ``make_model(folder, seed=1)``."""
+    from domainclip.heads.domain_model import load_model
+
+    return lambda folder, **options: load_model(save_tiny_model(folder, **options), device="cpu")
+
+
+@pytest.fixture(scope="session")
 def model_folder(tmp_path_factory) -> Path:
     return save_tiny_model(tmp_path_factory.mktemp("heads") / "model")
 

@@ -87,7 +87,7 @@ def _range(looked_at: Probe) -> dict[str, float] | None:
     if not looked_at.numbers.size:
         return None
     low, high = looked_at.numbers.min(), looked_at.numbers.max()
-    return {"low": float(low), "high": float(high), "pixels": looked_at.pixels, "valid_share": looked_at.valid_share}
+    return {"minimum": float(low), "maximum": float(high), "pixels": looked_at.pixels, "valid_share": looked_at.valid_share}
 
 
 def _details(header: RasterHeader, bands: Bands, looked_at: Probe) -> dict[str, Any]:
@@ -104,7 +104,8 @@ def _details(header: RasterHeader, bands: Bands, looked_at: Probe) -> dict[str, 
         low, high = looked_at.numbers.min(axis=1), looked_at.numbers.max(axis=1)
         mean = looked_at.numbers.mean(axis=1, dtype=np.float64)
         details["bands"] = {
-            name: {"low": float(low[i]), "high": float(high[i]), "mean": float(mean[i])} for i, name in enumerate(bands.channels)
+            name: {"minimum": float(low[i]), "maximum": float(high[i]), "mean": float(mean[i])}
+            for i, name in enumerate(bands.channels)
         }
     time, centre = acquisition_time(header.tags), centre_lonlat(header)
     if centre is not None:

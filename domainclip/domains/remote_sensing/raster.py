@@ -97,7 +97,7 @@ def open_raster(path: Path) -> Iterator[Any]:
         except (RasterioError, OSError) as error:
             _drop(path)
             raise unreadable(
-                f"GDAL could not read it: the file is damaged, or a kind that GDAL lacks ({type(error.__cause__ or error).__name__}).",
+                f"GDAL could not read it ({type(error.__cause__ or error).__name__}): it is damaged, or of a kind that GDAL lacks.",
                 "Check it with 'gdalinfo -checksum', or fetch it again.",
             ) from error
 

@@ -112,7 +112,7 @@ def plan_windows(
 def _common(item: SourceItem, header: RasterHeader, bands: Bands, values: Values, counts: dict[str, int]) -> dict[str, Any]:
     """What all samples of a scene share."""
     time, centre = acquisition_time(header.tags), centre_lonlat(header)
-    meta: dict[str, Any] = {"windows": counts}
+    meta: dict[str, Any] = {"windows": counts} if counts["grid"] > 1 else {}
     if centre is not None:
         meta |= {"longitude": round(centre[0], 4), "latitude": round(centre[1], 4)}
         if time is not None and (name := season(time, centre[1])):
