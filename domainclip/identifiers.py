@@ -60,5 +60,7 @@ def owner_key() -> bytes:
     key = path.read_bytes()
     if len(key) != KEY_BYTES:
         found = f"{path} holds {len(key)} bytes instead of {KEY_BYTES}."
-        raise UsageError(asked, found, "Restore it from a backup; or remove it, and hashes made before cannot be traced back any more.")
+        raise UsageError(
+            asked, found, "Restore it from a backup; or remove it, and hashes made before cannot be traced back any more."
+        )
     return key

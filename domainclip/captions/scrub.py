@@ -10,7 +10,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_MONTH = r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"
+_MONTH = (
+    r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?"
+    r"|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"
+)
 _DATE = (
     r"(?:\d{1,4}[/-]\d{1,2}[/-]\d{2,4}|\d{4}-\d{1,2}-\d{1,2}|\d{1,2}\.\d{1,2}\.\d{4}"
     rf"|{_MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?,? (?:of )?\d{{4}}|\d{{1,2}}(?:st|nd|rd|th)?[ -](?:of )?{_MONTH}\.?,?[ -]\d{{2,4}}"
@@ -30,7 +33,7 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "id",
         re.compile(
-            r"(?i:\b(?:MRN|medical record(?: number)?|patient (?:id|no\.?|number)|case (?:id|no\.?|number)|(?:study|exam|order) (?:id|no\.?|number)"
+            r"(?i:\b(?:MRN|medical record(?: number)?|(?:patient|case|study|exam|order) (?:id|no\.?|number)"
             rf"|SSN|insurance(?: no\.?| number)?|id))\s*[:#]?\s*#?\s*{_ID}"
         ),
     ),
@@ -54,18 +57,22 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     ("id", re.compile(r"\b\d{6,}\b|\b[A-Z]{1,4}-?\d{5,}\b")),
     ("age", re.compile(r"\b(?:9\d|1[01]\d)(?=[ -]?(?:years?|yrs?|y/?o)\b)", re.IGNORECASE)),
-    ("name", re.compile(rf"\b(?:Drs?|Prof|Mr|Mrs|Ms|Miss|PA-C|RN|MD)\b\.?\s+(?:Dr\.?\s+)?{_NAMES}(?: and (?:Drs?\.? )?{_NAMES})?")),
+    ("name", re.compile(rf"\b(?:Drs?|Prof|Mr|Mrs|Ms|Miss)\b\.?\s+(?:Dr\.?\s+)?{_NAMES}(?: and (?:Drs?\.? )?{_NAMES})?")),
     ("name", re.compile(rf"\b{_NAMES},? (?:M\.?D\b\.?|D\.O\.|Ph\.?D\b\.?|RN\b|NP\b|PA-C\b)")),
     (
         "name",
         re.compile(
-            r"(?i:\b(?:patient(?: name)?|name|(?:referring|ordering|attending|requesting) (?:physician|doctor|provider)|physician|doctor"
-            rf"|radiologist|resident|(?:electronically )?signed by|dictated by|read by|transcribed by|interpreted by|reviewed by))\s*:\s*{_NAMES}"
+            r"(?i:\b(?:patient(?: name)?|name|(?:(?:referring|ordering|attending|requesting) )?(?:physician|doctor|provider)"
+            r"|radiologist|resident|(?:(?:electronically )?signed|dictated|read|transcribed|interpreted|reviewed) by))"
+            rf"\s*:\s*{_NAMES}"
         ),
     ),
     (
         "name",
-        re.compile(rf"(?i:\b(?:signed by|dictated by|transcribed by|discussed with|communicated to|reported to|paged|notified|informed)) {_NAMES}"),
+        re.compile(
+            r"(?i:\b(?:(?:signed|dictated|transcribed) by|discussed with|communicated to|reported to|paged|notified|informed))"
+            rf" {_NAMES}"
+        ),
     ),
 )
 

@@ -19,10 +19,13 @@ _HEADINGS: dict[str, tuple[str, ...]] = {
         "IMPRESSION AND FINDINGS", "IMPRESSION/FINDINGS", "FINDINGS AND IMPRESSIONS",
     ),
     "findings": ("FINDINGS", "FINDING", "FINDINGS AND TECHNIQUE", "OBSERVATIONS"),
-    "impression": ("IMPRESSION", "IMPRESSIONS", "IMPRESSION AND RECOMMENDATION", "IMPRESSION AND RECOMMENDATIONS", "CONCLUSION", "CONCLUSIONS", "OPINION"),
+    "impression": (
+        "IMPRESSION", "IMPRESSIONS", "IMPRESSION AND RECOMMENDATION", "IMPRESSION AND RECOMMENDATIONS", "CONCLUSION",
+        "CONCLUSIONS", "OPINION",
+    ),
     "indication": (
-        "INDICATION", "INDICATIONS", "CLINICAL INDICATION", "CLINICAL INFORMATION", "INDICATION FOR STUDY", "REASON", "REASON FOR EXAM",
-        "REASON FOR EXAMINATION", "REASON FOR STUDY", "REASON FOR THIS EXAMINATION",
+        "INDICATION", "INDICATIONS", "CLINICAL INDICATION", "CLINICAL INFORMATION", "INDICATION FOR STUDY", "REASON",
+        "REASON FOR EXAM", "REASON FOR EXAMINATION", "REASON FOR STUDY", "REASON FOR THIS EXAMINATION",
     ),
     "history": ("HISTORY", "CLINICAL HISTORY", "PATIENT HISTORY", "MEDICAL HISTORY"),
     "comparison": ("COMPARISON", "COMPARISONS", "COMPARISON STUDY", "COMPARISON FILMS", "COMPARED TO", "PRIORS"),
@@ -33,9 +36,9 @@ _HEADINGS: dict[str, tuple[str, ...]] = {
     "addendum": ("ADDENDUM", "ADDENDA"),
     "wet_read": ("WET READ",),
     "administrative": (
-        "PATIENT", "PATIENT NAME", "NAME", "PATIENT ID", "MRN", "DOB", "DATE OF BIRTH", "SEX", "ACCESSION", "ACCESSION NUMBER", "DATE", "EXAM DATE",
-        "STUDY DATE", "REFERRING PHYSICIAN", "ORDERING PHYSICIAN", "ATTENDING", "ATTENDING PHYSICIAN", "RADIOLOGIST", "DICTATED BY", "SIGNED BY",
-        "ELECTRONICALLY SIGNED BY", "READ BY", "TRANSCRIBED BY", "INSTITUTION",
+        "PATIENT", "PATIENT NAME", "NAME", "PATIENT ID", "MRN", "DOB", "DATE OF BIRTH", "SEX", "ACCESSION", "ACCESSION NUMBER",
+        "DATE", "EXAM DATE", "STUDY DATE", "REFERRING PHYSICIAN", "ORDERING PHYSICIAN", "ATTENDING", "ATTENDING PHYSICIAN",
+        "RADIOLOGIST", "DICTATED BY", "SIGNED BY", "ELECTRONICALLY SIGNED BY", "READ BY", "TRANSCRIBED BY", "INSTITUTION",
     ),
 }  # fmt: skip
 _SECTION_OF = {heading: section for section, headings in _HEADINGS.items() for heading in headings}
@@ -59,9 +62,11 @@ _SENTENCE_END = re.compile(r"[.!?。！？]+[\"')\]]*(?=\s+|$)|(?<=[。！？])|
 _LIST_NUMBER = re.compile(r"^\s*(?:\d{1,2}[.)]|[-*•])\s+")
 _X_RAY = re.compile(r"\b([Xx])[- ]X{3,}\b")
 # "In comparison with the study of ___," says nothing about this picture and is the most frequent place of a redaction.
+_MARK = r"(?:_{2,}|\bX{3,}\b)"
 _COMPARISON = re.compile(
-    r"\b(?:in comparison (?:with|to)|as compared (?:with|to)|compared (?:with|to)|when compared (?:with|to))\b[^.,;]*(?:_{2,}|\bX{3,}\b)[^.,;]*[,;]?\s*"
-    r"|\b(?:since|from|dated|on|of) (?:the (?:prior|previous) (?:study|exam|examination|radiograph)s? )?(?:(?:of|from|dated|on) )?_{2,}",
+    rf"\b(?:in comparison (?:with|to)|(?:as |when )?compared (?:with|to))\b[^.,;]*{_MARK}[^.,;]*[,;]?\s*"
+    r"|\b(?:since|from|dated|on|of) (?:the (?:prior|previous) (?:study|exam|examination|radiograph)s? )?"
+    r"(?:(?:of|from|dated|on) )?_{2,}",
     re.IGNORECASE,
 )
 _BREAKING = frozenset(("name", "phone", "email", "id", "accession", "redaction"))
@@ -133,7 +138,7 @@ def parse_openi_xml(path: Path) -> dict[str, Any]:
     if root.tag != "eCitation":
         raise UnreadableFileError(asked, "Its root element is not eCitation.", remedy)
     identifier = root.find("uId")
-    sections = {}
+    sections: dict[str, str] = {}
     for part in root.iter("AbstractText"):
         body = " ".join("".join(part.itertext()).split())
         name = _SECTION_OF.get(str(part.get("Label") or "").upper(), str(part.get("Label") or "").lower())

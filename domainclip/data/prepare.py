@@ -17,8 +17,8 @@ from domainclip.config import validated
 from domainclip.data.prepared_set import PreparedSet
 from domainclip.data.set_writer import SetFacts, write_set
 from domainclip.data.sources import Source
-from domainclip.data.spool import SpoolPlan, is_whole, read_spool, write_rejection, write_spool
-from domainclip.data.supervised import Limits, run_supervised
+from domainclip.data.spool import FULL_DISK, SpoolPlan, is_whole, read_spool, write_rejection, write_spool
+from domainclip.data.supervised import Limits, disk_full, run_supervised
 from domainclip.data.workplace import WORK, claim_output
 from domainclip.domains.base import Domain
 from domainclip.errors import RunInterruptedError, UnreadableFileError, UsageError
@@ -82,25 +82,26 @@ def prepare(
         "seed": seed,
     }
     plan_id = _plan_id(source, items, domain, settings, key)
-    finished = claim_output(output, plan_id, overwrite=overwrite, resume=resume)
-    if finished is not None:
-        return finished
-    work = output / WORK
-    plan = SpoolPlan(work, key, seed)
     count = min(os.cpu_count() or 1, len(items)) if workers is None else workers
-    job = _Job(items, domain, options, plan, count, limits or Limits(), strict, progress or _quiet)
-    if strict and source.rejections:
-        raise _strict_stop(source.rejections[0][1])
     try:
+        finished = claim_output(output, plan_id, overwrite=overwrite, resume=resume)
+        if finished is not None:
+            return finished
+        if strict and source.rejections:
+            raise _strict_stop(source.rejections[0][1])
+        plan = SpoolPlan(output / WORK, key, seed)
+        job = _Job(items, domain, options, plan, count, limits or Limits(), strict, progress or _quiet)
         job.run()
-        progress_text = "writing shards"
-        job.progress(len(items), len(items), progress_text)
-        facts = SetFacts(source, domain, settings, plan_id, key)
-        write_set(output, work, items, facts)
+        job.progress(len(items), len(items), "writing shards")
+        write_set(output, plan.folder, items, SetFacts(source, domain, settings, plan_id, key))
     except KeyboardInterrupt as error:
         raise RunInterruptedError(
             f"{output} was being prepared.", "It was interrupted.", "Go on where it stopped: the same command with --resume."
         ) from error
+    except OSError as error:
+        if error.errno not in FULL_DISK:
+            raise
+        raise disk_full(f"A prepared set was being written to {output}.") from error
     return PreparedSet(output)
 
 

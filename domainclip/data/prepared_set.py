@@ -88,6 +88,8 @@ class PreparedSet:
         for name in JSON_COLUMNS:
             known: dict[str, Any] = {}
             table[name] = pd.Series([_parsed(text, known) for text in table[name]], index=table.index, dtype=object)
+        for name in ("time", "sensor"):
+            table[name] = pd.Series([t if isinstance(t, str) else None for t in table[name]], index=table.index, dtype=object)
         return table
 
     @cached_property
@@ -143,8 +145,8 @@ class PreparedSet:
             group=facts["group"],
             spacing=spacing_from_json(facts["spacing"]),
             geo=geo_from_json(facts["geo"]),
-            time=facts["time"] if isinstance(facts["time"], str) else None,
-            sensor=facts["sensor"] if isinstance(facts["sensor"], str) else None,
+            time=facts["time"],
+            sensor=facts["sensor"],
             captions=self.captions_of(facts["key"]),
             labels=facts["labels"] or {},
             ids=facts["ids"] or {},

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from domainclip.data.supervised import disk_full
 from domainclip.errors import UsageError
 
 _BLOCK = 512
@@ -101,7 +100,7 @@ def write_shard(folder: Path, plan: ShardPlan) -> None:
     """Writes one shard: owner, group and times are zero; a draft ending in .part, flushed to disk, then renamed.
 
     Raises:
-        UsageError: The disk is full; no half file stays.
+        OSError: It cannot be written, for want of space say; no half file stays.
     """
     draft = folder / f"{plan.name}.part"
     try:
@@ -122,18 +121,15 @@ def write_shard(folder: Path, plan: ShardPlan) -> None:
             os.fsync(file.fileno())
         draft.replace(folder / plan.name)
         sync_folder(folder)
-    except OSError as error:
+    finally:
         draft.unlink(missing_ok=True)
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise disk_full("A shard was to be written.") from error
-        raise
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Writes a small file, all or nothing.
 
     Raises:
-        UsageError: The disk is full; no half file stays.
+        OSError: It cannot be written, for want of space say; no half file stays.
     """
     draft = path.with_name(f"{path.name}.part")
     try:
@@ -143,11 +139,8 @@ def write_bytes(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         draft.replace(path)
         sync_folder(path.parent)
-    except OSError as error:
+    finally:
         draft.unlink(missing_ok=True)
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise disk_full(f"{path.name} was to be written.") from error
-        raise
 
 
 def sync_folder(folder: Path) -> None:

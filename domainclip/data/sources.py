@@ -25,7 +25,7 @@ class Source:
     """Files of one data set, with what its owner or its card says about them.
 
     Attributes:
-        name: Short name.
+        name: What to call it in messages; not kept in a prepared set.
         card: What is known about the data set as a whole: name, title, licence, citation, classes, ``synthetic`` and more.
         rejections: Name and reason of what cannot be used: rows without a file, files without a row, foreign files.
     """
@@ -89,7 +89,7 @@ def open_source(config: DataConfig, domain: Domain) -> Source | PreparedSet:
     if not domain.recognises(path):
         found = f"Its content is of no kind that the domain {domain.name} reads."
         raise UsageError(f"The file {path} was to be read.", found, f"See what is in it: domainclip inspect {path}.")
-    return Source(path.stem, _plain_card(path.stem, domain), (), (SourceItem(path, path.name),))
+    return Source(path.stem, _plain_card(domain), (), (SourceItem(path, path.name),))
 
 
 def _from_card(name: str, card_file: Path, root: str | None, domain: Domain) -> Source:
@@ -127,13 +127,14 @@ def _from_manifest(path: Path, domain: Domain, label: str) -> Source:
             f"The manifest {path} was to be read.", found, f"Paths are relative to {path.parent}; correct the column path."
         )
     beside = path.parent / "dataset.yaml"
-    card = _plain_card(path.parent.name if path.stem == "manifest" else path.stem, domain)
-    card["synthetic"] = _is_starter_set(path.parent)
+    card = _plain_card(domain)
+    if _is_starter_set(path.parent):
+        card |= {"name": f"starter-{domain.name}", "synthetic": True}
     if beside.is_file():
         card |= about(load_card(beside))
     if counts:
         card["report_reading"] = dict(sorted(counts.items()))
-    return Source(card["name"], card, tuple(rejections), tuple(items))
+    return Source(path.name, card, tuple(rejections), tuple(items))
 
 
 def _from_folder(folder: Path, domain: Domain) -> Source:
@@ -155,7 +156,7 @@ def _from_folder(folder: Path, domain: Domain) -> Source:
         raise UsageError(
             f"The folder {folder} was to be read.", found, "Check the path and --domain; domainclip inspect FILE tells more."
         )
-    return Source(folder.name, {**_plain_card(folder.name, domain), "companions": companions}, tuple(rejections), tuple(items))
+    return Source(folder.name, {**_plain_card(domain), "companions": companions}, tuple(rejections), tuple(items))
 
 
 def _is_starter_set(folder: Path) -> bool:
@@ -166,5 +167,6 @@ def _is_starter_set(folder: Path) -> bool:
         return False
 
 
-def _plain_card(name: str, domain: Domain) -> dict[str, Any]:
-    return {"name": name, "domain": domain.name, "synthetic": False}
+def _plain_card(domain: Domain) -> dict[str, Any]:
+    """What is known of files without a card; a set keeps it, so the names of their folders, which may name people, stay out."""
+    return {"name": "unnamed", "domain": domain.name, "synthetic": False}

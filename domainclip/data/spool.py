@@ -6,6 +6,7 @@ interrupted preparation goes on at the next file.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -24,6 +25,7 @@ from domainclip.errors import UnreadableFileError
 from domainclip.identifiers import keyed_hash
 from domainclip.sample import Sample, SourceItem
 
+FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
 _JPEG_LIMIT_BYTES = 64 * 2**20
 
 

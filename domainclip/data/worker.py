@@ -5,7 +5,6 @@ Run as ``python -m domainclip.data.worker`` by ``supervised``. It never imports 
 
 from __future__ import annotations
 
-import errno
 import importlib
 import io
 import json
@@ -16,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from domainclip.data.records import item_from_json
-from domainclip.data.spool import SpoolPlan, write_spool
+from domainclip.data.spool import FULL_DISK, SpoolPlan, write_spool
 from domainclip.domains.base import Domain
 from domainclip.errors import DomainClipError
 
 _TICK_SECONDS = 0.5
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def main() -> None:
@@ -52,7 +50,7 @@ def _one(job: dict[str, Any], domain: Domain, reading: Any, plan: SpoolPlan, ans
     except MemoryError:
         return {"rejected": "decoding needs more memory than the limit"}
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL_DISK:
             return {"full": True}
         return {"rejected": f"reading failed ({error.strerror or type(error).__name__})"}
     except DomainClipError as error:

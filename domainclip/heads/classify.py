@@ -19,6 +19,7 @@ from domainclip.heads.embed import Stream
 from domainclip.heads.prompts import Classes, checked_classes
 from domainclip.heads.reading import Found, Progress, Rejected
 from domainclip.heads.zero_shot import ZeroShotClassifier
+from domainclip.resources import owner_folder
 
 _SHOWN_FILES = 40
 _NAME_BYTES = 4096
@@ -62,6 +63,8 @@ class Classification:
         rejected: Path (None for what is no file of ours) and reason.
         output: Where tables were written.
         synthetic: The model has seen generated content only.
+        model: Where it was loaded from and its domain.
+        set_ids: Names of the owner's maps (``sources/<set_id>.jsonl`` in the owner's folder) from the tables' keys to paths.
     """
 
     classes: dict[str, tuple[str, ...]]
@@ -72,6 +75,7 @@ class Classification:
     output: Path | None = None
     synthetic: bool = False
     model: dict[str, str | None] = field(default_factory=dict)
+    set_ids: tuple[str, ...] = ()
 
     def document(self, paths: bool = True) -> dict[str, Any]:
         """Returns everything, ready for JSON; ``paths=False`` leaves out the paths, which may name a person."""
@@ -84,6 +88,7 @@ class Classification:
             "windows": [_plain(one, paths) for one in self.windows],
             "rejected": [{name: value for name, value in one.items() if paths or name != "path"} for one in self.rejected],
             "output": str(self.output) if self.output and paths else None,
+            "set_ids": list(self.set_ids),
         }
 
     def lines(self) -> list[str]:
@@ -101,7 +106,11 @@ class Classification:
             lines.append(f"... and {len(self.rejected) - _SHOWN_FILES} more rejected; --json or --output DIR gives all.")
         lines.append(f"{len(self.files)} files ({len(self.windows)} images) classified, {len(self.rejected)} rejected.")
         if self.output:
-            lines.append(f"Tables: {self.output / 'predictions.csv'}, {self.output / 'predictions.json'} (keys instead of paths)")
+            maps = ", ".join(str(owner_folder() / "sources" / f"{name}.jsonl") for name in self.set_ids)
+            lines.append(
+                f"Tables: {self.output / 'predictions.csv'}, {self.output / 'predictions.json'}; they hold keys instead of paths."
+            )
+            lines.append(f"Which key is which file, for you alone: {maps}")
         if self.synthetic:
             lines.append(
                 "The model was trained on synthetic content only: it shows how things work and says nothing of real images."
@@ -209,6 +218,7 @@ def classify_files(
         target,
         model.record.synthetic,
         {"source": model.source, "domain": model.record.domain},
+        tuple(set_id for stream in streams if target is not None and (set_id := stream.remember_paths())),
     )
     if target is not None:
         _write(result, target)

@@ -147,7 +147,7 @@ class Stream:
             yield Rejected(keyed_hash(name, owner_key()), reason)
         for one in read_files(self.items, self._domain, self._reading, self._progress):
             if one.item is not None:
-                self._paths[one.key] = str(self.items[one.item].path)
+                self._paths[one.key] = self._paths[self.file_key(one)] = str(self.items[one.item].path)
             yield one
 
     def path_of(self, one: Found | Rejected) -> str | None:

@@ -177,7 +177,8 @@ def load_tokenizer(source: str | os.PathLike[str], context_length: int) -> Corpu
     """Opens a tokenizer.
 
     Args:
-        source: ``"clip"`` for CLIP's own (49,408 ids, lower case), or a folder: ours (``tokenizer.json``), or an open_clip folder.
+        source: ``"clip"`` for CLIP's own (49,408 ids, lower case); or a model as ``zoo.find_model`` takes it, ours or open_clip's;
+            or a folder with our ``tokenizer.json``.
         context_length: L.
 
     Raises:
@@ -187,7 +188,7 @@ def load_tokenizer(source: str | os.PathLike[str], context_length: int) -> Corpu
         from open_clip import SimpleTokenizer
 
         return StockTokenizer(SimpleTokenizer(context_length=context_length), context_length)
-    folder = Path(source)
+    folder = _tokenizer_folder(source)
     asked = f"The tokenizer {str(source)!r} was asked for."
     remedy = "Use 'corpus-bpe', 'clip', or the folder of a saved model."
     if not (folder / "tokenizer.json").is_file():
@@ -212,3 +213,12 @@ def load_tokenizer(source: str | os.PathLike[str], context_length: int) -> Corpu
         return StockTokenizer(open_clip.get_tokenizer(f"local-dir:{folder}", context_length=context_length), context_length)
     found = "Its tokenizer.json is not one of ours (pad 0, end token with the highest id), and there is no open_clip_config.json."
     raise UsageError(asked, found, remedy)
+
+
+def _tokenizer_folder(source: str | os.PathLike[str]) -> Path:
+    from domainclip.models.zoo import find_model, is_model_name
+
+    folder = Path(source)
+    if (folder / "tokenizer.json").is_file():
+        return folder
+    return find_model(str(source)) if is_model_name(str(source)) else folder / "model"

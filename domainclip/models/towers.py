@@ -130,6 +130,12 @@ def build_model(config: ModelConfig, channels: Sequence[str], *, vocabulary_size
         UsageError: Unknown architecture, channel names, sizes or weights that do not fit.
     """
     names = check_channel_names(channels, config.one_channel)
+    if config.initial_weights is not None and config.tokenizer == "corpus-bpe":
+        raise UsageError(
+            f"The model was to start from {config.initial_weights} with a tokenizer trained anew (corpus-bpe).",
+            "The ids of a new tokenizer mean other words than those that the weights were trained with.",
+            "Set model.tokenizer to the folder or name of these weights, or to clip for weights with CLIP's own tokenizer.",
+        )
     model_cfg = resolved_model_cfg(config, vocabulary_size)
     planes = RGB if config.one_channel == "replicated" else names
     with torch.random.fork_rng(devices=[]):
@@ -160,6 +166,8 @@ def resolved_model_cfg(config: ModelConfig, vocabulary_size: int | None = None) 
         raise UsageError(
             f"{config.architecture} at {config.image_size} pixels was asked for.", found, "Choose a larger image_size."
         )
+    if config.image_size is not None:
+        vision["image_size"] = config.image_size
     if config.context_length is not None:
         text["context_length"] = config.context_length
     if vocabulary_size is not None:

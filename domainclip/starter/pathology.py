@@ -15,9 +15,9 @@ from domainclip.starter.pathology_slide import Piece, SlidePlan, make_slide
 from domainclip.starter.pathology_tissue import TISSUES
 
 DEFAULT_SLIDES = 64
-PIECES = 4
+PIECES = 6
 HELD_OUT_SHARE, VAL_SHARE = 0.4, 0.09
-UNSEEN = frozenset({("gland", "dense"), ("muscle", "sparse"), ("squamous", "sparse"), ("cartilage", "dense")})
+UNSEEN = frozenset({("gland", "sparse"), ("muscle", "dense"), ("squamous", "sparse"), ("cartilage", "dense")})
 """(tissue, density) that occur on held-out slides only."""
 
 

@@ -91,7 +91,7 @@ def _outline(rng: np.random.Generator, x: float, y: float, width: float, height:
     cos, sin = np.cos(angle), np.sin(angle)
     reach = (np.abs(cos) ** power + np.abs(sin) ** power) ** (-1 / power)
     waves = sum(rng.normal(0, 0.02) * np.cos(k * angle + rng.uniform(0, 6.3)) for k in (3, 5, 8, 13))
-    reach *= np.clip(0.965 + waves, 0.85, 1.0) - 0.02
+    reach *= np.clip(0.94 + waves, 0.82, 0.98)
     return np.stack([x + width / 2 * (1 + reach * cos), y + height / 2 * (1 + reach * sin)], axis=1)
 
 
@@ -144,7 +144,7 @@ def _ink(rng: np.random.Generator, image: Map, outlines: list[npt.NDArray[np.flo
     centre = outline.mean(axis=0)
     stroke = np.roll(outline, -start, axis=0)[:length]
     stroke = centre + (stroke - centre) * rng.uniform(0.99, 1.05)
-    cv2.polylines(pen, [np.round(stroke).astype(np.int32)], False, 255, int(rng.integers(50, 90)), cv2.LINE_AA)
+    cv2.polylines(pen, [np.round(stroke).astype(np.int32)], False, 255, int(rng.integers(70, 120)), cv2.LINE_AA)
     share = cv2.GaussianBlur(pen, (0, 0), 3).astype(np.float32)[..., None] / 255 * np.float32(rng.uniform(0.85, 1.0))
     image *= 1 - share + share * ink_transmittance(str(rng.choice(("blue", "green", "black", "red"))))
     return (pen > 127).astype(np.uint8)

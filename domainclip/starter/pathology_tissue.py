@@ -243,7 +243,7 @@ def stroma(brush: Brush) -> tuple[Map, Map]:
         crimp = 4.0 * brush.um * np.sin(2 * np.pi * along / (34 * brush.um) + 1.6 * brush.noise(50))
         swirl = 17 * brush.um * brush.noise(80)
         wave = np.cos(2 * np.pi * (across + crimp + swirl) / (1.9 * breadth) + brush.noise(20))
-        strands = np.clip(wave * 1.4 - 0.1 + 0.7 * brush.noise(11), 0, 1)
+        strands = np.clip(wave * 1.4 - 0.1 + 0.5 * brush.noise(11), 0, 1)
         e = np.maximum(e, 0.72 * strands)
         places = brush.thinned(brush.points(15 if brush.dense else 31), 0.6)
         slope = np.arctan2(np.gradient(crimp + swirl, axis=1), np.float32(1))

@@ -70,7 +70,9 @@ def make(
 
     count = DEFAULT_GROUPS if groups is None else groups
     if count < 12:
-        raise UsageError(f"A starter set of {count} patients was asked for.", "Its splits need 12 or more.", "Ask for 12 or more groups.")
+        raise UsageError(
+            f"A starter set of {count} patients was asked for.", "Its splits need 12 or more.", "Ask for 12 or more groups."
+        )
     jobs = [_Job(str(output), number, split, seed) for number, split in enumerate(_splits(count, seed))]
     for folder in ("dicom", "reports", "truth"):
         (output / folder).mkdir(parents=True, exist_ok=True)
@@ -170,7 +172,9 @@ def _write_dicom(
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless, generate_uid
 
-    uids = {level: generate_uid(entropy_srcs=["domainclip", level, *map(str, entropy)]) for level in ("study", "series", "instance")}
+    uids = {
+        level: generate_uid(entropy_srcs=["domainclip", level, *map(str, entropy)]) for level in ("study", "series", "instance")
+    }
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -206,7 +210,7 @@ def _set_pixels(dataset: Any, pixels: np.ndarray[Any, np.dtype[np.uint16]], inve
     center = (low + high) / 2 + random.uniform(-0.10, 0.10) * spread
     dataset.PhotometricInterpretation = "MONOCHROME1" if inverted else "MONOCHROME2"
     dataset.PresentationLUTShape = "INVERSE" if inverted else "IDENTITY"
-    dataset.SamplesPerPixel, dataset.Rows, dataset.Columns = 1, *stored.shape
+    dataset.SamplesPerPixel, (dataset.Rows, dataset.Columns) = 1, stored.shape
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
     dataset.WindowCenter, dataset.WindowWidth = round(float(center)), round(spread * float(random.uniform(0.9, 1.6)))
     dataset.VOILUTFunction = "LINEAR"

@@ -6,13 +6,14 @@ left lies on the image's right, so the heart points to positive x. Thickness: la
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
 IMAGE_SIDE = {"left": 1.0, "right": -1.0}
 WHITE = 4095
 """Largest stored number: 12 bits."""
@@ -88,7 +89,9 @@ def draw_anatomy(random: np.random.Generator) -> Anatomy:
     )
 
 
-def draw_radiograph(anatomy: Anatomy, finding: Finding, view: str, side_px: int, random: np.random.Generator) -> npt.NDArray[np.uint16]:
+def draw_radiograph(
+    anatomy: Anatomy, finding: Finding, view: str, side_px: int, random: np.random.Generator
+) -> npt.NDArray[np.uint16]:
     """Draws one radiograph.
 
     Args:
@@ -181,7 +184,10 @@ class _Chest:
     def _dome(self, side: float) -> Array:
         """Returns the height of the diaphragm over each column."""
         top = self.a.dome_y + self.breath + (self.a.dome_step if side > 0 else 0.0)
-        return np.asarray(top + 0.20 * np.clip(np.abs(self.x - side * (self.a.lung_x - 0.06)) / self.a.lung_width, 0, 1.3) ** 2.2, dtype=np.float32)
+        return np.asarray(
+            top + 0.20 * np.clip(np.abs(self.x - side * (self.a.lung_x - 0.06)) / self.a.lung_width, 0, 1.3) ** 2.2,
+            dtype=np.float32,
+        )
 
     def _lung(self, side: float) -> Array:
         above_dome = _inside(self.y - self._dome(side), 0.012)
@@ -212,7 +218,9 @@ class _Chest:
         cage = _inside(_ellipse(self.x, self.y, 0.0, -0.02, a.lung_x + a.lung_width + 0.05, 0.86, 2.6), 0.02)
         line = self.y + 0.66 - 0.16 * fall + 0.05 * np.sin(fall * 6)
         clavicles = _inside(np.abs(line) - 0.026, 0.008) * _inside(np.abs(fall - 0.40) - 0.32, 0.02)
-        return np.asarray((spine + ribs * cage * a.rib_strength + clavicles * a.rib_strength * 1.3) * (body > 0.2), dtype=np.float32)
+        return np.asarray(
+            (spine + ribs * cage * a.rib_strength + clavicles * a.rib_strength * 1.3) * (body > 0.2), dtype=np.float32
+        )
 
     def _add_finding_below_bones(self, thickness: Array) -> Array:
         name = self.finding.name
@@ -249,7 +257,7 @@ class _Chest:
         return np.asarray(thickness + lung * collapsed * (0.26 if self.large else 0.16) + 0.30 * line, dtype=np.float32)
 
     def _place(self, inset: float) -> tuple[float, float]:
-        """Draws a point inside the lung of the finding's side, away from its border and from the heart, which would hide what is there."""
+        """Draws a point inside the lung of the finding's side, away from its border and from the heart that would hide it."""
         a = self.a
         for _ in range(50):
             cx = self.side * (a.lung_x + self.random.uniform(-0.6, 0.6) * a.lung_width)
@@ -266,7 +274,9 @@ class _Chest:
         cloud = smooth_noise(self.x.shape[0], 4.0, self.random)
         distance = np.hypot(self.x - cx, (self.y - cy) * 0.85) - radius * (1 + 0.22 * cloud)
         filled = _inside(distance, 0.035) * (0.80 + 0.20 * np.tanh(2 * smooth_noise(self.x.shape[0], 1.8, self.random)))
-        return np.asarray(thickness + self.lungs[self.side] * np.clip(filled, 0, 1) * self.random.uniform(0.48, 0.60), dtype=np.float32)
+        return np.asarray(
+            thickness + self.lungs[self.side] * np.clip(filled, 0, 1) * self.random.uniform(0.48, 0.60), dtype=np.float32
+        )
 
     def _nodule(self, thickness: Array) -> Array:
         """A round, well-defined ball."""
@@ -284,7 +294,9 @@ class _Chest:
             thickness = thickness + 0.22 * _inside(np.abs(path) - 0.008, 0.005)
         if self.finding.name == "pacemaker":
             cx, cy = self.side * self.random.uniform(0.42, 0.60), self.random.uniform(-0.56, -0.44)
-            case = _inside(_ellipse(self.x, self.y, cx, cy, self.random.uniform(0.095, 0.125), self.random.uniform(0.10, 0.13), 3.2), 0.008)
+            case = _inside(
+                _ellipse(self.x, self.y, cx, cy, self.random.uniform(0.095, 0.125), self.random.uniform(0.10, 0.13), 3.2), 0.008
+            )
             thickness = np.maximum(thickness, case * 1.75)
             thickness = np.maximum(thickness, 1.5 * self._lead(cx, cy))
         return np.asarray(thickness, dtype=np.float32)
@@ -296,7 +308,7 @@ class _Chest:
         weights = [1, 4, 6, 4, 1]
         curve: Any = sum(w * (1 - t) ** (4 - i) * t**i * points[i] for i, w in enumerate(weights))
         distance = np.full_like(self.x, 9.0)
-        for (x0, y0), (x1, y1) in zip(curve[:-1], curve[1:], strict=True):
+        for (x0, y0), (x1, y1) in itertools.pairwise(curve):
             dx, dy = x1 - x0, y1 - y0
             along = np.clip(((self.x - x0) * dx + (self.y - y0) * dy) / (dx * dx + dy * dy), 0, 1)
             distance = np.minimum(distance, np.hypot(self.x - x0 - along * dx, self.y - y0 - along * dy))
@@ -304,7 +316,7 @@ class _Chest:
 
 
 def _expose(thickness: Array, x: Array, y: Array, random: np.random.Generator) -> npt.NDArray[np.uint16]:
-    """Turns thickness into 12-bit numbers by an exposure drawn wide, so that grey-level statistics follow it and not the finding."""
+    """Turns thickness into 12-bit numbers by an exposure drawn wide: grey-level statistics follow it, not the finding."""
     from scipy.ndimage import gaussian_filter
 
     side_px = thickness.shape[0]

@@ -9,13 +9,43 @@ import numpy as np
 from domainclip.starter.radiology_phantom import Finding
 
 _FAMILY_NAMES = (
-    "Hartmann", "Okafor", "Lindqvist", "Moreau", "Castellano", "Novak", "Fitzgerald", "Tanaka", "Haddad", "Oliveira", "Brandt", "Kowalski",
-    "Ferreira", "Achterberg", "Svensson", "Delgado", "Papadakis", "Whitcombe", "Ramanathan", "Yildirim", "McAllister", "Bergstrom", "Eriksen",
-    "Vandermeer", "Sokolova", "Nakamura", "Abernathy", "Zielinski", "Quintana", "Osterhout",
+    "Hartmann", "Okafor", "Lindqvist", "Moreau", "Castellano", "Novak", "Fitzgerald", "Tanaka", "Haddad", "Oliveira", "Brandt",
+    "Kowalski", "Ferreira", "Achterberg", "Svensson", "Delgado", "Papadakis", "Whitcombe", "Ramanathan", "Yildirim", "McAllister",
+    "Bergstrom", "Eriksen", "Vandermeer", "Sokolova", "Nakamura", "Abernathy", "Zielinski", "Quintana", "Osterhout",
 )  # fmt: skip
 _GIVEN_NAMES = {
-    "F": ("Elena", "Miriam", "Sofia", "Adaeze", "Ingrid", "Claire", "Yuki", "Leila", "Beatriz", "Hannah", "Nora", "Priya", "Agnes", "Ruth"),
-    "M": ("Thomas", "Viktor", "Andre", "Chidi", "Lars", "Marcel", "Hiroshi", "Karim", "Paulo", "Stefan", "Ethan", "Arjun", "Oskar", "Liam"),
+    "F": (
+        "Elena",
+        "Miriam",
+        "Sofia",
+        "Adaeze",
+        "Ingrid",
+        "Claire",
+        "Yuki",
+        "Leila",
+        "Beatriz",
+        "Hannah",
+        "Nora",
+        "Priya",
+        "Agnes",
+        "Ruth",
+    ),
+    "M": (
+        "Thomas",
+        "Viktor",
+        "Andre",
+        "Chidi",
+        "Lars",
+        "Marcel",
+        "Hiroshi",
+        "Karim",
+        "Paulo",
+        "Stefan",
+        "Ethan",
+        "Arjun",
+        "Oskar",
+        "Liam",
+    ),
 }
 _INSTITUTIONS = ("St. Alban Regional Hospital", "Northlake Medical Center", "Klinikum Westerwald", "Harborview Synthetic Clinic")
 _MARK = "SYNTHETIC TEST CONTENT - no real patient"
@@ -25,15 +55,30 @@ _SIDED = {
         "{size} {side} pleural effusion", "{side}-sided pleural effusion, {size}", "{size} {side} effusion with a meniscus",
     ),
     "pneumothorax": ("{size} {side} pneumothorax", "{side}-sided pneumothorax, {size}", "{size} {side} apicolateral pneumothorax"),
-    "consolidation": ("{size} {side} lung consolidation", "{size} area of consolidation in the {side} lung", "{side}-sided airspace consolidation, {size}"),
-    "lung_nodule": ("{size} {side} lung nodule", "{size} round nodule in the {side} lung", "{side}-sided solitary pulmonary nodule, {size}"),
-    "pacemaker": ("{side} chest wall pacemaker", "pacemaker on the {side} with its lead in the heart", "{side}-sided cardiac pacemaker"),
+    "consolidation": (
+        "{size} {side} lung consolidation", "{size} area of consolidation in the {side} lung",
+        "{side}-sided airspace consolidation, {size}",
+    ),
+    "lung_nodule": (
+        "{size} {side} lung nodule", "{size} round nodule in the {side} lung", "{side}-sided solitary pulmonary nodule, {size}",
+    ),
+    "pacemaker": ("{side} chest wall pacemaker", "pacemaker on the {side} with its lead in the heart",
+        "{side}-sided cardiac pacemaker"),
 }  # fmt: skip
 _SIGNS = {
-    "pleural_effusion": ("Fluid blunts the {side} costophrenic angle.", "A fluid level with a meniscus covers the {side} diaphragm."),
+    "pleural_effusion": (
+        "Fluid blunts the {side} costophrenic angle.",
+        "A fluid level with a meniscus covers the {side} diaphragm.",
+    ),
     "pneumothorax": ("A thin pleural line is seen on the {side}, without vessels outside it.", "Air outlines the {side} lung."),
-    "consolidation": ("A patchy opacity with ill-defined borders is seen on the {side}.", "Airspace opacity with air bronchograms on the {side}."),
-    "lung_nodule": ("A round, well-defined opacity is seen in the {side} lung.", "A solitary rounded density projects over the {side} lung."),
+    "consolidation": (
+        "A patchy opacity with ill-defined borders is seen on the {side}.",
+        "Airspace opacity with air bronchograms on the {side}.",
+    ),
+    "lung_nodule": (
+        "A round, well-defined opacity is seen in the {side} lung.",
+        "A solitary rounded density projects over the {side} lung.",
+    ),
     "pacemaker": ("A {side} pectoral generator is in place.", "An implanted device with one lead is seen on the {side}."),
     "cardiomegaly": ("The cardiac silhouette is enlarged.", "The heart is enlarged, more than half of the chest width."),
     "no_finding": ("The lungs are clear.", "Clear lungs and a normal heart."),

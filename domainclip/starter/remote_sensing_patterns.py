@@ -120,24 +120,25 @@ def residential(ground: Ground) -> list[Plane]:
     deep = block * ground.random.uniform(1.0, 1.5)
     across, along, _ = ground.cells(block, deep)
     streets = np.maximum(soft(np.abs(across) - block / 2 + 1.6), soft(np.abs(along) - deep / 2 + 1.6))
-    house_across, house_along, value = ground.cells(block / round(block / 5), block / round(block / 5))
-    house = soft(1.4 - np.maximum(np.abs(house_across), np.abs(house_along))) * (value() < ground.amount((0.45, 0.55), (0.9, 1.0)))
-    kind = value() < 0.5
-    house = house * (1 - streets)
-    return [streets, house * kind, house * ~kind]
+    house_across, house_along, value = ground.cells(block / round(block / 5.5), deep / round(deep / 5.5))
+    present = value() < ground.amount((0.5, 0.6), (0.92, 1.0))
+    house = soft(1.7 - np.maximum(np.abs(house_across), np.abs(house_along))) * present * (1 - streets)
+    return [house, streets]
 
 
 def industrial(ground: Ground) -> list[Plane]:
     """Rows of large halls with striped (shed) roofs of two kinds and shadows; curved rows follow a bent railway."""
     period = ground.pick((17, 20), (25, 29))
     across, along, value = ground.cells(period, period * ground.random.uniform(1.0, 1.4))
-    present = value() < ground.amount((0.6, 0.7), (0.93, 1.0))
+    present = value() < ground.amount((0.65, 0.75), (0.95, 1.0))
     half_u, half_v = period * (0.34 + 0.08 * value()), period * (0.34 + 0.08 * value())
     hall = soft(np.minimum(half_u - np.abs(across), half_v - np.abs(along))) * present
     shadow = soft(np.minimum(half_u - np.abs(across - 1.7), half_v - np.abs(along - 1.7))) * present
     kind = value() < 0.4
-    sheds = hall * (0.5 + 0.5 * np.sin(2 * np.pi * along / ground.random.uniform(3.6, 4.2)))
-    return [shadow, hall * kind, hall * ~kind, sheds.astype(np.float32)]
+    # Dark valleys between the sheds show the ground's colour, so that they are seen wherever the hall is.
+    valleys = soft(np.cos(2 * np.pi * along / ground.random.uniform(3.8, 4.6)) * 1.5 - 0.6)
+    hall *= 1 - 0.8 * valleys
+    return [shadow * (1 - hall), hall * kind, hall * ~kind]
 
 
 def river(ground: Ground) -> list[Plane]:
@@ -156,13 +157,13 @@ def river(ground: Ground) -> list[Plane]:
 
 def ponds(ground: Ground) -> list[Plane]:
     """Many still waters, round or angular, each with a shore."""
-    share = ground.amount((0.14, 0.2), (0.36, 0.45))
+    share = ground.amount((0.17, 0.22), (0.36, 0.45))
     if ground.curved:
-        sigma = ground.pick((2.8, 3.3), (5, 6))
+        sigma = ground.pick((2.8, 3.2), (4.2, 5.0))
         field = ground.noise(sigma)
         depth = (field - float(np.quantile(field, 1 - share))) * sigma * 1.3
         return [soft(depth + 1.2), soft(depth)]
-    water = _angular(ground, ground.pick((8, 9.5), (14, 17)), share)
+    water = _angular(ground, ground.pick((8, 9.5), (13, 15)), share)
     return [soft((gaussian_filter(water, 1.2) - 0.15) * 4), water]
 
 

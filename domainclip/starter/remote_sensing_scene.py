@@ -23,7 +23,7 @@ PIXEL_M = 10.0
 SCALE, OFFSET = 1e-4, -0.1
 _STEP_DN = 10
 _JITTER_PX = 5
-_HIDDEN_SHARE = 0.25
+_HIDDEN_SHARE = 0.15
 _CLASSES = tuple(PATTERNS)
 
 
@@ -125,7 +125,7 @@ def _parcel(
         cover = gaussian_filter(layer.astype(np.float32), blur)
         pixels += cover * (spectrum[:, None, None] - pixels)
     # Mottling of soil and leaves, the same in all bands, hides the plain levels of few materials from a histogram.
-    mottle = random.uniform(0.02, 0.06) * ground.noise(random.uniform(0.6, 1.5)) + random.uniform(0, 0.08) * ground.noise(14)
+    mottle = random.uniform(0.02, 0.05) * ground.noise(random.uniform(0.6, 1.5)) + random.uniform(0, 0.06) * ground.noise(14)
     return (pixels * np.exp(mottle)).astype(np.float32)
 
 

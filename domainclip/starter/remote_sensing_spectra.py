@@ -55,9 +55,11 @@ def parcel_spectra(random: np.random.Generator, layers: int) -> npt.NDArray[np.f
     ground = spectra[0]
     for layer in range(1, layers + 1):
         difference = spectra[layer] - ground
-        wanted = np.exp(random.uniform(np.log(0.08), np.log(0.24)))
         found = float(np.abs(difference[[1, 2, 3, 7]]).mean())
-        spectra[layer] = ground + difference * (wanted / max(found, 0.01))
+        # Half of the contrast is plain brightness, up or down: few parcels suffice to learn that colour does not matter.
+        brightness = np.sign(difference[[1, 2, 3, 7]].mean()) * ground / ground[[1, 2, 3, 7]].mean()
+        wanted = np.exp(random.uniform(np.log(0.09), np.log(0.24)))
+        spectra[layer] = ground + wanted * (0.5 * difference / max(found, 0.02) + 0.5 * brightness)
     return np.clip(spectra, 0.005, 1.0).astype(np.float32)
 
 

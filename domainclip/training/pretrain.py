@@ -224,7 +224,8 @@ class _Run:
 
     def _summary(self, engine: Engine, result: LoopResult, held_out: dict[str, Any]) -> dict[str, Any]:
         starter = self.data.starter_set
-        paths = sorted(set(self.prepared.paths().values()))
+        paths = self.prepared.paths()
+        examples = sorted(paths[key] for key in self.prepared.subset("held_out")["key"] if key in paths)
         return {
             "run": str(self.run),
             "domain": self.config.domain,
@@ -242,7 +243,7 @@ class _Run:
             "starter_set": str(starter) if starter else None,
             "data": {"prepared": str(self.prepared.folder), "counts": self.prepared.card["counts"]},
             "class_names": [names[0] for names in self.class_names().values()],
-            "example_file": paths[0] if paths else None,
+            "example_file": examples[0] if examples else None,
             "held_out": held_out,
         }
 

@@ -59,23 +59,29 @@ def _training(summary: Mapping[str, Any]) -> str:
 def _held_out(held_out: Mapping[str, Any]) -> list[str]:
     lines = []
     zero_shot = held_out.get("zero_shot")
-    if zero_shot:
-        figure = zero_shot["balanced_accuracy"]
-        lines.append(f"Held out        {figure['n']} images of {figure['groups']} groups that training never saw")
-        lines.append(f"  zero-shot     balanced accuracy over {zero_shot['classes']} classes: {interval(figure)}")
-        unseen = zero_shot.get("unseen_compositions")
-        if unseen:
-            lines.append(f"  unseen        the same on combinations held out of training: {interval(unseen['balanced_accuracy'])}")
     control = held_out.get("baselines", {}).get("control")
-    if control:
-        lines.append(f"  control       logistic regression on colour alone: {interval(control['balanced_accuracy'])}")
+    if zero_shot:
+        part = "seen_compositions" if "seen_compositions" in zero_shot else None
+        figure = (zero_shot[part] if part else zero_shot)["balanced_accuracy"]
+        lines.append(f"Held out        {held_out['images']} images of {held_out['groups']} groups that training never saw")
+        lines.append(f"  zero-shot     balanced accuracy over {zero_shot['classes']} classes: {interval(figure)}")
+        if control:
+            beside = (control[part] if part else control)["balanced_accuracy"]
+            lines.append(f"  control       the same images, from colour and brightness alone: {interval(beside)}")
+        if "unseen_compositions" in zero_shot:
+            unseen = zero_shot["unseen_compositions"]["balanced_accuracy"]
+            lines.append(
+                f"  unseen        zero-shot on {unseen['n']} images of combinations that training never showed: {interval(unseen)}"
+            )
     retrieval = held_out.get("retrieval")
     if retrieval:
+        at = "recall_at_5" if "recall_at_5" in retrieval["text_to_image"] else next(iter(retrieval["text_to_image"]))
+        recall = retrieval["text_to_image"][at]
         lines.append(
-            f"  retrieval     text to image R@5: {interval(retrieval['text_to_image']['recall_at_5']['equivalent'])}; strictly the "
-            f"caption's own image: {interval(retrieval['text_to_image']['recall_at_5']['strict'])}; "
-            f"{retrieval['distinct_captions']} distinct captions, {retrieval['images']} images"
+            f"  text to image R@{at.rpartition('_')[2]}: {interval(recall['equivalent'])}, images with the same words counted as hits"
         )
+        lines.append(f"                strictly the caption's own image: {interval(recall['strict'])}")
+        lines.append(f"                {retrieval['distinct_captions']} distinct captions, {retrieval['images']} images")
     return lines
 
 

@@ -43,7 +43,7 @@ class TorchEngine(EngineBase):
             devices = [processes.device] if processes.device.type == "cuda" else None
             parallel = torch.nn.parallel.DistributedDataParallel
             known = inspect.signature(parallel).parameters
-            setting = {"forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False}
+            setting: dict[str, Any] = {"forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False}
             self.wrapped = parallel(self.wrapped, device_ids=devices, **setting)
             self.name = "DistributedDataParallel"
             self.share_buffers()

@@ -91,7 +91,11 @@ def test_channels_are_taken_by_name():
     classes = np.arange(80) % 2
     images, channels = [], []
     for number, c in enumerate(classes):
-        planes = {"red": rng.integers(0, 90, (8, 8)) + 150 * c, "green": rng.integers(0, 255, (8, 8)), "blue": rng.integers(0, 255, (8, 8))}
+        planes = {
+            "red": rng.integers(0, 90, (8, 8)) + 150 * c,
+            "green": rng.integers(0, 255, (8, 8)),
+            "blue": rng.integers(0, 255, (8, 8)),
+        }
         order = ["red", "green", "blue"] if number < 40 else ["blue", "red", "green"]
         images.append(np.stack([planes[name] for name in order]).astype(np.uint8))
         channels.append(order)
@@ -113,9 +117,7 @@ def test_five_thousand_images_of_twelve_channels_in_ten_seconds():
     rng = np.random.default_rng(5)
     base = rng.integers(0, 4000, (64, 12, 64, 64)).astype(np.uint16)
     values = [{"kind": "reflectance", "scale": 1e-4, "offset": 0.0, "nodata": None}] * 5000
-    prepared = InMemorySet(
-        [base[i % 64] for i in range(5000)], channels=[[f"B{i:02d}" for i in range(12)]] * 5000, values=values
-    )
+    prepared = InMemorySet([base[i % 64] for i in range(5000)], channels=[[f"B{i:02d}" for i in range(12)]] * 5000, values=values)
     start = time.process_time()
     _fit(prepared, rng.integers(0, 8, 5000), 4000)
     assert time.process_time() - start < 10

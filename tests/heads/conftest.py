@@ -9,7 +9,12 @@ import pytest
 
 from domainclip.model_record import ModelRecord, Preprocessing, Prompts
 
-TEXTS = [f"{a} {b} in a picture of {c}" for a in ("red", "green", "blue") for b in ("glands", "fat", "stroma") for c in ("tissue", "lung")]
+TEXTS = [
+    f"{a} {b} in a picture of {c}"
+    for a in ("red", "green", "blue")
+    for b in ("glands", "fat", "stroma")
+    for c in ("tissue", "lung")
+]
 
 
 def save_tiny_model(folder: Path, *, domain="pathology", channels=("red", "green", "blue"), kind="srgb", seed=0, **changes) -> Path:
@@ -20,9 +25,7 @@ def save_tiny_model(folder: Path, *, domain="pathology", channels=("red", "green
     from domainclip.models.towers import build_model
 
     tokenizer = train_tokenizer(TEXTS, 300, 16)
-    model = build_model(
-        ModelConfig(architecture="tiny-vit"), channels, vocabulary_size=tokenizer.vocabulary_size, seed=seed
-    )
+    model = build_model(ModelConfig(architecture="tiny-vit"), channels, vocabulary_size=tokenizer.vocabulary_size, seed=seed)
     record = ModelRecord(
         domain=domain,
         architecture="tiny-vit",

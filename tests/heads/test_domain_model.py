@@ -15,7 +15,10 @@ RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 255, (16, 16, 3), dtype=np.uint8)
 
 
-def _sample(planes, channels=("red", "green", "blue"), values=Values("srgb", 1 / 255)):
+SRGB = Values("srgb", 1 / 255)
+
+
+def _sample(planes, channels=("red", "green", "blue"), values=SRGB):
     return Sample("k", "CYX", tuple(channels), values, lambda: Pixels(planes))
 
 

@@ -153,12 +153,26 @@ def test_classify_files_and_tables(model, pictures, slide, tmp_path):
     assert {row["file"] for row in rows} == {one["file"] for one in document["files"]}
     assert float(rows[0]["p:red glands"]) + float(rows[0]["p:green fat"]) == pytest.approx(1, abs=1e-5)
     assert b"Mustermann" not in _written(tmp_path / "out")
+    known = {}
+    for set_id in document["set_ids"]:
+        map_lines = (owner_folder() / "sources" / f"{set_id}.jsonl").read_text().splitlines()
+        known |= {line["key"]: line["path"] for line in map(json.loads, map_lines)}
+    assert {known[row["file"]] for row in rows} == {one["path"] for one in document["files"]}
     text = "\n".join(result.lines())
     assert "broken.png" in text
     assert "mean of 64 windows" in text
     assert "synthetic" in text
     with pytest.raises(UsageError, match="--overwrite"):
         classify_files(model, [slide], CLASSES, output=tmp_path / "out")
+
+
+@pytest.mark.real_data
+def test_a_folder_of_real_slides_goes_on_past_the_broken_one(model, real_data):
+    result = classify_files(model, [real_data / "pathology" / "slides"], CLASSES)
+    rejected = {one["path"].rpartition("/")[2]: one["reason"] for one in result.rejected}
+    assert "broken.svs" in rejected
+    assert not any("broken" in reason for reason in rejected.values())
+    assert any(one.path.endswith("cmu-1-small-region.svs") and one.windows > 10 for one in result.files)
 
 
 def test_classify_agrees_with_the_classifier(model, pictures):

@@ -82,7 +82,9 @@ def test_a_real_model(model):
     pictures = np.random.default_rng(0).integers(0, 255, (5, 16, 16, 3), dtype=np.uint8)
     classifier = ZeroShotClassifier(model, ["red glands", "blue fat", "stroma"])
     probabilities = classifier.predict_proba(pictures)
-    text = np.stack([model.encode_text([name, f"a picture of {name}"]).mean(axis=0) for name in ("red glands", "blue fat", "stroma")])
+    text = np.stack(
+        [model.encode_text([name, f"a picture of {name}"]).mean(axis=0) for name in ("red glands", "blue fat", "stroma")]
+    )
     text /= np.linalg.norm(text, axis=1, keepdims=True)
     assert probabilities == pytest.approx(softmax(model.encode_image(pictures) @ text.T * model.logit_scale, axis=1), abs=1e-5)
     assert probabilities.sum(axis=1) == pytest.approx(np.ones(5), abs=1e-6)

@@ -19,7 +19,9 @@ ALONE = Gather()
 def make_batch(groups, weights=None):
     n = len(groups)
     w = None if weights is None else torch.tensor(weights)
-    return Batch(torch.zeros(n, 3, 2, 2), torch.zeros(n, 4, dtype=torch.long), torch.tensor(groups), ("k",) * n, ("en",) * n, weights=w)
+    return Batch(
+        torch.zeros(n, 3, 2, 2), torch.zeros(n, 4, dtype=torch.long), torch.tensor(groups), ("k",) * n, ("en",) * n, weights=w
+    )
 
 
 def make_output(images, texts, scale):

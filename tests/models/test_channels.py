@@ -38,7 +38,9 @@ def trained(tmp_path, make_model, make_record, tokenizer):
         model = make_model(architecture)
         folder = tmp_path / architecture
         save_model(folder, model, make_record(model), tokenizer)
-        config = ModelConfig(architecture=architecture, initial_weights=str(folder), context_length=tokenizer.context_length)
+        config = ModelConfig(
+            architecture=architecture, initial_weights=str(folder), tokenizer=str(folder), context_length=tokenizer.context_length
+        )
         return config, stock_of(model), tokenizer.vocabulary_size
 
     return make
@@ -112,7 +114,9 @@ def test_names_of_the_weights_are_recorded(trained):
 def test_a_multispectral_model_goes_on_to_other_bands_from_its_own(tmp_path, make_model, make_record, tokenizer):
     first = make_model("tiny-vit", S2)
     save_model(tmp_path / "s2", first, make_record(first, preprocessing={"values_kind": "reflectance"}), tokenizer)
-    config = ModelConfig(architecture="tiny-vit", initial_weights=str(tmp_path / "s2"), context_length=32)
+    config = ModelConfig(
+        architecture="tiny-vit", initial_weights=str(tmp_path / "s2"), tokenizer=str(tmp_path / "s2"), context_length=32
+    )
     again = build_model(config, S2, vocabulary_size=tokenizer.vocabulary_size)
     assert torch.equal(again.clip.visual.conv1.weight, first.clip.visual.conv1.weight) and again.inflated_from == {}
     fewer = build_model(config, ("B08", "red"), vocabulary_size=tokenizer.vocabulary_size)

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from domainclip.config import ModelConfig
 from domainclip.errors import UsageError
 from domainclip.models.checkpoint import load_checkpoint, save_model
+from domainclip.models.initial_weights import load_initial_weights
 from domainclip.models.tokenizer import load_tokenizer
 from domainclip.models.towers import build_model
 
@@ -162,13 +163,19 @@ def test_an_exported_folder_without_our_files_still_opens(tmp_path, saved, texts
 
 def test_training_starts_from_a_folder_of_open_clip_at_another_size(tmp_path):
     stock = open_clip_folder(tmp_path / "hub")
-    architecture = {"architecture": "tiny-vit", "initial_weights": str(tmp_path / "hub")}
+    architecture = {"architecture": "tiny-vit", "initial_weights": str(tmp_path / "hub"), "tokenizer": "clip"}
     model = build_model(ModelConfig(**architecture), ("red", "green", "blue"), vocabulary_size=49408)
     assert torch.equal(model.clip.visual.proj, stock.visual.proj)
     with pytest.raises(UsageError, match="do not fit the architecture"):
         build_model(ModelConfig(**architecture), ("red", "green", "blue"), vocabulary_size=500)
     larger = build_model(ModelConfig(**architecture, image_size=32, context_length=20), ("VV",), vocabulary_size=49408)
     assert larger.clip.visual.positional_embedding.shape[0] == 17 and larger.inflated_from == {"VV": "mean of red, green, blue"}
+
+
+def test_weights_do_not_go_with_a_tokenizer_trained_anew(tmp_path):
+    open_clip_folder(tmp_path / "hub")
+    with pytest.raises(UsageError, match=r"Set model\.tokenizer"):
+        build_model(ModelConfig(architecture="tiny-vit", initial_weights=str(tmp_path / "hub")), ("red", "green", "blue"))
 
 
 def test_no_code_of_a_pickled_file_runs(tmp_path):
@@ -200,16 +207,40 @@ def test_broken_open_clip_folders_are_refused(tmp_path, content, words):
         load_checkpoint(tmp_path)
 
 
-def test_initial_weights_that_are_not_there(tmp_path):
-    def start(source, architecture="tiny-vit"):
-        build_model(ModelConfig(architecture=architecture, initial_weights=source), ("red", "green", "blue"))
+@pytest.mark.parametrize(
+    ("source", "architecture", "words"),
+    [
+        ("laion2b", "tiny-vit", "has no published weights"),
+        ("laion2b", "RN50", r"Tags of RN50: .*openai"),
+        (".", "tiny-vit", "without a model"),
+    ],
+)
+def test_initial_weights_that_are_not_there(tmp_path, monkeypatch, source, architecture, words):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=words):
+        load_initial_weights(
+            torch.nn.ModuleDict({"visual": torch.nn.Identity()}), source, architecture, {}, ("red", "green", "blue")
+        )
 
-    with pytest.raises(UsageError, match="has no published weights"):
-        start("laion2b")
-    with pytest.raises(UsageError, match=r"Tags of RN50: .*openai"):
-        start("laion2b", "RN50")
-    with pytest.raises(UsageError, match="without a model"):
-        start(str(tmp_path))
+
+def test_a_tag_is_taken_from_the_local_cache_only(tmp_path, monkeypatch):
+    import huggingface_hub
+    import open_clip.pretrained
+
+    tag = {"hf_hub": "org/weights/", "quick_gelu": False}
+    monkeypatch.setattr(open_clip.pretrained, "get_pretrained_cfg", lambda name, tag_name: tag)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    config = ModelConfig(architecture="tiny-vit", initial_weights="some-tag", tokenizer="clip")
+    with pytest.raises(UsageError, match="hf download org/weights"):
+        build_model(config, ("red", "green", "blue"), vocabulary_size=49408)
+    stock = open_clip_folder(tmp_path / "hub")
+    repository = tmp_path / "cache" / "models--org--weights"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("0" * 40)
+    (repository / "snapshots").mkdir()
+    (tmp_path / "hub").rename(repository / "snapshots" / ("0" * 40))
+    model = build_model(config, ("red", "green", "blue"), vocabulary_size=49408)
+    assert torch.equal(model.clip.visual.proj, stock.visual.proj)
 
 
 def test_weights_of_the_other_activation_are_refused(saved, tokenizer):
@@ -217,6 +248,6 @@ def test_weights_of_the_other_activation_are_refused(saved, tokenizer):
     record = json.loads((folder / "domainclip.json").read_text())
     record["model_cfg"]["quick_gelu"] = True
     (folder / "domainclip.json").write_text(json.dumps(record))
-    config = ModelConfig(architecture="tiny-vit", initial_weights=str(folder), context_length=32)
+    config = ModelConfig(architecture="tiny-vit", initial_weights=str(folder), tokenizer=str(folder), context_length=32)
     with pytest.raises(UsageError, match="trained with QuickGELU"):
         build_model(config, ("red", "green", "blue"), vocabulary_size=tokenizer.vocabulary_size)

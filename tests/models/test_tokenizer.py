@@ -95,6 +95,11 @@ def test_saved_and_loaded_are_the_same(tokenizer, texts, tmp_path):
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_a_run_folder_names_its_models_tokenizer(tokenizer, texts, tmp_path):
+    tokenizer.save(tmp_path / "model")
+    assert torch.equal(load_tokenizer(tmp_path, 32)(texts), tokenizer(texts))
+
+
 def test_clips_own_tokenizer():
     clip = load_tokenizer("clip", 8)
     ids = clip(["a photo of a cat", "one two three four five six seven eight nine"])

@@ -13,8 +13,6 @@ from domainclip.training.distributed import processes
 from domainclip.training.engine import make_engine
 from domainclip.training.state import load_checkpoint, read_state
 
-FAST = [("vit", "deepspeed", 1, "clip"), ("resnet", "deepspeed", 1, "clip"), ("vit", "deepspeed", 0, "clip"), ("resnet", "deepspeed", 0, "clip")]
-FAST += [("vit", "deepspeed", 1, "multi-positive"), ("vit", "torch", 0, "clip")]
 SLOW = [("vit", "deepspeed", 2, "clip"), ("vit", "deepspeed", 3, "clip"), ("resnet", "deepspeed", 3, "multi-positive")]
 SLOW += [("resnet", "torch", 0, "multi-positive")]
 
@@ -59,7 +57,7 @@ def next_step(tiny, checkpoint, engine_name: str, stage: int):
     with processes(config.training) as p:
         model = tiny.build("vit", seed=99)
         engine = make_engine(config.training, config.optimizer, model, tiny.groups_of(model), p)
-        state, notes = load_checkpoint(checkpoint, engine)
+        state, _ = load_checkpoint(checkpoint, engine)
         assert (state.step, state.optimizer_step) == (3, 3)
         before = engine.weights()
         batch = tiny.global_batch(3)
@@ -83,15 +81,20 @@ def compare_portable(tiny, out, stage: int, targets) -> None:
         assert max(float((after[name] - before[name]).abs().max()) for name in saved) > 5e-4
 
 
-def test_parity_of_gradients_and_state(tiny, run_workers, tmp_path):
-    run_workers("parity.py", {"out": str(tmp_path), "cases": FAST, "portable": [1]})
-    compare(tiny, tmp_path, FAST)
-    compare_portable(tiny, tmp_path, 1, [("deepspeed", 0), ("torch", 0)])
+def test_parity_of_gradients(tiny, jobs, parity_cases):
+    jobs.check("parity")
+    compare(tiny, jobs.out, parity_cases)
+
+
+def test_state_of_two_processes_at_stage_1_goes_on_in_one(tiny, jobs):
+    jobs.check("parity")
+    compare_portable(tiny, jobs.out, 1, [("deepspeed", 0), ("torch", 0)])
 
 
 @pytest.mark.slow
-def test_parity_of_higher_stages(tiny, run_workers, tmp_path):
-    run_workers("parity.py", {"out": str(tmp_path), "cases": SLOW, "portable": [0, 2, 3]})
+def test_parity_of_higher_stages(tiny, start_jobs, tmp_path):
+    arguments = {"out": str(tmp_path), "cases": SLOW, "portable": [0, 2, 3]}
+    start_jobs([{"name": "parity", "script": "parity", "processes": 2, "arguments": arguments}]).check("parity")
     compare(tiny, tmp_path, SLOW)
     compare_portable(tiny, tmp_path, 3, [("deepspeed", 1), ("deepspeed", 3)])
     compare_portable(tiny, tmp_path, 2, [("deepspeed", 2)])

@@ -31,8 +31,9 @@ FORMATS = {
 class OpenSlideSlide:
     """One file open in OpenSlide; see ``slides.Slide``."""
 
-    def __init__(self, handle: Any) -> None:
+    def __init__(self, handle: Any, errors: tuple[type[Exception], ...]) -> None:
         self._handle = handle
+        self._errors = errors
         properties = {key: str(value) for key, value in handle.properties.items()}
         vendor = properties.get("openslide.vendor", "unknown")
         sizes = zip(handle.level_dimensions, handle.level_downsamples, strict=True)
@@ -50,12 +51,16 @@ class OpenSlideSlide:
         downsample = self.facts.levels[level][2]
         try:
             image = self._handle.read_region((round(x * downsample), round(y * downsample)), level, (width, height))
-        except FOREIGN_ERRORS as error:
+        except self._errors as error:
             forget(self)
             raise unreadable(
                 f"OpenSlide cannot decode a region ({_reason(error)}).", "The file is damaged; copy it again."
             ) from error
-        return on_white(np.asarray(image))
+        pixels = np.array(image)
+        # Alpha is 0 where a scanner left a gap. It is partial only where a fraction of a pixel lies over the slide's edge (the
+        # downsample is no integer): colour is right there, and white would bleed into it.
+        pixels[..., 3][pixels[..., 3] > 127] = 255
+        return on_white(pixels)
 
     def read_stored(self, level: int, x: int, y: int, width: int, height: int) -> npt.NDArray[Any]:
         """See ``slides.Slide``."""
@@ -82,14 +87,15 @@ def open_with_openslide(path: Path, *, required: bool) -> OpenSlideSlide | None:
         if required:
             raise missing_dependency("openslide", "Reading this kind of slide", "openslide-python openslide-bin") from error
         return None
+    errors = (openslide.OpenSlideError, *FOREIGN_ERRORS)
     try:
-        return OpenSlideSlide(openslide.OpenSlide(str(path)))
+        return OpenSlideSlide(openslide.OpenSlide(str(path)), errors)
     except openslide.OpenSlideUnsupportedFormatError as error:
         if required:
             remedy = "Convert it to a pyramidal tiled TIFF, or check that the copy is complete."
             raise unreadable("It is no slide, TIFF, PNG or JPEG that is known here.", remedy) from error
         return None
-    except FOREIGN_ERRORS as error:
+    except errors as error:
         if required:
             raise unreadable(f"OpenSlide cannot open it ({_reason(error)}).", "The file is damaged; copy it again.") from error
         return None

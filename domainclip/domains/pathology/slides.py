@@ -22,7 +22,7 @@ Level = tuple[int, int, float]
 """(width, height, downsample) of a pyramid level."""
 
 FOREIGN_ERRORS = (OSError, ValueError, RuntimeError, LookupError, TypeError, ArithmeticError, SyntaxError, EOFError, struct.error)
-"""What decoders of foreign files raise at broken input; OpenSlide's, tifffile's and imagecodecs' own errors derive from these."""
+"""What decoders of foreign files raise at broken input; Pillow's and imagecodecs' own errors derive from these."""
 MAX_FLAT_PIXELS = 89_000_000
 """Files that can only be decoded whole are refused above this (about 270 MB decoded; Pillow's own limit against bombs)."""
 OPEN_FILES = 4

@@ -21,7 +21,7 @@ from domainclip.domains.pathology.slides import (
     refuse,
     unreadable,
 )
-from domainclip.errors import UnreadableFileError, missing_dependency
+from domainclip.errors import missing_dependency
 
 _TO_PYRAMID = "Convert it to a tiled pyramid, e.g. vips tiffsave in.tif out.tif --tile --pyramid --compression jpeg."
 _RGB, _YCBCR = 2, 6
@@ -43,8 +43,10 @@ class TiffSlide:
             if not self._pages:
                 raise ValueError("no image")
             self.facts = _facts(self._pages)
-        except UnreadableFileError:
-            raise
+            if int(self._pages[0].compression) != 1:
+                import imagecodecs  # noqa: F401 - without it tifffile would call the file damaged
+        except ImportError as error:
+            raise missing_dependency("imagecodecs", "Reading this compressed TIFF", "imagecodecs") from error
         except FOREIGN_ERRORS as error:
             found = f"It begins as a TIFF, but its directory cannot be read ({type(error).__name__})."
             raise unreadable(found, "The file is damaged; copy it again.") from error

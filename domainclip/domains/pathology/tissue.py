@@ -12,6 +12,8 @@ from domainclip.domains.pathology.slides import RGB, Slide
 
 MASK_UM = 8.0
 """Grid of the mask: about one nucleus, so that texture averages out and a 96 um tile still has 144 points."""
+HOLE_UM = 200.0
+"""Holes up to this square are lumina and fat cells, which belong to the tissue; larger ones are glass."""
 _BLOCK = 2048
 
 
@@ -38,11 +40,11 @@ class TissueMask:
 
 
 def tissue_mask(slide: Slide, spacing_um: tuple[float, float]) -> TissueMask:
-    """Finds tissue by colour: chroma (largest minus smallest channel) above Otsu's threshold, holes up to 70 um closed.
+    """Finds tissue by colour: chroma (largest minus smallest channel) above Otsu's threshold, small holes filled.
 
     Otsu's threshold is held between 8 and 24 of 255, because slides without glass, or without tissue, have no valley to find.
     Ink is told from haematoxylin, eosin and DAB by ratios of optical densities: the green one leads in stains, the red one in
-    blue and green ink; black ink is neutral; red ink has no red density at all.
+    blue and green ink; black ink is neutral; red ink has green and blue alike and little red (DAB has more blue than green).
 
     Args:
         slide: An open file.
@@ -54,12 +56,12 @@ def tissue_mask(slide: Slide, spacing_um: tuple[float, float]) -> TissueMask:
     thumbnail, step = _thumbnail(slide, spacing_um)
     image = Image.fromarray(thumbnail)
     smooth = np.asarray(image.filter(ImageFilter.BoxBlur(1))).astype(np.int16)
-    chroma = (smooth.max(axis=2) - smooth.min(axis=2)).astype(np.uint8)
+    chroma = thumbnail.max(axis=2) - thumbnail.min(axis=2)
     threshold = min(max(otsu(chroma), 8), 24)
     pen = _pen(smooth)
     coloured = (chroma > threshold) & ~pen
-    tissue = _filtered(coloured, ImageFilter.MedianFilter(5))  # dust
-    tissue = _filtered(_filtered(tissue, ImageFilter.MaxFilter(9)), ImageFilter.MinFilter(9))  # lumina, fat cells
+    closed = _filtered(_filtered(coloured, ImageFilter.MaxFilter(3)), ImageFilter.MinFilter(3))  # thin walls of fat cells
+    tissue = _filtered(_holes_filled(closed), ImageFilter.MedianFilter(5))  # dust
     return TissueMask(tissue & ~pen, pen, step)
 
 
@@ -74,15 +76,29 @@ def otsu(values: npt.NDArray[np.uint8]) -> int:
     return int(np.argmax(np.nan_to_num(between, nan=-1.0, posinf=-1.0)))
 
 
+def _holes_filled(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Fills holes that tissue surrounds, up to ``HOLE_UM`` squared."""
+    from scipy import ndimage
+
+    pieces, count = ndimage.label(~mask)
+    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
+    small = sizes <= (HOLE_UM / MASK_UM) ** 2
+    small[0] = False
+    border = np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]])
+    small[border] = False
+    filled: npt.NDArray[np.bool_] = mask | small[pieces]
+    return filled
+
+
 def _pen(smooth: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
     density = -np.log10((np.clip(smooth, 0, 254).astype(np.float32) + 1) / 255)
     red, green, blue = density[..., 0], density[..., 1], density[..., 2]
     blue_or_green_ink = red > 1.3 * green
     black_or_green_ink = (blue > 0.85 * green) & (red > 0.8 * green)
-    red_ink = (blue > 0.8 * green) & (red < 0.25 * blue)
+    red_ink = (blue > 0.65 * green) & (blue < 1.1 * green) & (red < 0.45 * blue)
     ink = (blue_or_green_ink | black_or_green_ink | red_ink) & (density.sum(axis=2) > 0.5)
-    # Ink comes in strokes wider than 25 um; single points are debris or pigment. Its rim is half transparent.
-    strokes = _filtered(ink, ImageFilter.MedianFilter(5))
+    # Ink comes in strokes; single points are debris or pigment. A stroke's rim is half transparent.
+    strokes = _filtered(ink, ImageFilter.MedianFilter(3))
     return _filtered(strokes, ImageFilter.MaxFilter(5))
 
 

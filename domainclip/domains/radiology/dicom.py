@@ -1,4 +1,4 @@
-"""Opens DICOM files with care: sizes are checked before anything is inflated or decoded, and pixels that may name a person are refused."""
+"""Opens DICOM files with care: sizes are checked before anything is decoded; pixels that may name a person are refused."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def foreign_decoder(what: str) -> Iterator[None]:
             yield
     except DomainClipError:
         raise
-    except Exception as error:  # noqa: BLE001 - decoders of foreign files raise anything; it is passed on as one kind
+    except Exception as error:  # Decoders of foreign files raise anything; it is passed on as one kind.
         found = f"{what} failed ({type(error).__name__})."
         raise unreadable(found, "Open it in another viewer; if it is damaged, fetch it again.") from error
     finally:
@@ -118,7 +118,9 @@ def check_readable(dataset: Any, reading: RadiologyReading) -> None:
     if frames > 1 and reading.frame is None:
         raise unreadable(f"It has {frames} frames; one picture is read.", "Choose one with reading.frame (from 0).")
     if reading.frame is not None and reading.frame >= frames:
-        raise unreadable(f"reading.frame is {reading.frame}; the file has {frames} frame(s), counted from 0.", "Choose a smaller one.")
+        raise unreadable(
+            f"reading.frame is {reading.frame}; the file has {frames} frame(s), counted from 0.", "Choose a smaller one."
+        )
     samples = int(dataset.get("SamplesPerPixel") or 1)
     check_decoded_size(shape[0] * shape[1] * samples * -(-shape[2] // 8), reading)
     if "SharedFunctionalGroupsSequence" in dataset:
@@ -158,7 +160,8 @@ def burned_in(dataset: Any) -> str:
     risky = {
         "an ultrasound": dataset.get("Modality") in {"US", "IVUS"},
         "an angiogram": dataset.get("Modality") == "XA",
-        "a secondary capture": dataset.get("Modality") == "SC" or str(dataset.get("SOPClassUID") or "").startswith(_SECONDARY_CAPTURE),
+        "a secondary capture": dataset.get("Modality") == "SC"
+        or str(dataset.get("SOPClassUID") or "").startswith(_SECONDARY_CAPTURE),
         "a screen capture": "SCREEN" in kind or dataset.get("ConversionType") in {"WSD", "SI"},
     }
     for name, applies in risky.items():

@@ -48,7 +48,11 @@ def choose_voi(dataset: Any, reading: RadiologyReading) -> Voi:
         voi = Voi("reading.window", *reading.window)
     else:
         with foreign_decoder("Reading its windows"):
-            luts = [item for item in (dataset.get("VOILUTSequence") or ()) if item.get("LUTDescriptor") and item.get("LUTData") is not None]
+            luts = [
+                item
+                for item in (dataset.get("VOILUTSequence") or ())
+                if item.get("LUTDescriptor") and item.get("LUTData") is not None
+            ]
             centers, widths = (_numbers(dataset.get(tag)) for tag in ("WindowCenter", "WindowWidth"))
             function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
         count = len(luts) or min(len(centers), len(widths))
@@ -119,7 +123,8 @@ def look_up(array: Array, item: Any, little_endian: bool) -> tuple[Array, int]:
     entries = entries or 2**16
     data = item.LUTData
     if isinstance(data, bytes):
-        table = np.frombuffer(data, dtype="<u2" if little_endian else ">u2")[:entries]
+        packed = bits == 8 and len(data) - entries in (0, 1)  # Entries of 8 bits may be stored in 8 or in 16 bits.
+        table = np.frombuffer(data, dtype="u1" if packed else "<u2" if little_endian else ">u2")[:entries]
     else:
         table = np.atleast_1d(np.asarray(data))[:entries]
     if table.size != entries or not 8 <= bits <= 16:
@@ -150,7 +155,9 @@ def padding_mask(stored: Array, dataset: Any) -> npt.NDArray[np.bool_] | None:
     return np.asarray((stored >= low) & (stored <= high))
 
 
-def to_display(values: Array, padding: npt.NDArray[np.bool_] | None, dataset: Any, reading: RadiologyReading) -> npt.NDArray[np.float32]:
+def to_display(
+    values: Array, padding: npt.NDArray[np.bool_] | None, dataset: Any, reading: RadiologyReading
+) -> npt.NDArray[np.float32]:
     """Maps numbers after the modality LUT to display values.
 
     Args:
@@ -181,7 +188,7 @@ def to_display(values: Array, padding: npt.NDArray[np.bool_] | None, dataset: An
         shown = apply_window(values, voi.center, voi.width, voi.function)
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
         shown = 1.0 - shown
-    return shown.astype(np.float32)
+    return np.asarray(shown, dtype=np.float32)
 
 
 def hounsfield(values: Array, dataset: Any) -> npt.NDArray[np.float32]:
@@ -193,8 +200,7 @@ def hounsfield(values: Array, dataset: Any) -> npt.NDArray[np.float32]:
     kind = str(dataset.get("RescaleType") or "HU").upper()
     rescaled = dataset.get("RescaleSlope") is not None and dataset.get("RescaleIntercept") is not None
     if dataset.get("Modality") != "CT" or kind != "HU" or not rescaled:
-        raise unreadable(
-            f"reading.output is hu; the file is no CT with a rescale to HU (modality {str(dataset.get('Modality'))[:16]}, type {kind[:16]}).",
-            "Read it with reading.output=display.",
-        )
+        modality = str(dataset.get("Modality"))[:16]
+        found = f"reading.output is hu; the file is no CT with a rescale to HU (modality {modality}, type {kind[:16]})."
+        raise unreadable(found, "Read it with reading.output=display.")
     return np.asarray(values, dtype=np.float32)

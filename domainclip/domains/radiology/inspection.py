@@ -32,7 +32,8 @@ def inspect_dicom(path: Path) -> Inspection:
         spacing, no_spacing = pixel_spacing(dataset)
         ids = identifiers(dataset)
         syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
-        kind = f"DICOM {getattr(dataset.get('SOPClassUID'), 'name', 'without SOP class')}, {getattr(syntax, 'name', 'no transfer syntax')}"
+        sop_class = getattr(dataset.get("SOPClassUID"), "name", "without SOP class")
+        kind = f"DICOM {sop_class}, {getattr(syntax, 'name', 'no transfer syntax')}"
         frames = frame_count(dataset)
         rows, columns, bits = (int(dataset.get(tag) or 0) for tag in ("Rows", "Columns", "BitsAllocated"))
         signed = dataset.get("PixelRepresentation") == 1
@@ -51,14 +52,18 @@ def inspect_dicom(path: Path) -> Inspection:
         refusals.append(f"Pixels: {error.found} {error.remedy}")
     missing = [*dict.fromkeys(refusals), *missing, *([no_spacing] if no_spacing else [])]
     if "patient" not in ids:
-        missing.append(f"Group: no PatientID; {'the study' if 'study' in ids else 'nothing'} stands for it; give column group in a manifest.")
+        missing.append(
+            f"Group: no PatientID; {'the study' if 'study' in ids else 'nothing'} stands for it; give column group in a manifest."
+        )
     return Inspection(
         format=kind,
         width=columns,
         height=rows,
         levels=((columns, rows, 1.0),),
         channels=("MONOCHROME2",) if str(facts.get("photometric", "")).startswith("MONOCHROME") else (),
-        spacing=None if spacing is None else {"y": spacing.values[0], "x": spacing.values[1], "unit": "mm", "source": spacing.source},
+        spacing=None
+        if spacing is None
+        else {"y": spacing.values[0], "x": spacing.values[1], "unit": "mm", "source": spacing.source},
         dtype=f"{'int' if signed else 'uint'}{bits}",
         values=values,
         range=seen,
@@ -69,7 +74,9 @@ def inspect_dicom(path: Path) -> Inspection:
             "frames": frames,
             "bits_stored": dataset.get("BitsStored"),
             "ids": {level: _hashed(value) for level, value in ids.items()},
-            "burned_in_annotation": {"YES": "yes", "NO": "no"}.get(str(dataset.get("BurnedInAnnotation") or "").upper(), "not stated"),
+            "burned_in_annotation": {"YES": "yes", "NO": "no"}.get(
+                str(dataset.get("BurnedInAnnotation") or "").upper(), "not stated"
+            ),
         },
     )
 
@@ -88,7 +95,9 @@ def _refusals(dataset: Any) -> list[str]:
         lines.append(f"Burnt-in names: {reason} Look at the pixels; if they name nobody, set reading.allow_burned_in.")
     photometric = str(dataset.get("PhotometricInterpretation") or "")
     if not photometric.startswith("MONOCHROME"):
-        lines.append(f"Colour: photometric interpretation {photometric[:16] or 'missing'}; one grey channel is read (reading.colour).")
+        lines.append(
+            f"Colour: photometric interpretation {photometric[:16] or 'missing'}; one grey channel is read (reading.colour)."
+        )
     return lines
 
 
@@ -99,7 +108,9 @@ def _values_of(dataset: Any, missing: list[str]) -> str:
         return "colour"
     voi = choose_voi(dataset, RadiologyReading())
     if voi.source == "image-range":
-        missing.append("Window: the file has none, so each image is stretched from its smallest to its largest value; set reading.window.")
+        missing.append(
+            "Window: the file has none, so each image is stretched from its smallest to its largest value; set reading.window."
+        )
     steps = []
     if dataset.get("ModalityLUTSequence"):
         steps.append("modality LUT")

@@ -90,8 +90,10 @@ def grey_of(colour: npt.NDArray[Any], reading: RadiologyReading) -> npt.NDArray[
     if (colour[..., 0] == colour[..., 1]).all() and (colour[..., 0] == colour[..., 2]).all():
         return np.ascontiguousarray(colour[..., 0])
     if reading.colour == "refuse":
-        raise unreadable("It is in colour; one grey channel is read.", "Set reading.colour to luma, if it is a radiograph with coloured marks.")
-    return np.rint(colour.astype(np.float64) @ _LUMA).astype(colour.dtype)
+        raise unreadable(
+            "It is in colour; one grey channel is read.", "Set reading.colour to luma, if it is a radiograph with coloured marks."
+        )
+    return np.asarray(np.rint(colour.astype(np.float64) @ _LUMA), dtype=colour.dtype)
 
 
 def white_level(array: npt.NDArray[Any], reading: RadiologyReading) -> int:
@@ -102,5 +104,7 @@ def white_level(array: npt.NDArray[Any], reading: RadiologyReading) -> int:
     """
     white = 255 if array.dtype == np.uint8 else 2 ** (reading.bits_stored or 16) - 1
     if int(array.max()) > white:
-        raise unreadable(f"It holds the value {int(array.max())}; reading.bits_stored allows {white}.", "Correct reading.bits_stored.")
+        raise unreadable(
+            f"It holds the value {int(array.max())}; reading.bits_stored allows {white}.", "Correct reading.bits_stored."
+        )
     return white

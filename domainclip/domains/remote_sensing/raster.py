@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from domainclip.domains.remote_sensing.magic import raster_driver
+from domainclip.domains.remote_sensing.magic import png_is_whole, raster_driver
 from domainclip.errors import UnreadableFileError, missing_dependency
 
 _MAX_PICTURE_PX = 200_000_000
@@ -119,6 +119,8 @@ def _handle(path: Path, rasterio: Any) -> Any:
     driver = raster_driver(path)
     if driver is None:
         raise unreadable("It is no TIFF, JPEG or PNG by its first bytes.", "Convert it: gdal_translate.")
+    if driver == "PNG" and not png_is_whole(path):
+        raise unreadable("The PNG is cut short or damaged: its chunks do not match their checksums.", "Fetch it again.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         dataset = rasterio.open(name, driver=driver, sharing=False)

@@ -28,7 +28,7 @@ WRITERS = {
     "one strip": ({}, "stripped TIFF (tifffile)"),
     "deflate strips": ({"compression": "zlib", "predictor": True}, "stripped TIFF (tifffile)"),
     "lzma tiles": ({"tile": (64, 64), "compression": "lzma"}, "tiled TIFF (tifffile)"),
-    "big-endian": ({"tile": (64, 64), "byteorder": ">"}, "tiled TIFF (OpenSlide)"),
+    "big-endian": ({"tile": (64, 64), "byteorder": ">"}, "tiled TIFF (tifffile)"),
     "BigTIFF": ({"tile": (64, 64), "bigtiff": True}, "tiled TIFF (OpenSlide)"),
     "planar": ({"planarconfig": "separate"}, "stripped TIFF (tifffile)"),
 }
@@ -177,6 +177,5 @@ def test_recognises(tmp_path):
     (tmp_path / "._ghost.svs").write_bytes(b"\0")
     (tmp_path / "slide.svs").write_bytes(b"broken")
     (tmp_path / "table.csv").write_text("a,b")
-    assert [PATHOLOGY.recognises(tmp_path / n) for n in ("image_without_suffix", "slide.svs", "._ghost.svs", "table.csv", "none.svs")] == [
-        True, True, False, False, False,
-    ]  # fmt: skip
+    names = ("image_without_suffix", "slide.svs", "._ghost.svs", "table.csv", "none.svs")
+    assert [PATHOLOGY.recognises(tmp_path / name) for name in names] == [True, True, False, False, False]

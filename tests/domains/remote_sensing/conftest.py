@@ -10,14 +10,22 @@ UTM_SOUTH = {"crs": "EPSG:32736", "transform": (10.0, 0.0, 600_000.0, 0.0, -10.0
 
 @pytest.fixture
 def write_raster(tmp_path):
-    def write(array, name="scene.tif", names=None, scales=None, offsets=None, tags=None, colours=None, units=None, **profile) -> Path:
+    def write(
+        array, name="scene.tif", names=None, scales=None, offsets=None, tags=None, colours=None, units=None, **profile
+    ) -> Path:
         import rasterio
         from rasterio.transform import Affine
 
         array = np.asarray(array)
         if "transform" in profile:
             profile["transform"] = Affine(*profile["transform"])
-        settings = {"driver": "GTiff", "dtype": array.dtype, "count": array.shape[0], "height": array.shape[1], "width": array.shape[2]}
+        settings = {
+            "driver": "GTiff",
+            "dtype": array.dtype,
+            "count": array.shape[0],
+            "height": array.shape[1],
+            "width": array.shape[2],
+        }
         path = tmp_path / name
         with rasterio.open(path, "w", **settings, **profile) as file:
             if colours:

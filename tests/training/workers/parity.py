@@ -50,10 +50,13 @@ def portable(p, out: Path, stage: int) -> None:
     engine.close()
 
 
-if __name__ == "__main__":
-    settings = tiny.arguments()
+def main(settings: dict) -> None:
     with processes(tiny.run_config("deepspeed").training) as p:
         for case in settings["cases"]:
             one(p, Path(settings["out"]), *case)
         for stage in settings["portable"]:
             portable(p, Path(settings["out"]), stage)
+
+
+if __name__ == "__main__":
+    main(tiny.arguments())

@@ -11,8 +11,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from domainclip.batch import Batch
-from domainclip.losses.gather import Gather  # noqa: F401 (for tests)
 from domainclip.config import ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
+from domainclip.losses.gather import Gather  # noqa: F401 (for tests)
 
 SIZE, CONTEXT, VOCABULARY = 32, 8, 64
 
@@ -68,7 +68,9 @@ class Loader:
             step += 1
 
 
-def run_config(engine: str, stage: int = 1, *, batch_size: int = 32, loss: str = "clip", precision: str = "fp32", **training) -> RunConfig:
+def run_config(
+    engine: str, stage: int = 1, *, batch_size: int = 32, loss: str = "clip", precision: str = "fp32", **training
+) -> RunConfig:
     optimizer = {k: training.pop(k) for k in ("lr", "clip_norm", "warmup_steps", "weight_decay") if k in training}
     return RunConfig(
         domain="pathology",

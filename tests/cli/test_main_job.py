@@ -1,0 +1,146 @@
+"""The main job end to end, on few groups and steps: real files, real DeepSpeed, real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+SMALL = ["--set", "starter.groups=12", "--set", "evaluation.bootstrap=200", "--set", "training.batch_size=16"]
+
+
+def domainclip(*words: str, cwd: Path, launcher: list[str] | None = None) -> subprocess.CompletedProcess[str]:
+    start = launcher or [sys.executable, "-m", "domainclip"]
+    return subprocess.run([*start, *words], cwd=cwd, capture_output=True, text=True, timeout=800)
+
+
+def summary_of(run: Path) -> dict[str, Any]:
+    return json.loads((run / "summary.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("main-job")
+
+
+@pytest.fixture(scope="module")
+def first_run(place: Path) -> Path:
+    result = domainclip("pretrain", "--domain", "pathology", "--output", "first", *SMALL, "--set", "training.max_steps=8", cwd=place)
+    assert result.returncode == 0, result.stderr
+    assert "synthetic" in result.stdout
+    assert "Next" in result.stdout
+    return place / "first"
+
+
+def test_the_run_folder_holds_what_the_contract_says(first_run: Path) -> None:
+    summary = summary_of(first_run)
+    assert (summary["engine"], summary["zero_stage"]) == ("DeepSpeedEngine", 1)
+    assert summary["samples_seen"] == 8 * 16
+    assert summary["synthetic"] is True
+    assert (first_run.parent / summary["starter_set"] / "manifest.csv").is_file()
+    figure = summary["held_out"]["zero_shot"]["balanced_accuracy"]
+    assert set(figure) >= {"value", "low", "high", "chance", "n", "groups"}
+    assert {"control", "majority"} <= set(summary["held_out"]["baselines"])
+    for name in ("config.yaml", "metrics.jsonl", "checkpoints", "model/model.safetensors", "model/domainclip.json", "model/README.md"):
+        assert (first_run / name).exists(), name
+    assert "synthetic" in (first_run / "model" / "README.md").read_text().lower()
+
+
+def test_the_next_command_of_the_last_line_works(first_run: Path) -> None:
+    from domainclip.training.summary import next_command
+
+    command = next_command(summary_of(first_run))
+    shell = f'domainclip() {{ "{sys.executable}" -m domainclip "$@"; }}; {command} --json'
+    result = subprocess.run(["bash", "-c", shell], cwd=first_run.parent, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("domain", ["radiology", "remote-sensing"])
+def test_other_domains_run(domain: str, place: Path) -> None:
+    result = domainclip("pretrain", "--domain", domain, "--output", domain, *SMALL, "--set", "training.max_steps=4", "--json", cwd=place)
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert document["domain"] == domain
+    assert document["held_out"]["zero_shot"]["classes"] >= 6
+
+
+def test_two_processes_train_one_model(first_run: Path) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29817", "-m", "domainclip"]
+    words = ["pretrain", "--domain", "pathology", "--data", str(first_run / "set"), "--output", "two"]
+    settings = ["--set", "training.max_steps=4", "--set", "training.batch_size=8", "--set", "evaluation.bootstrap=200"]
+    result = domainclip(*words, *settings, cwd=first_run.parent, launcher=launcher)
+    assert result.returncode == 0, result.stderr
+    summary = summary_of(first_run.parent / "two")
+    assert summary["processes"] == 2
+    assert summary["samples_seen"] == 4 * 16
+
+
+def test_a_killed_run_resumes_to_the_same_losses(first_run: Path) -> None:
+    """SIGKILL at an arbitrary moment of training; the resumed run's losses equal the uninterrupted one's."""
+    settings = ["--set", "training.max_steps=24", "--set", "training.batch_size=16", "--set", "training.log_every_steps=1"]
+    settings += ["--set", "training.save_every_steps=5", "--set", "training.max_seconds=null", "--set", "evaluation.bootstrap=200"]
+    words = ["pretrain", "--domain", "pathology", "--data", str(first_run / "set")]
+    place = first_run.parent
+    whole = domainclip(*words, *settings, "--output", "whole", cwd=place)
+    assert whole.returncode == 0, whole.stderr
+    command = [sys.executable, "-m", "domainclip", *words, *settings, "--output", "killed"]
+    victim = subprocess.Popen(command, cwd=place, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    metrics = place / "killed" / "metrics.jsonl"
+    while victim.poll() is None and (not metrics.exists() or len(metrics.read_text().splitlines()) < 8):
+        time.sleep(0.02)
+    assert victim.poll() is None, "it ended before it could be killed"
+    os.killpg(victim.pid, signal.SIGKILL)
+    victim.wait()
+    resumed = domainclip(*words, *settings, "--output", "killed", "--resume", cwd=place)
+    assert resumed.returncode == 0, resumed.stderr
+
+    def losses(run: str) -> dict[int, float]:
+        rows = [json.loads(line) for line in (place / run / "metrics.jsonl").read_text().splitlines()]
+        return {row["step"]: row["loss"] for row in rows}
+
+    expected, found = losses("whole"), losses("killed")
+    assert set(found) == set(expected) == set(range(1, 25))
+    assert max(abs(found[step] - expected[step]) for step in expected) <= 1e-6
+
+
+def test_control_c_stops_cleanly_and_says_how_to_go_on(first_run: Path) -> None:
+    place = first_run.parent
+    words = ["pretrain", "--domain", "pathology", "--data", str(first_run / "set"), "--output", "stopped"]
+    command = [sys.executable, "-m", "domainclip", *words, "--set", "training.max_steps=4000", "--set", "training.log_every_steps=1"]
+    victim = subprocess.Popen(command, cwd=place, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    metrics = place / "stopped" / "metrics.jsonl"
+    while victim.poll() is None and not metrics.exists():
+        time.sleep(0.05)
+    victim.send_signal(signal.SIGINT)
+    _, said = victim.communicate(timeout=120)
+    assert victim.returncode == 130
+    assert "--resume" in said
+    assert "Traceback" not in said
+    assert list((place / "stopped" / "checkpoints").glob("step-*"))
+
+
+def test_wrong_use_of_a_run_folder(first_run: Path) -> None:
+    place = first_run.parent
+    again = domainclip("pretrain", "--domain", "pathology", "--output", "first", cwd=place)
+    assert again.returncode == 2
+    assert "--resume" in again.stderr
+    other = domainclip("pretrain", "--domain", "pathology", "--output", "first", "--resume", "--set", "optimizer.lr=0.5", cwd=place)
+    assert other.returncode == 2
+    assert "optimizer.lr" in other.stderr
+    nothing = domainclip("pretrain", "--domain", "pathology", "--output", "nowhere", "--resume", cwd=place)
+    assert nothing.returncode == 2
+    foreign = place / "foreign"
+    foreign.mkdir()
+    (foreign / "thesis.txt").write_text("irreplaceable")
+    refused = domainclip("pretrain", "--domain", "pathology", "--output", "foreign", "--overwrite", cwd=place)
+    assert refused.returncode == 2
+    assert (foreign / "thesis.txt").read_text() == "irreplaceable"

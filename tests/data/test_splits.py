@@ -1,0 +1,71 @@
+"""Groups never cross a split; what the source says is kept and its leaks are counted."""
+
+import hashlib
+
+import pytest
+
+from domainclip.data.splits import split_records
+from domainclip.errors import UsageError
+
+
+def record(group, pixels, split=None):
+    order = hashlib.sha256(f"0\x1f{group}".encode()).hexdigest()[:16]
+    return {"group": group, "order": order, "pixel_sha256": pixels, "split": split}
+
+
+def run(records, held_out=0.2, val=0.1):
+    return split_records(records, held_out_fraction=held_out, val_fraction=val, seed=0)
+
+
+def test_groups_stay_together_and_shares_are_as_asked():
+    records = [record(f"g{n % 50}", f"p{n}") for n in range(400)]
+    splits, report = run(records)
+    of_group = {}
+    for each, split in zip(records, splits, strict=True):
+        assert of_group.setdefault(each["group"], split) == split
+    counts = {name: list(of_group.values()).count(name) for name in ("train", "val", "held_out")}
+    assert counts == {"held_out": 10, "val": 4, "train": 36}
+    assert report.source == "by group"
+
+
+def test_more_data_moves_few_groups():
+    before = dict(zip([f"g{n}" for n in range(50)], run([record(f"g{n}", f"p{n}") for n in range(50)])[0], strict=True))
+    after = dict(zip([f"g{n}" for n in range(55)], run([record(f"g{n}", f"p{n}") for n in range(55)])[0], strict=True))
+    moved = [g for g in before if before[g] == "held_out" and after[g] == "train"]
+    assert len(moved) <= 1
+
+
+def test_groups_with_an_image_in_common_are_one():
+    records = [record(f"g{n}", f"p{n}") for n in range(40)]
+    records += [record("g3", "twin"), record("g17", "twin"), record("g17", "other"), record("g30", "other")]
+    splits, report = run(records)
+    assert len({split for each, split in zip(records, splits, strict=True) if each["group"] in {"g3", "g17", "g30"}}) == 1
+    assert report.duplicates == 2
+
+
+def test_the_sources_split_is_kept_and_val_cut_from_train():
+    records = [record(f"g{n}", f"p{n}", "train" if n < 40 else "held_out") for n in range(50)]
+    splits, report = run(records)
+    assert splits[40:] == ["held_out"] * 10
+    assert splits[:40].count("val") == 4
+    assert report.source == "source, val cut from train"
+
+
+def test_a_source_with_val_is_left_alone_and_its_leaks_are_counted():
+    records = [record("a", "p0", "train"), record("b", "p1", "val"), record("c", "p0", "held_out"), record("a", "p3", "held_out")]
+    splits, report = run(records)
+    assert splits == ["train", "val", "held_out", "held_out"]
+    assert (report.duplicates_across_splits, report.groups_across_splits) == (1, 1)
+
+
+def test_val_is_not_cut_from_groups_that_are_held_out_too():
+    records = [record(f"g{n}", f"p{n}", "train") for n in range(10)] + [record(f"g{n}", f"q{n}", "held_out") for n in range(9)]
+    splits, _ = run(records, val=0.5)
+    assert [n for n, split in enumerate(splits) if split == "val"] == []  # Only g9 is free, and one group is left for train.
+
+
+def test_half_a_split_and_too_few_groups_are_refused():
+    with pytest.raises(UsageError, match="1 of them have none"):
+        run([record("a", "p", "train"), record("b", "q")])
+    with pytest.raises(UsageError, match="No group would be left"):
+        run([record("a", "p"), record("a", "q"), record("b", "r")])

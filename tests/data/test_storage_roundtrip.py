@@ -1,0 +1,148 @@
+"""Every kind of image goes into a member and comes out as it was; damaged members are refused."""
+
+import io
+
+import numpy as np
+import pytest
+import zstandard
+from PIL import Image
+
+from domainclip.data.jpeg import bare_jpeg
+from domainclip.data.storage import decode_image, decode_mask, encode_image
+from domainclip.errors import UnreadableFileError
+from domainclip.sample import Pixels, Values
+
+RNG = np.random.default_rng(1)
+SRGB = Values("srgb", 1 / 255)
+CASES = {
+    "rgb": (RNG.integers(0, 256, (3, 9, 7), dtype=np.uint8), "CYX", SRGB, "png"),
+    "grey8": (RNG.integers(0, 256, (1, 9, 7), dtype=np.uint8), "CYX", Values("display", 1 / 255), "png"),
+    "grey16": (RNG.integers(0, 65536, (1, 9, 7), dtype=np.uint16), "CYX", Values("dn"), "png"),
+    "hu": (RNG.integers(-1000, 2000, (1, 9, 7), dtype=np.int16), "CYX", Values("hu"), "npy.zst"),
+    "bands": (RNG.integers(0, 10000, (12, 9, 7), dtype=np.uint16), "CYX", Values("reflectance", 1e-4, -0.1, 0), "npy.zst"),
+    "float": (RNG.normal(size=(5, 9, 7)).astype(np.float32), "CYX", Values("db"), "npy.zst"),
+    "volume": (RNG.integers(0, 99, (1, 4, 9, 7), dtype=np.int16), "CZYX", Values("hu"), "npy.zst"),
+    "series": (RNG.integers(0, 99, (2, 4, 9, 7), dtype=np.uint8), "TCYX", SRGB, "npy.zst"),
+    "two": (RNG.integers(0, 256, (2, 9, 7), dtype=np.uint8), "CYX", SRGB, "npy.zst"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_round_trip(name):
+    array, axes, values, storage = CASES[name]
+    stored = encode_image(Pixels(array), axes, values)
+    assert stored.storage == storage
+    assert stored.values == values
+    np.testing.assert_array_equal(decode_image(stored.data, storage, array.shape, array.dtype.name), array)
+
+
+def test_png_is_what_another_program_reads():
+    stored = encode_image(Pixels(CASES["grey16"][0]), "CYX", Values("dn"))
+    import cv2
+
+    read = cv2.imdecode(np.frombuffer(stored.data, np.uint8), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(read, CASES["grey16"][0][0])
+
+
+def test_display_floats_become_sixteen_bit_with_their_scale():
+    array = np.array([[[0.0, 0.25], [0.5, 1.0]]], dtype=np.float32)
+    stored = encode_image(Pixels(array), "CYX", Values("display"))
+    assert (stored.storage, stored.values.scale) == ("png", 1 / 65535)
+    back = decode_image(stored.data, "png", (1, 2, 2), "uint16")
+    np.testing.assert_array_equal(back[0], [[0, 16384], [32768, 65535]])  # 0.25 * 65535 = 16383.75
+
+
+def test_display_floats_outside_of_their_range_are_not_clipped():
+    array = np.array([[[-0.01, 0.25], [0.5, 1.5]]], dtype=np.float32)
+    stored = encode_image(Pixels(array), "CYX", Values("display"))
+    assert stored.storage == "npy.zst"
+    np.testing.assert_array_equal(decode_image(stored.data, "npy.zst", (1, 2, 2), "float32"), array)
+
+
+def test_display_floats_without_data_get_a_mask():
+    array = np.array([[[np.nan, 0.25], [0.5, 1.0]]], dtype=np.float32)
+    stored = encode_image(Pixels(array), "CYX", Values("display"))
+    assert stored.storage == "png"
+    np.testing.assert_array_equal(decode_mask(stored.masks["nodata"], 2, 2), [[True, False], [False, False]])
+
+
+def test_masks_round_trip_and_an_empty_nodata_mask_is_left_out():
+    mask = RNG.random((9, 7)) > 0.5
+    stored = encode_image(Pixels(CASES["rgb"][0], {"tissue": mask, "nodata": np.zeros((9, 7), bool)}), "CYX", SRGB)
+    assert list(stored.masks) == ["tissue"]
+    np.testing.assert_array_equal(decode_mask(stored.masks["tissue"], 9, 7), mask)
+    with pytest.raises(UnreadableFileError):
+        decode_mask(stored.masks["tissue"], 9, 8)
+
+
+def jpeg_with_secrets(progressive=False):
+    image = Image.fromarray(RNG.integers(0, 256, (40, 32, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x010E] = "PLANTED^NAME"
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", exif=exif, comment=b"PLANTED comment", icc_profile=b"PLANTED profile", progressive=progressive)
+    return buffer.getvalue() + b"PLANTED tail"
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_is_kept_without_what_its_makers_wrote_into_it(progressive):
+    data = jpeg_with_secrets(progressive)
+    pixels = np.asarray(Image.open(io.BytesIO(data))).transpose(2, 0, 1)
+    assert data.count(b"PLANTED") == 4
+    stored = encode_image(Pixels(pixels), "CYX", SRGB, data)
+    assert stored.storage == "jpg"
+    assert b"PLANTED" not in stored.data
+    np.testing.assert_array_equal(decode_image(stored.data, "jpg", pixels.shape, "uint8"), pixels)
+    # What decoding needs is the same bytes: nothing was compressed anew.
+    scan = data[data.rindex(b"\xff\xda") : data.rindex(b"\xff\xd9")]
+    assert scan in stored.data
+
+
+def test_a_turned_or_cut_jpeg_is_stored_as_png():
+    data = jpeg_with_secrets()
+    pixels = np.asarray(Image.open(io.BytesIO(data))).transpose(2, 0, 1)
+    for changed in (pixels[:, ::-1].copy(), pixels[:, :20].copy(), 255 - pixels):
+        stored = encode_image(Pixels(changed), "CYX", SRGB, data)
+        assert stored.storage == "png"
+        np.testing.assert_array_equal(stored.pixels, changed)
+
+
+@pytest.mark.parametrize("cut", [3, 30, 200, -3])
+def test_cut_off_jpegs_are_refused(cut):
+    data = jpeg_with_secrets()
+    data = data[: data.rindex(b"\xff\xd9") + 2]
+    with pytest.raises(UnreadableFileError):
+        bare_jpeg(data[:cut])
+
+
+def test_an_index_that_lies_about_an_image_is_not_believed():
+    stored = encode_image(Pixels(CASES["bands"][0]), "CYX", SRGB)
+    with pytest.raises(UnreadableFileError):
+        decode_image(stored.data, "npy.zst", (12, 9, 8), "uint16")
+    with pytest.raises(UnreadableFileError):
+        decode_image(stored.data, "npy.zst", (12, 9, 7), "int16")
+    with pytest.raises(UnreadableFileError):
+        decode_image(stored.data[:-9], "npy.zst", (12, 9, 7), "uint16")
+    picture = encode_image(Pixels(CASES["rgb"][0]), "CYX", SRGB)
+    with pytest.raises(UnreadableFileError):
+        decode_image(picture.data, "png", (3, 7, 9), "uint8")
+
+
+def test_a_compression_bomb_and_a_pickle_are_refused():
+    bomb = zstandard.ZstdCompressor().compress(bytes(50_000_000))
+    with pytest.raises(UnreadableFileError, match="larger"):
+        decode_image(bomb, "npy.zst", (1, 4, 4), "uint8")
+    streamed = zstandard.ZstdCompressor().compressobj()
+    unsized = streamed.compress(bytes(50_000_000)) + streamed.flush()
+    with pytest.raises(UnreadableFileError):
+        decode_image(unsized, "npy.zst", (1, 4, 4), "uint8")
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(UnreadableFileError):
+        decode_image(zstandard.ZstdCompressor().compress(buffer.getvalue()), "npy.zst", (1,), "uint8")
+
+
+@pytest.mark.parametrize("array", [np.zeros((3, 0, 4), np.uint8), np.zeros((4, 4), np.uint8), np.array([[["a"]]])])
+def test_arrays_that_do_not_fit_are_refused(array):
+    with pytest.raises(UnreadableFileError):
+        encode_image(Pixels(array), "CYX", SRGB)
