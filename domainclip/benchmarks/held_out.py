@@ -190,7 +190,8 @@ class _Figures:
         result: dict[str, Any] = {"balanced_accuracy": interval(self._sums(predicted), **self._resampling).to_dict(chance=chance)}
         for name, part in self._compositions.items():
             figure = interval(self._sums(predicted, part), **self._resampling).to_dict(chance=chance)
-            result[f"{name}_compositions"] = {"balanced_accuracy": figure}
+            # Those rows may show fewer classes than there are to choose from; chance stays that of choosing among all.
+            result[f"{name}_compositions"] = {"balanced_accuracy": figure, "classes_present": len(np.unique(self._truth[part]))}
         if short:
             return result
         right = mean_sums(self._truth == predicted, self._groups)

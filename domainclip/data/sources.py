@@ -12,7 +12,7 @@ from domainclip.config import DataConfig
 from domainclip.data.cards import about, card_names, find_card, load_card, rows_of_card
 from domainclip.data.manifest import MANIFEST_SUFFIXES, items_from_rows, read_manifest
 from domainclip.data.prepared_set import PreparedSet
-from domainclip.domains.base import Domain
+from domainclip.domains.base import Domain, domains
 from domainclip.errors import UsageError, unknown_name
 from domainclip.sample import SourceItem
 
@@ -41,6 +41,23 @@ class Source:
 
     def __len__(self) -> int:
         return len(self._items)
+
+
+def open_dataset(source: str | Path, *, domain: str, root: str | Path | None = None) -> Source | PreparedSet:
+    """Opens a card's data set, a folder, a file, a manifest or a prepared set.
+
+    Args:
+        source: Card name or path.
+        domain: Name of the domain whose reader reads the files.
+        root: Folder of a card's files.
+
+    Returns:
+        A PreparedSet where the source is one, else a Source, which ``prepare`` turns into one.
+
+    Raises:
+        UsageError: As ``open_source``.
+    """
+    return open_source(DataConfig(source=str(source), root=None if root is None else str(root)), domains.get(domain))
 
 
 def open_source(config: DataConfig, domain: Domain) -> Source | PreparedSet:

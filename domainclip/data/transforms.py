@@ -186,7 +186,7 @@ def _resized_uint8(array: npt.NDArray[np.uint8], side: int, preprocessing: Prepr
     )
     parts = [np.asarray(Image.fromarray(part).resize((wide, tall), how)) for part in whole]
     joined = parts[0] if parts[0].ndim == 3 else np.stack(parts, axis=-1)
-    return np.ascontiguousarray(joined[top : top + side, left : left + side])
+    return np.array(joined[top : top + side, left : left + side], order="C")  # Pillow's own memory is read-only.
 
 
 def _resized_float(planes: npt.NDArray[np.float32], side: int, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:

@@ -200,19 +200,15 @@ def classify_files(
     target = None if output is None else _claimed(Path(output), overwrite)
     windows: list[Prediction] = []
     rejected: list[dict[str, str | None]] = []
-    files: list[Prediction] = []
     streams = _streams(model, inputs, reading, progress)
     for stream in streams:
-        part = _classified(stream, classifier, strict, batch_size, rejected)
-        windows += part
-        files += _per_file(part)
+        windows += _classified(stream, classifier, strict, batch_size, rejected)
     if not windows:
         raise streams[0].nothing()
-    names = checked_classes(classes)
     result = Classification(
-        names,
+        checked_classes(classes),
         tuple(templates or model.record.prompts.templates[language]),
-        tuple(files),
+        tuple(_per_file(windows)),
         tuple(windows),
         tuple(rejected),
         target,

@@ -98,7 +98,7 @@ def orchard(ground: Ground) -> list[Plane]:
 
 def forest(ground: Ground) -> list[Plane]:
     """Crowns scattered at random, each with a lit side, and glades with round or angular outlines."""
-    radius = ground.pick((2.0, 2.4), (3.6, 4.4))
+    radius = ground.pick((2.3, 2.7), (4.2, 5.0))
     height, width = ground.u.shape
     margin = 2 * radius
     count = int(ground.amount((0.8, 1.0), (1.8, 2.2)) * (height + 2 * margin) * (width + 2 * margin) / (np.pi * radius**2))
@@ -116,28 +116,29 @@ def forest(ground: Ground) -> list[Plane]:
 
 def residential(ground: Ground) -> list[Plane]:
     """A net of streets around small blocks of small houses."""
-    block = ground.pick((15, 18), (24, 28))
+    block = ground.pick((17, 20), (27, 31))
     deep = block * ground.random.uniform(1.0, 1.5)
     across, along, _ = ground.cells(block, deep)
-    streets = np.maximum(soft(np.abs(across) - block / 2 + 1.6), soft(np.abs(along) - deep / 2 + 1.6))
-    house_across, house_along, value = ground.cells(block / round(block / 5.5), deep / round(deep / 5.5))
-    present = value() < ground.amount((0.5, 0.6), (0.92, 1.0))
+    streets = np.maximum(soft(np.abs(across) - block / 2 + 1.8), soft(np.abs(along) - deep / 2 + 1.8))
+    pitch = ground.amount((7.5, 8.5), (5, 5.6))
+    house_across, house_along, value = ground.cells(block / round(block / pitch), deep / round(deep / pitch))
+    present = value() < 0.94
     house = soft(1.7 - np.maximum(np.abs(house_across), np.abs(house_along))) * present * (1 - streets)
     return [house, streets]
 
 
 def industrial(ground: Ground) -> list[Plane]:
     """Rows of large halls with striped (shed) roofs of two kinds and shadows; curved rows follow a bent railway."""
-    period = ground.pick((17, 20), (25, 29))
+    period = ground.pick((15, 18), (23, 26))
     across, along, value = ground.cells(period, period * ground.random.uniform(1.0, 1.4))
-    present = value() < ground.amount((0.65, 0.75), (0.95, 1.0))
+    present = value() < ground.amount((0.7, 0.78), (0.95, 1.0))
     half_u, half_v = period * (0.34 + 0.08 * value()), period * (0.34 + 0.08 * value())
     hall = soft(np.minimum(half_u - np.abs(across), half_v - np.abs(along))) * present
     shadow = soft(np.minimum(half_u - np.abs(across - 1.7), half_v - np.abs(along - 1.7))) * present
     kind = value() < 0.4
     # Dark valleys between the sheds show the ground's colour, so that they are seen wherever the hall is.
-    valleys = soft(np.cos(2 * np.pi * along / ground.random.uniform(3.8, 4.6)) * 1.5 - 0.6)
-    hall *= 1 - 0.8 * valleys
+    valleys = soft(np.cos(2 * np.pi * along / ground.random.uniform(4.4, 5.2)) * 1.8 - 0.6)
+    hall *= 1 - 0.9 * valleys
     return [shadow * (1 - hall), hall * kind, hall * ~kind]
 
 

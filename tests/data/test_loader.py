@@ -77,10 +77,10 @@ def test_a_batch_holds_what_the_set_says(prepared):
     assert batch.images.shape == (8, 3, 16, 16) and batch.images.dtype == torch.float32
     assert batch.tokens.dtype == batch.caption_groups.dtype == torch.int64
     assert batch.masks is None
-    rows = prepared.index.set_index("key")
+    rows = {row["key"]: row for _, row in prepared.index.iterrows()}
     for n, key in enumerate(batch.keys):
-        row = rows.loc[key]
-        expected = transform(prepared.read(row), prepared.sample(row | {"key": key}).values, row["channels"], PREPROCESSING)
+        row = rows[key]
+        expected = transform(prepared.read(row), prepared.sample(row).values, row["channels"], PREPROCESSING)
         torch.testing.assert_close(batch.images[n], expected, rtol=0, atol=0)
         mine = {(c.text, c.language) for c in prepared.captions_of(key)}
         assert (text_of(batch.tokens[n]), batch.languages[n]) in mine
@@ -123,17 +123,24 @@ def test_two_processes_see_the_batch_of_one(prepared):
         torch.testing.assert_close(whole.tokens, torch.cat([p.tokens for p in parts]), rtol=0, atol=0)
 
 
-def test_another_process_draws_the_same(prepared, tmp_path):
-    here = str(Path(__file__).resolve().parent)
-    code = f"""
-import sys; sys.path.insert(0, {here!r})
+AGAIN = """
+import sys
+sys.path.insert(0, {here!r})
 import importlib.util, torch
-spec = importlib.util.spec_from_file_location("again", {__file__!r}); m = importlib.util.module_from_spec(spec); spec.loader.exec_module(m)
-b = m.loader(m.PreparedSet({str(prepared.folder)!r}), augmentation=m.STEPS).batch(6)
-torch.save([b.images, b.tokens, list(b.keys)], {str(tmp_path / "b.pt")!r})
+spec = importlib.util.spec_from_file_location("again", {file!r})
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+batch = module.loader(module.PreparedSet({folder!r}), augmentation=module.STEPS).batch(6)
+torch.save([batch.images, batch.tokens, list(batch.keys)], {output!r})
 """
+
+
+@pytest.mark.slow
+def test_another_process_draws_the_same(prepared, tmp_path):
+    here, output = str(Path(__file__).resolve().parent), str(tmp_path / "batch.pt")
+    code = AGAIN.format(here=here, file=__file__, folder=str(prepared.folder), output=output)
     subprocess.run([sys.executable, "-c", code], check=True)
-    images, tokens, keys = torch.load(tmp_path / "b.pt", weights_only=True)
+    images, tokens, keys = torch.load(output, weights_only=True)
     mine = loader(prepared, augmentation=STEPS).batch(6)
     assert list(mine.keys) == keys
     torch.testing.assert_close(mine.images, images, rtol=0, atol=0)
@@ -158,7 +165,7 @@ def _texts(ours, step):
 
 
 def test_evaluation_shows_every_image_once_in_order_unchanged(prepared):
-    ours = loader(prepared, split="held_out", augmentation=STEPS)
+    ours = loader(prepared, split="held_out", batch_size=2, augmentation=STEPS)
     parts = list(ours.evaluation_batches(3))
     assert [list(p) for p, _ in parts] == [[0, 1, 2], [3, 4, 5], [6]]
     images = torch.cat([images for _, images in parts])

@@ -59,6 +59,7 @@ def test_each_kind_of_hostile_file_is_one_rejection(tmp_path):
     assert "secret-of-the-patient" not in str((tmp_path / "set" / "rejected.jsonl").read_bytes())
 
 
+@pytest.mark.slow
 def test_a_slow_file_that_goes_on_giving_images_is_not_cut_off(tmp_path):
     """The clock runs between images, since a slide of many tiles takes long and does no harm."""
     (tmp_path / "files").mkdir()

@@ -101,11 +101,10 @@ def _resampled(array: np.ndarray, empty: np.ndarray, output_px: tuple[int, int])
     step = Affine.scale(array.shape[2] / columns, array.shape[1] / rows)
     shrinks = rows <= array.shape[1] and columns <= array.shape[2]
     how = Resampling.average if shrinks else Resampling.bilinear
-    # Any CRS does: source and target share it. NaN keeps numbers without data out of their neighbours' means.
-    stored = np.where(empty, np.nan, array.astype(np.float32))
     pixels = np.full((len(array), rows, columns), np.nan, np.float32)
+    # Any CRS does: source and target share it.
     options = {"src_transform": Affine.identity(), "dst_transform": step, "src_crs": "EPSG:3857", "dst_crs": "EPSG:3857"}
-    reproject(stored, pixels, src_nodata=np.nan, dst_nodata=np.nan, resampling=how, **options)
+    reproject(array.astype(np.float32), pixels, dst_nodata=np.nan, resampling=how, **options)
     holes = np.zeros((rows, columns), np.float32)
     reproject(empty.astype(np.float32), holes, resampling=how, **options)
     lost = np.isnan(pixels).any(axis=0) | (holes > 1e-6)

@@ -166,7 +166,7 @@ def read_header(path: Path) -> RasterHeader:
             offsets=tuple(float(offset) for offset in dataset.offsets),
             units=tuple(dataset.units),
             nodata=None if dataset.nodata is None else float(dataset.nodata),
-            has_mask="alpha" in masks or ("per_dataset" in masks and "nodata" not in masks),
+            has_mask="per_dataset" in masks,
             crs=crs,
             transform=None if affine is None else (affine.a, affine.b, affine.c, affine.d, affine.e, affine.f),
             metres_per_unit=float(dataset.crs.linear_units_factor[1]) if crs and dataset.crs.is_projected else None,

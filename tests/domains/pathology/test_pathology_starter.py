@@ -22,7 +22,7 @@ from domainclip.starter.pathology_tissue import TISSUES
 @pytest.fixture(scope="module")
 def starter(tmp_path_factory):
     folder = tmp_path_factory.mktemp("starter")
-    make(folder, groups=4, seed=3, workers=1, progress=None)
+    make(folder, groups=3, seed=3, workers=1, progress=None)
     with (folder / "manifest.csv").open() as file:
         return folder, list(csv.DictReader(file))
 
@@ -99,7 +99,7 @@ def test_unseen_compositions_are_on_held_out_slides_only():
 
 def test_the_same_seed_gives_the_same_bytes_with_other_workers(starter, tmp_path):
     folder, rows = starter
-    make(tmp_path, groups=4, seed=3, workers=2, progress=None)
+    make(tmp_path, groups=3, seed=3, workers=2, progress=None)
     for row in rows:
         first, second = (hashlib.sha256((root / row["path"]).read_bytes()).hexdigest() for root in (folder, tmp_path))
         assert first == second

@@ -54,6 +54,7 @@ def test_broken_files_are_refused_without_naming_them(tmp_path, write_raster, cu
         "half.tif": content[: len(content) // 2],
         "header.tif": content[:16],
         "half.jpg": picture[: len(picture) // 2],
+        "middle.jpg": picture[: len(picture) // 2] + picture[len(picture) // 2 + 2000 :],
         "half.png": (tmp_path / "whole.png").read_bytes()[:5000],
         "flipped.png": _flipped((tmp_path / "whole.png").read_bytes()),
     }
@@ -126,7 +127,7 @@ def test_inspect_shows_levels_range_and_what_is_missing(write_raster, domain):
     from rasterio.enums import Resampling
 
     array = np.random.default_rng(1).integers(100, 3000, (3, 900, 1000)).astype("uint16")
-    array[:, :100] = 0
+    array[:, -100:] = 0
     path = write_raster(array, nodata=0, tiled=True, blockxsize=128, blockysize=128, **UTM)
     with rasterio.open(path, "r+") as file:
         file.build_overviews([2, 4], Resampling.average)
@@ -134,7 +135,7 @@ def test_inspect_shows_levels_range_and_what_is_missing(write_raster, domain):
     assert seen.levels == ((1000, 900, 1.0), (500, 450, 2.0), (250, 225, 4.0))
     assert seen.channels == () and len(seen.missing) == 2 and "3 bands have no names" in seen.missing[0]
     assert seen.range["pixels"] == 9 * 256 * 256 and seen.details["range_of"].startswith("589824 pixels in 9 windows")
-    # Three of nine probes start at row 0, where the first 100 of 256 rows have no data.
+    # Three of nine probes end at the last row; the last 100 of their 256 rows have no data.
     assert seen.range["valid_share"] == pytest.approx(1 - 3 / 9 * 100 / 256)
     assert seen.range["minimum"] >= 100 and seen.details["nodata"] == 0
     assert set(seen.details["bands"]) == {"band 1", "band 2", "band 3"}

@@ -66,7 +66,7 @@ def test_samples_have_labels_that_the_truth_confirms(starter, rows, domain):
                 assert sample.values.kind == "reflectance" and sample.channels == BANDS and sample.time
                 window = sample.window
                 codes = file.read(1, window=Window(window.x, window.y, window.width, window.height))
-                code, count = max(zip(*np.unique(codes[codes > 0], return_counts=True), strict=True), key=lambda pair: pair[1])
+                code, _ = max(zip(*np.unique(codes[codes > 0], return_counts=True), strict=True), key=lambda pair: pair[1])
                 assert names[str(code)] == sample.labels["land_cover"]
                 assert set(sample.labels) == {"land_cover", "scale", "density", "form", "composition"}
                 seen.setdefault(sample.split, []).append(sample.labels)

@@ -102,6 +102,14 @@ def test_regions_in_the_crs_label_windows_by_purity(write_raster, cut):
     assert len(cut(path, [forest, most, some], region_purity=1.0)) == 1
 
 
+def test_what_counts_is_the_polygon_and_not_its_box(write_raster, cut):
+    path = write_raster(ramp(128, 128), names=["B8A"], **UTM)
+    # A triangle over the whole scene: it covers all of the upper left window and half of its neighbours.
+    triangle = Region(((600_000, 9_600_000), (601_280, 9_600_000), (600_000, 9_598_720)), {"land_cover": "forest"})
+    assert [(s.window.x, s.window.y) for s in cut(path, [triangle])] == [(0, 0)]
+    assert len(cut(path, [triangle], region_purity=0.5)) == 3
+
+
 def test_regions_of_a_file_without_crs_are_in_pixels(write_raster, cut):
     array = np.zeros((3, 128, 128), "uint8")
     region = Region(((0, 64), (64, 64), (64, 128), (0, 128)), {"land_cover": "forest"})

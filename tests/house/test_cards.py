@@ -1,0 +1,64 @@
+"""Every data-set card is valid, says where its facts were seen, and belongs to a domain that exists."""
+
+import string
+
+import pytest
+import yaml
+
+from domainclip.data.cards import EVIDENCED, about, card_names, find_card, load_card
+from domainclip.domains.base import domains
+from domainclip.errors import UsageError
+
+
+@pytest.mark.parametrize("name", card_names())
+def test_card(name):
+    card = load_card(name)
+    assert card.name == name
+    assert card.domain in domains
+    assert card.layout is not None
+    assert set(card.evidence) | set(card.unverified) <= set(EVIDENCED)
+    assert not set(card.evidence) & set(card.unverified)
+    assert card.title and card.citation and card.licence and card.limits
+    for label, values in card.classes.items():
+        assert len(values) > 1, label
+        for value, facts in values.items():
+            assert facts.names["en"] and all(text.strip() == text and text for text in facts.names["en"]), value
+    for templates in card.prompt_templates.values():
+        for template in templates:
+            assert [field for _, field, _, _ in string.Formatter().parse(template) if field is not None] == [""]
+    text = find_card(name).read_text(encoding="utf-8")
+    assert all(len(line) <= 240 for line in text.splitlines())
+    assert "operations" not in about(card)
+
+
+def test_there_are_cards():
+    assert {"ucm", "hannover-cxr", "lc25000-lung"} <= set(card_names())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"titel": "x"}, "'title'"),
+        ({"operations": [{"op": "evil", "code": "1"}]}, "operations"),
+        ({"operations": [{"op": "map", "colum": "a", "to": "b", "values": {}}]}, "colum"),
+        ({"layout": {"name": "zip"}}, "layout"),
+        ({"evidence": {}}, "neither evidence"),
+        ({"operations_version": 2}, "newer"),
+        ({"class_label": "nonsense"}, "class_label"),
+        ({"name": "No Good"}, "name"),
+    ],
+)
+def test_faults_are_named(tmp_path, change, words):
+    values = yaml.safe_load(find_card("ucm").read_text(encoding="utf-8")) | change
+    path = tmp_path / "bad.yaml"
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    with pytest.raises(UsageError, match=words):
+        load_card(path)
+
+
+def test_a_card_that_is_no_yaml(tmp_path):
+    (tmp_path / "bad.yaml").write_text("name: [", encoding="utf-8")
+    with pytest.raises(UsageError, match="no YAML"):
+        load_card(tmp_path / "bad.yaml")
+    with pytest.raises(UsageError, match="'ucm'"):
+        load_card("ucmm")
