@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +12,6 @@ import numpy.typing as npt
 
 ValueKind = Literal["srgb", "display", "reflectance", "hu", "db", "dn"]
 Unit = Literal["um", "mm", "m", "degree"]
-_EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ class Caption:
     licence: str | None = None
     section: str | None = None
     polarity: int = 0
-    scores: Mapping[str, float] = field(default_factory=lambda: _EMPTY)
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +126,7 @@ class Pixels:
     """
 
     array: npt.NDArray[Any]
-    masks: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=lambda: _EMPTY)
+    masks: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +164,12 @@ class Sample:
     time: str | None = None
     sensor: str | None = None
     captions: tuple[Caption, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    labels: Mapping[str, str] = field(default_factory=dict)
     regions: tuple[Region, ...] = ()
-    ids: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    ids: Mapping[str, str] = field(default_factory=dict)
     split: str | None = None
     window: Window | None = None
-    meta: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
     def read(self) -> Pixels:
         """Reads the pixels from the file.
@@ -205,9 +203,9 @@ class SourceItem:
     path: Path
     name: str
     captions: tuple[Caption, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    labels: Mapping[str, str] = field(default_factory=dict)
     regions: tuple[Region, ...] = ()
     group: str | None = None
     split: str | None = None
     spacing: Spacing | None = None
-    ids: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    ids: Mapping[str, str] = field(default_factory=dict)

@@ -28,7 +28,7 @@ _ID = r"(?=[\w.\-/]*\d)[\w.\-/]*\w"
 # In the order of application: a labelled value goes whole before a part of it could look like something else.
 _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("redaction", re.compile(r"\[\*\*.*?\*\*\]|_{2,}|\bX{3,}\b", re.DOTALL)),
-    ("email", re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
+    ("email", re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")),
     ("accession", re.compile(rf"(?i:\baccession)(?i: (?:number|no\.?))?\s*[:#]?\s*#?\s*{_ID}")),
     (
         "id",
@@ -40,7 +40,7 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "date",
         re.compile(
-            rf"(?:\b(?:dated|from|on|since|of|at|in|as of|DOB:?|date of birth:?|born(?: on)?)\s+)*\b{_DATE}"
+            rf"(?:\b(?:dated|from|on|since|of|at|in|as of|DOB:?|date of birth:?|born(?: on)?)\s{{1,3}}){{0,3}}\b{_DATE}"
             rf"(?:,?\s*(?:at\s+)?{_TIME})?(?![\w/])",
             re.IGNORECASE,
         ),

@@ -55,7 +55,7 @@ _DESCRIBING = ("findings", "impression", "combined")
 _MAX_XML_BYTES = 4 * 2**20
 
 _ABBREVIATION = re.compile(
-    r"(?:\b(?:Drs?|Prof|Mrs?|Ms|Jr|Sr|St|vs|approx|ca|cf|e\.g|i\.e|etc|no|nos|fig|resp|lat|ant|post|min|max|incl|a\.m|p\.m)|\b[A-Z]|^\s*\d{1,2})\.$",
+    r"(?:\b(?:Drs?|Prof|Mrs?|Ms|Jr|Sr|St|vs|approx|ca|cf|e\.g|i\.e|etc|no|nos|fig|resp|lat|ant|post|min|max|incl|a\.m|p\.m)|\b[A-Z])\.$",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"[.!?。！？]+[\"')\]]*(?=\s+|$)|(?<=[。！？])|\n\s*\n")
@@ -64,7 +64,7 @@ _X_RAY = re.compile(r"\b([Xx])[- ]X{3,}\b")
 # "In comparison with the study of ___," says nothing about this picture and is the most frequent place of a redaction.
 _MARK = r"(?:_{2,}|\bX{3,}\b)"
 _COMPARISON = re.compile(
-    rf"\b(?:in comparison (?:with|to)|(?:as |when )?compared (?:with|to))\b[^.,;]*{_MARK}[^.,;]*[,;]?\s*"
+    rf"\b(?:in comparison (?:with|to)|(?:as |when )?compared (?:with|to))\b[^.,;]{{0,200}}{_MARK}[^.,;]{{0,200}}[,;]?\s*"
     r"|\b(?:since|from|dated|on|of) (?:the (?:prior|previous) (?:study|exam|examination|radiograph)s? )?"
     r"(?:(?:of|from|dated|on) )?_{2,}",
     re.IGNORECASE,
@@ -161,7 +161,7 @@ def split_sentences(text: str) -> list[str]:
     sentences, start = [], 0
     for end in _SENTENCE_END.finditer(text):
         piece = text[start : end.end()]
-        if end.group().startswith(".") and end.end() < len(text) and _ABBREVIATION.search(piece.rstrip("\"')]")):
+        if end.group().startswith(".") and end.end() < len(text) and _goes_on(piece):
             continue
         if sentence := _LIST_NUMBER.sub("", " ".join(piece.split())):
             sentences.append(sentence)
@@ -169,6 +169,11 @@ def split_sentences(text: str) -> list[str]:
     if rest := _LIST_NUMBER.sub("", " ".join(text[start:].split())):
         sentences.append(rest)
     return sentences
+
+
+def _goes_on(piece: str) -> bool:
+    """Says whether a full stop at the end of a piece belongs to an abbreviation or a list number; looks at its end alone."""
+    return bool(_ABBREVIATION.search(piece[-16:].rstrip("\"')]")) or re.fullmatch(r"\s*\d{1,2}\.", piece[:16]))
 
 
 def report_captions(sections: dict[str, str], counts: Counter[str] | None = None, language: str = "en") -> list[Caption]:

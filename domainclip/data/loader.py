@@ -75,6 +75,7 @@ class BatchLoader:
         self.rows = prepared.subset(split)
         self._seed, self._rank, self._batch_size, self._workers = seed, rank, batch_size, workers
         self._global_size = batch_size * world_size
+        self._kept: tuple[int, npt.NDArray[np.int64]] = (-1, np.empty(0, np.int64))
         self._captions = CaptionDraw(list(self.rows["key"]), prepared.captions, tokenizer, seed)
         self.truncated_captions = self._captions.truncated
         self._trained = np.flatnonzero(self._captions.counts)
@@ -155,10 +156,8 @@ class BatchLoader:
         return positions, epochs
 
     def _permutation(self, epoch: int) -> npt.NDArray[np.int64]:
-        # Kept by value: two threads may be in two epochs.
-        kept = getattr(self, "_kept", (-1, np.empty(0, np.int64)))
-        if kept[0] == epoch:
-            order: npt.NDArray[np.int64] = kept[1]
+        kept_epoch, order = self._kept  # One tuple: two threads may be in two epochs.
+        if kept_epoch == epoch:
             return order
         hashes = mixed(self._seed, 0x0DE2, epoch, np.arange(len(self._trained), dtype=np.uint64))
         order = np.argsort(hashes, kind="stable")

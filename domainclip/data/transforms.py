@@ -64,8 +64,9 @@ def resized(
     """Selects the model's channels and resizes.
 
     uint8 stays uint8 and is resized as Pillow does, rounded and clipped, which is what open_clip's own transform does. All
-    other numbers become physical and float32 and are resized without rounding or clipping. Pixels without data do not take
-    part; in the result they hold the mean of the others, so that nothing that is done to the image later smears zeros.
+    other numbers become physical and float32 and are resized without rounding. srgb and display, which lie in 0..1, lose what
+    bicubic interpolation shoots beyond that; other kinds are not clipped. Pixels without data do not take part; in the result
+    they hold the mean of the others, so that nothing that is done to the image later smears zeros.
 
     Args:
         pixels: (C, Y, X).
@@ -91,11 +92,13 @@ def resized(
     physical = Values(values.kind)
     planes = array.astype(np.float32) * np.float32(values.scale) + np.float32(values.offset)
     if empty is None:
-        return ResizedImage(_interleaved(_resized_float(planes, side, preprocessing)), None, physical)
+        return ResizedImage(_interleaved(_within(_resized_float(planes, side, preprocessing), planes, values)), None, physical)
     weights = _resized_float((~empty).astype(np.float32)[None], side, preprocessing)[0]
     valid = weights >= _VALID_SHARE
-    planes = _resized_float(np.where(empty, np.float32(0), planes), side, preprocessing)
+    filled = np.where(empty, np.float32(0), planes)
+    planes = _resized_float(filled, side, preprocessing)
     planes /= np.where(valid, weights, np.float32(1))
+    planes = _within(planes, filled, values)
     means = planes[:, valid].mean(axis=1) if valid.any() else np.zeros(len(planes), np.float32)
     planes[:, ~valid] = means[:, None]
     return ResizedImage(_interleaved(planes), None if valid.all() else valid, physical)
@@ -128,6 +131,13 @@ def normalise(
     if preprocessing.one_channel == "replicated" and planes.shape[1] == 1:
         return planes.expand(-1, _RGB_PLANES, -1, -1).contiguous()
     return planes
+
+
+def _within(planes: npt.NDArray[np.float32], before: npt.NDArray[np.float32], values: Values) -> npt.NDArray[np.float32]:
+    """Clips numbers of a known range to it, or to the range that the image had before where that was wider."""
+    if values.kind not in {"srgb", "display"}:
+        return planes
+    return np.clip(planes, min(0.0, float(before.min())), max(1.0, float(before.max())))
 
 
 def _interleaved(planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

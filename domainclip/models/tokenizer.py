@@ -152,7 +152,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int, context_length: 
             f"Set model.vocabulary_size to {SMALLEST_VOCABULARY} or more (1000 is the default).",
         )
     clean = get_clean_fn("whitespace")
-    corpus = sorted(text for text in map(clean, texts) if text)
+    corpus = [text for text in map(clean, texts) if text]
     if not corpus:
         raise UsageError("A tokenizer was to be trained.", "There is no caption with words.", "Check the captions of the data.")
     bpe = Tokenizer(models.BPE())

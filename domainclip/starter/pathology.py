@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from domainclip.errors import UsageError
 from domainclip.starter import Progress
 from domainclip.starter.pathology_slide import Piece, SlidePlan, make_slide
 from domainclip.starter.pathology_tissue import TISSUES
@@ -30,8 +31,16 @@ def make(output: Path, *, groups: int | None, seed: int, workers: int, progress:
         seed: Everything follows from it, whatever the number of workers.
         workers: Processes; 1 draws in this one.
         progress: Called with (done, total, text).
+
+    Raises:
+        UsageError: Fewer than 3 slides.
     """
-    plans = plan_slides(groups or DEFAULT_SLIDES, seed)
+    count = DEFAULT_SLIDES if groups is None else groups
+    if count < 3:
+        raise UsageError(
+            f"A starter set of {count} slides was asked for.", "Its three splits need 3 or more.", "Ask for 3 or more groups."
+        )
+    plans = plan_slides(count, seed)
     for folder in ("slides", "annotations", "truth"):
         (output / folder).mkdir(parents=True, exist_ok=True)
     for done, _ in enumerate(_all_made(plans, output, workers), start=1):

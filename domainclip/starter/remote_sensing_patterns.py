@@ -120,7 +120,7 @@ def residential(ground: Ground) -> list[Plane]:
     deep = block * ground.random.uniform(1.0, 1.5)
     across, along, _ = ground.cells(block, deep)
     streets = np.maximum(soft(np.abs(across) - block / 2 + 1.8), soft(np.abs(along) - deep / 2 + 1.8))
-    pitch = ground.amount((7.5, 8.5), (5, 5.6))
+    pitch = ground.amount((8.5, 9.5), (5.8, 6.4))
     house_across, house_along, value = ground.cells(block / round(block / pitch), deep / round(deep / pitch))
     present = value() < 0.94
     house = soft(1.7 - np.maximum(np.abs(house_across), np.abs(house_along))) * present * (1 - streets)

@@ -176,15 +176,15 @@ def _lattice(random: np.random.Generator) -> npt.NDArray[np.floating]:
 
 
 def _partition(random: np.random.Generator) -> list[tuple[int, int, int, int]]:
-    """Divides the cells into blocks (row, column, rows, columns) of one to three cells a side."""
+    """Divides the cells into blocks (row, column, rows, columns) of one or two cells a side."""
     free = np.ones((CELLS, CELLS), bool)
     blocks = []
     for row in range(CELLS):
         for column in range(CELLS):
             if not free[row, column]:
                 continue
-            rows = min(int(random.integers(1, 3)), CELLS - row)
-            columns = min(int(random.integers(1, 4)), CELLS - column)
+            rows = min(1 + int(random.random() < 0.3), CELLS - row)
+            columns = min(1 + int(random.random() < 0.5), CELLS - column)
             while not free[row, column : column + columns].all():
                 columns -= 1
             free[row : row + rows, column : column + columns] = False

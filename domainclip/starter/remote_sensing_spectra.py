@@ -58,7 +58,12 @@ def parcel_spectra(random: np.random.Generator, layers: int) -> npt.NDArray[np.f
         found = float(np.abs(difference[[1, 2, 3, 7]]).mean())
         # Half of the contrast is plain brightness, up or down: few parcels suffice to learn that colour does not matter.
         brightness = np.sign(difference[[1, 2, 3, 7]].mean()) * ground / ground[[1, 2, 3, 7]].mean()
-        wanted = np.exp(random.uniform(np.log(0.11), np.log(0.26)))
+        wanted = float(np.exp(random.uniform(np.log(0.11), np.log(0.26))))
+        # Further layers mostly differ from the ground in the other direction than the first, where there is room below it.
+        first = np.sign((spectra[1] - ground)[[1, 2, 3, 7]].mean())
+        other = layer > 1 and random.random() < 0.8 and np.sign(difference[[1, 2, 3, 7]].mean()) == first
+        if other and (first < 0 or ground[[1, 2, 3, 7]].min() > 0.6 * wanted):
+            difference, brightness = -difference, -brightness
         spectra[layer] = ground + wanted * (0.5 * difference / max(found, 0.02) + 0.5 * brightness)
     return np.clip(spectra, 0.005, 1.0).astype(np.float32)
 

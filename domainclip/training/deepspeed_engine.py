@@ -167,6 +167,7 @@ class DeepSpeedEngine(EngineBase):
         for name, parameter in self.named.items():
             values = {"parameters": self._full(parameter)}
             if parameter.requires_grad:
+                values["parameters"] = self.tensors.safe_get_full_fp32_param(parameter)  # the master, not its working copy
                 values |= {moment: self.tensors.safe_get_full_optimizer_state(parameter, moment) for moment in MOMENTS}
             if self.processes.main:
                 for kind, value in values.items():

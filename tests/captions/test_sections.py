@@ -1,5 +1,6 @@
 """Sections, sentences and captions of reports; real ones from Indiana University where the data are."""
 
+import time
 from collections import Counter
 
 import pytest
@@ -36,8 +37,8 @@ def test_mimic_style():
         "indication": "___F with new onset ascites // eval for infection",
         "technique": "Chest PA and lateral",
         "comparison": "None.",
-        "findings": "There is no focal consolidation, pleural effusion or pneumothorax. Bilateral nodular opacities that most likely "
-        "represent nipple shadows.\n\nThe cardiomediastinal silhouette is normal.",
+        "findings": "There is no focal consolidation, pleural effusion or pneumothorax. Bilateral nodular opacities that most "
+        "likely represent nipple shadows.\n\nThe cardiomediastinal silhouette is normal.",
         "impression": "No acute cardiopulmonary process.",
     }
 
@@ -45,7 +46,10 @@ def test_mimic_style():
 @pytest.mark.parametrize(
     ("text", "sections"),
     [
-        ("INDICATION: cough. FINDINGS: Clear lungs. IMPRESSION: Normal.", {"indication": "cough.", "findings": "Clear lungs.", "impression": "Normal."}),
+        (
+            "INDICATION: fall. FINDINGS: Clear. IMPRESSION: Normal.",
+            {"indication": "fall.", "findings": "Clear.", "impression": "Normal."},
+        ),
         ("Findings\nClear lungs.\nImpression\nNormal.", {"findings": "Clear lungs.", "impression": "Normal."}),
         ("findings: Clear.\nconclusion: Normal.", {"findings": "Clear.", "impression": "Normal."}),
         ("FINDINGS AND IMPRESSION: Clear.", {"combined": "Clear."}),
@@ -89,6 +93,13 @@ def test_sentences(text, sentences):
     assert split_sentences(text) == sentences
 
 
+def test_long_texts_take_linear_time():
+    start = time.process_time()
+    for piece in ("Dr. ", "1. ", "compared to ", "FINDINGS ", "\n", "A. ", "since the prior study of "):
+        texts("FINDINGS: " + piece * 4000)
+    assert time.process_time() - start < 10
+
+
 def texts(report, counts=None):
     return [(c.section, c.text) for c in report_captions(parse_report(report), counts)]
 
@@ -114,7 +125,8 @@ def test_nothing_becomes_no_caption_and_is_counted():
 def test_redactions_and_identifiers():
     counts = Counter()
     report = (
-        "FINDINGS: In comparison with the study of ___, there is a 2.5 mm nodule. Discussed with Dr. Hu by phone. Chest x-XXXX is normal.\n"
+        "FINDINGS: In comparison with the study of ___, there is a 2.5 mm nodule. Discussed with Dr. Hu by phone. "
+        "Chest x-XXXX is normal.\n"
         "IMPRESSION: Stable since 03/04/2019. XXXX opacity. Paged 555-123-4567."
     )
     assert texts(report, counts) == [("impression", "Stable."), ("findings", "There is a 2.5 mm nodule. Chest x-ray is normal.")]
@@ -141,7 +153,11 @@ def test_openi_xml(tmp_path):
 def test_hostile_xml_is_refused(tmp_path):
     bomb = '<!DOCTYPE b [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]>'
     outside = '<!DOCTYPE b [<!ENTITY b SYSTEM "file:///etc/passwd">]>'
-    broken = {"bomb": OPENI.format(doctype=bomb, text="&b;"), "file": OPENI.format(doctype=outside, text="&b;"), "cut": "<eCitation><a>"}
+    broken = {
+        "bomb": OPENI.format(doctype=bomb, text="&b;"),
+        "file": OPENI.format(doctype=outside, text="&b;"),
+        "cut": "<eCitation><a>",
+    }
     for name, text in broken.items() | {("other", "<html/>"), ("oversize", "<eCitation>" + " " * 2**22 + "</eCitation>")}:
         path = tmp_path / f"{name}.xml"
         path.write_text(text)

@@ -20,6 +20,7 @@ from domainclip.sample import Caption, Geo, Pixels, Sample, Values, Window
 class PngReading(Section):
     pause_s: float = 0.0
     tile: int = Field(0, ge=0)
+    twice: bool = False
 
 
 def _facts(name):
@@ -89,6 +90,8 @@ class PngDomain:
         )
         if not reading.tile:
             yield whole
+            if reading.twice:
+                yield whole
             return
         side = reading.tile
         for y in range(0, planes.shape[1] - side + 1, side):

@@ -82,9 +82,10 @@ def test_wrong_domain_and_wrong_root(root, tmp_path):
     with pytest.raises(UsageError, match="no such file"):
         open_source(DataConfig(source="ucm", root=str(tmp_path)), domains.get("remote-sensing"))
     (tmp_path / "dataset.json").write_text(
-        '{"images": [{"filename": "../../x.jpg", "split": "train", "sentences": [{"raw": "a"}]}]}'
+        '{"images": [{"filename": "../../1.jpg", "split": "train", "sentences": [{"raw": "a"}]}]}'
     )
-    with pytest.raises(UsageError):
+    (tmp_path.parent / "1.jpg").write_bytes(b"x")
+    with pytest.raises(UsageError, match="outside of --root"):
         open_source(DataConfig(source="ucm", root=str(tmp_path)), domains.get("remote-sensing"))
     (tmp_path / "dataset.json").write_text('{"annotations": []}')
     with pytest.raises(UsageError, match="layout"):

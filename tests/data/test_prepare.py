@@ -58,6 +58,17 @@ def test_a_set_holds_what_was_read(pictures, tmp_path):
         prepared.subset("test")
 
 
+def test_a_prepared_set_is_a_source_once_it_is_finished(pictures, tmp_path):
+    prepare(with_manifest(pictures), DOMAIN, tmp_path / "set", workers=0)
+    opened = open_source(DataConfig(source=str(tmp_path / "set")), DOMAIN)
+    assert isinstance(opened, PreparedSet) and (opened.domain, opened.synthetic, len(opened)) == ("png", False, 12)
+    (tmp_path / "set" / "dataset.json").unlink()
+    (tmp_path / "set" / "index.parquet").unlink()
+    (tmp_path / "set" / ".preparing").mkdir()
+    with pytest.raises(UsageError, match="--resume"):
+        open_source(DataConfig(source=str(tmp_path / "set")), DOMAIN)
+
+
 def test_the_tar_is_a_webdataset_shard(pictures, tmp_path):
     prepared = prepare(with_manifest(pictures), DOMAIN, tmp_path / "set", workers=0)
     with tarfile.open(tmp_path / "set" / "00000.tar") as shard:
@@ -189,6 +200,12 @@ def test_equal_pictures_of_two_groups_share_a_split(pictures, tmp_path):
     assert prepared.card["counts"]["duplicates"] == 3
 
 
+def test_a_key_that_comes_twice_is_counted(pictures, tmp_path):
+    prepared = prepare(with_manifest(pictures), DOMAIN, tmp_path / "set", workers=0, reading={"twice": True})
+    assert (len(prepared), prepared.index["key"].nunique(), prepared.card["counts"]["rejected"]) == (12, 12, 12)
+    assert "same key" in (tmp_path / "set" / "rejected.jsonl").read_text()
+
+
 def test_a_group_in_two_splits_is_refused(pictures, tmp_path):
     (pictures / "manifest.csv").write_text(
         "path,label,group,split\ncase0/img00.png,cat,A,train\ncase0/img01.png,cat,A,held_out\ncase1/img02.png,cat,B,train\n"
@@ -294,6 +311,7 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(pictures, tmp_path):
 def test_damaged_shards_and_sets_are_reported(pictures, tmp_path):
     prepared = prepare(with_manifest(pictures), DOMAIN, tmp_path / "set", workers=0)
     row = dict(prepared.index.iloc[11])
+    (tmp_path / "secret.tar").write_bytes((tmp_path / "set" / "00000.tar").read_bytes())
     for change in ({"shard": "../secret.tar"}, {"shard": "00007.tar"}, {"size": 10**12}, {"offset": -5}, {"storage": "exe"}):
         with pytest.raises(UnreadableFileError):
             prepared.read(row | change)

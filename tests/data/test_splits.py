@@ -37,10 +37,14 @@ def test_more_data_moves_few_groups():
 
 def test_groups_with_an_image_in_common_are_one():
     records = [record(f"g{n}", f"p{n}") for n in range(40)]
-    records += [record("g3", "twin"), record("g17", "twin"), record("g17", "other"), record("g30", "other")]
+    for n in range(10):  # Chains of three: n with n + 10 by one image, n + 10 with n + 20 by another.
+        records += [record(f"g{n}", f"x{n}"), record(f"g{n + 10}", f"x{n}")]
+        records += [record(f"g{n + 10}", f"y{n}"), record(f"g{n + 20}", f"y{n}")]
     splits, report = run(records)
-    assert len({split for each, split in zip(records, splits, strict=True) if each["group"] in {"g3", "g17", "g30"}}) == 1
-    assert report.duplicates == 2
+    of_group = {each["group"]: split for each, split in zip(records, splits, strict=True)}
+    assert all(of_group[f"g{n}"] == of_group[f"g{n + 10}"] == of_group[f"g{n + 20}"] for n in range(10))
+    assert set(of_group.values()) == {"train", "val", "held_out"}
+    assert report.duplicates == 20
 
 
 def test_the_sources_split_is_kept_and_val_cut_from_train():

@@ -128,7 +128,17 @@ def test_an_index_that_lies_about_an_image_is_not_believed():
         decode_image(picture.data, "png", (3, 7, 9), "uint8")
 
 
-def test_a_compression_bomb_and_a_pickle_are_refused():
+class Trap:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_a_compression_bomb_and_a_pickle_are_refused(tmp_path):
     bomb = zstandard.ZstdCompressor().compress(bytes(50_000_000))
     with pytest.raises(UnreadableFileError, match="larger"):
         decode_image(bomb, "npy.zst", (1, 4, 4), "uint8")
@@ -137,9 +147,11 @@ def test_a_compression_bomb_and_a_pickle_are_refused():
     with pytest.raises(UnreadableFileError):
         decode_image(unsized, "npy.zst", (1, 4, 4), "uint8")
     buffer = io.BytesIO()
-    np.save(buffer, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    trap = tmp_path / "ran"
+    np.save(buffer, np.array([Trap(trap)], dtype=object), allow_pickle=True)
     with pytest.raises(UnreadableFileError):
         decode_image(zstandard.ZstdCompressor().compress(buffer.getvalue()), "npy.zst", (1,), "uint8")
+    assert not trap.exists()
 
 
 @pytest.mark.parametrize("array", [np.zeros((3, 0, 4), np.uint8), np.zeros((4, 4), np.uint8), np.array([[["a"]]])])

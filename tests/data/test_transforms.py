@@ -23,7 +23,7 @@ def preprocessing(channels=RGB, kind="srgb", size=16, **more):
 
 @pytest.mark.parametrize("resize", ["squash", "shortest"])
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
-@pytest.mark.parametrize("shape", [(40, 57), (57, 40), (10, 13), (16, 16), (33, 32)])
+@pytest.mark.parametrize("shape", [(40, 57), (57, 40), (10, 13), (16, 16), (33, 40), (40, 33)])
 def test_eight_bit_rgb_is_open_clips_transform(resize, interpolation, shape):
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
@@ -128,3 +128,14 @@ def test_a_batch_normalises_as_single_images_do():
     singles = torch.stack([transform(Pixels(a), SRGB, RGB, preprocessing()) for a in arrays])
     stacked = torch.from_numpy(np.stack([resized(Pixels(a), SRGB, RGB, preprocessing()).array for a in arrays]))
     torch.testing.assert_close(normalise(stacked, SRGB, preprocessing()), singles, rtol=0, atol=0)
+
+
+def test_bicubic_does_not_leave_the_range_of_display_values():
+    """A negative number would become NaN in RandomGamma. Other kinds have no such range and are not clipped."""
+    array = (RNG.random((1, 50, 50)) > 0.5).astype(np.uint16) * 65535
+    fields = {"mean": (0.0,), "std": (1.0,)}
+    display = transform(Pixels(array), Values("display", 1 / 65535), ("x",), preprocessing(("x",), "display", 80, **fields))
+    free = transform(Pixels(array), Values("reflectance", 1 / 65535), ("x",), preprocessing(("x",), "reflectance", 80, **fields))
+    assert display.min() == 0 and display.max() == 1
+    assert free.min() < -0.02 and free.max() > 1.02
+    torch.testing.assert_close(display, free.clamp(0, 1), rtol=0, atol=1e-6)

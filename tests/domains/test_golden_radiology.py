@@ -13,7 +13,7 @@ from domainclip.identifiers import keyed_hash, owner_key
 
 PYDICOM_FILES = Path(pydicom.__file__).parent / "data" / "test_files"
 DTYPES = {(8, 0): "uint8", (16, 0): "uint16"}
-# Width, height, stored type, smallest and largest number, spacing (y, x; mm) and its source: read from the bytes with struct and numpy.
+# Width, height, stored type, smallest and largest number, spacing (y, x; mm) and its source: from the bytes.
 GOLDEN_DICOM = {
     "CT_small.dcm": (128, 128, "int16", 128, 2191, (0.661468, 0.661468), "PixelSpacing"),
     "MR_small.dcm": (64, 64, "int16", 127, 2145, (0.3125, 0.3125), "PixelSpacing"),

@@ -10,7 +10,7 @@ import torch
 from domainclip.config import ModelConfig
 from domainclip.errors import UsageError
 from domainclip.models.channels import adapt_channels, check_channel_names, inflate_input, inflate_weight, require_channels
-from domainclip.models.checkpoint import save_model
+from domainclip.models.checkpoint import load_checkpoint, save_model
 from domainclip.models.towers import build_model
 
 RGB = ("red", "green", "blue")
@@ -104,9 +104,11 @@ def test_the_rule_by_hand():
     assert twelve[S2.index("B04")].item() == pytest.approx(0.25) and twelve[0].item() == pytest.approx(0.75)
 
 
-def test_names_of_the_weights_are_recorded(trained):
+def test_names_of_the_weights_are_recorded(trained, tmp_path, make_record, tokenizer):
     config, _, vocabulary = trained("tiny-vit")
-    record = build_model(config, S2, vocabulary_size=vocabulary).inflated_from
+    model = build_model(config, S2, vocabulary_size=vocabulary)
+    record = save_model(tmp_path / "s2", model, make_record(model), tokenizer).inflated_from
+    assert load_checkpoint(tmp_path / "s2")[0].inflated_from == record
     assert {record[name] for name in ("B04", "B03", "B02")} == {"red", "green", "blue"} and record["B04"] == "red"
     assert record["B08"] == "mean of red, green, blue" and list(record) == list(S2)
 

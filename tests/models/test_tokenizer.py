@@ -106,6 +106,7 @@ def test_clips_own_tokenizer():
     # OpenAI's published ids of "a photo of a cat": 49406, 320, 1125, 539, 320, 2368, 49407.
     assert ids[0].tolist() == [49406, 320, 1125, 539, 320, 2368, 49407, 0]
     assert ids[1, -1] == 49407 and clip.count_truncated(["a photo of a cat", "one two three four five six seven eight"]) == 1
+    assert load_tokenizer("clip", 7).count_truncated(["a photo of a cat"]) == 0  # 7 tokens fill 7 places
     assert (clip.kind, clip.vocabulary_size) == ("clip", 49408)
     assert clip([]).shape == (0, 8)
 

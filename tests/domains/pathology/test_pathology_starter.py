@@ -14,6 +14,7 @@ from domainclip.domains.pathology.reading import PathologyReading
 from domainclip.domains.pathology.slides import open_slide
 from domainclip.domains.pathology.tissue import otsu, tissue_mask
 from domainclip.domains.regions import read_regions
+from domainclip.errors import UsageError
 from domainclip.sample import SourceItem
 from domainclip.starter.pathology import UNSEEN, make, plan_slides
 from domainclip.starter.pathology_tissue import TISSUES
@@ -109,3 +110,8 @@ def test_otsu_splits_two_peaks():
     values = np.repeat(np.array([10, 12, 200, 205], np.uint8), (50, 50, 30, 30))
     assert 12 <= otsu(values) < 200
     assert otsu(np.full(10, 7, np.uint8)) in range(256)
+
+
+def test_too_few_slides_are_refused(tmp_path):
+    with pytest.raises(UsageError):
+        make(tmp_path, groups=2, seed=0, workers=1, progress=None)

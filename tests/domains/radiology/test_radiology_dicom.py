@@ -54,7 +54,7 @@ def test_display_equals_pydicom(name, read, pydicom_files):
 
 
 def test_linear_window_by_hand(tmp_path, ramp, read, make_dicom):
-    # PS3.3 C.11.2.1.2.1, its own note: centre 2048, width 4096 is the identity over 12 bits; 100/100 starts above 50, ends above 149.
+    # PS3.3 C.11.2.1.2.1: centre 2048, width 4096 is the identity over 12 bits; 100/100 starts above 50, ends at 149.
     path = make_dicom(tmp_path / "a.dcm", ramp, WindowCenter=2048, WindowWidth=4096)
     np.testing.assert_allclose(read(path)[1].array[0].ravel(), np.arange(4096) / 4095, atol=1e-7)
     narrow = read(path, window=(100, 100))[1].array[0].ravel()
@@ -117,7 +117,9 @@ def test_long_voi_lut_of_8_bits_does_not_wrap(dtype, tmp_path, ramp, read, make_
 
 
 def test_modality_lut_of_12_bits(tmp_path, ramp, read, make_dicom):
-    path = make_dicom(tmp_path / "m.dcm", ramp, ModalityLUTSequence=lut(list(range(4095, -1, -1)), 0, 12), WindowCenter=2048, WindowWidth=4096)
+    path = make_dicom(
+        tmp_path / "m.dcm", ramp, ModalityLUTSequence=lut(list(range(4095, -1, -1)), 0, 12), WindowCenter=2048, WindowWidth=4096
+    )
     np.testing.assert_allclose(read(path)[1].array[0].ravel(), 1 - np.arange(4096) / 4095, atol=1e-7)
 
 

@@ -37,7 +37,9 @@ def test_caption_templates_without_a_report(radiology):
 
 def test_augmentation_runs_and_never_mirrors(radiology):
     steps = radiology.facts.augmentations["default"]
-    assert not {"HorizontalFlip", "VerticalFlip", "D4", "Transpose", "SquareSymmetry", "RandomRotate90"} & {s["name"] for s in steps}
+    assert not {"HorizontalFlip", "VerticalFlip", "D4", "Transpose", "SquareSymmetry", "RandomRotate90"} & {
+        s["name"] for s in steps
+    }
     Augmentation(steps, 0)
     assert radiology.facts.preprocessing.channels == ("MONOCHROME2",) and not radiology.facts.reviewed
     assert np.isfinite(radiology.facts.preprocessing.mean).all()

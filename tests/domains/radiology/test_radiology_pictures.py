@@ -70,7 +70,12 @@ def test_jpeg_orientation_is_applied(read, tmp_path):
 
 def test_broken_pictures(read, tmp_path):
     good = save(tmp_path / "g.png", np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)).read_bytes()
-    for name, data in {"cut.png": good[:900], "text.png": b"no picture at all", "empty.jpg": b"", "flip.png": good[:200] + b"x" + good[201:]}.items():
+    for name, data in {
+        "cut.png": good[:900],
+        "text.png": b"no picture at all",
+        "empty.jpg": b"",
+        "flip.png": good[:200] + b"x" + good[201:],
+    }.items():
         (tmp_path / name).write_bytes(data)
         with pytest.raises(UnreadableFileError) as error:
             read(tmp_path / name)

@@ -150,7 +150,9 @@ def test_sample_carries_the_allow_list_only(read, ramp, make_dicom, tmp_path, se
 
 
 def test_names_in_coded_fields_are_left_out(read, ramp, make_dicom, tmp_path):
-    path = make_dicom(tmp_path / "n.dcm", ramp, **WINDOW, BodyPartExamined="CHEST BRIGHTWATER", ViewPosition="CORDELIA", PatientSex="F?")
+    path = make_dicom(
+        tmp_path / "n.dcm", ramp, **WINDOW, BodyPartExamined="CHEST BRIGHTWATER", ViewPosition="CORDELIA", PatientSex="F?"
+    )
     assert set(read(path)[0].meta) == {"modality", "photometric"}
 
 

@@ -14,7 +14,7 @@ from domainclip.domains.base import domains
 from domainclip.errors import UsageError
 from domainclip.sample import SourceItem
 from domainclip.starter.radiology import FINDINGS, UNSEEN, make
-from domainclip.starter.radiology_phantom import Finding, draw_anatomy, draw_radiograph
+from domainclip.starter.radiology_phantom import Finding, _Chest, draw_anatomy
 
 
 def rows_of(folder):
@@ -79,7 +79,7 @@ def test_reader_shows_dense_tissue_bright_whatever_the_photometric(starter):
     for row in rows_of(starter):
         (sample,) = domain.samples(SourceItem(starter / row["path"], row["path"]), domain.reading_model())
         array = sample.read().array[0]
-        assert array.dtype == np.float32 and array.shape == (160, 160) and 0 <= array.min() and array.max() <= 1
+        assert array.dtype == np.float32 and array.shape == (160, 160) and array.min() >= 0 and array.max() <= 1
         brighter.append(np.median(array[105:150, 70:90]) > np.median(array[50:90, [45, 115]]))
     assert np.mean(brighter) > 0.9  # belly against lungs
 
@@ -117,7 +117,14 @@ def test_captions_say_the_truth_and_leak_nothing(starter):
         for caption in captions:
             sections[caption.section] += 1
             distinct.add(caption.text)
-            parts = [*known["spoken_name"].split(), *known["physician"].split("^"), known["number"], known["accession"], "14:35", "/20"]
+            parts = [
+                *known["spoken_name"].split(),
+                *known["physician"].split("^"),
+                known["number"],
+                known["accession"],
+                "14:35",
+                "/20",
+            ]
             assert not [part for part in parts if part in caption.text], caption.text
         first = captions[0].text.lower()
         assert any(word in first for word in words[row["label:finding"]]), first
@@ -125,19 +132,25 @@ def test_captions_say_the_truth_and_leak_nothing(starter):
             other = {"left": "right", "right": "left"}[row["label:side"]]
             text = " ".join(c.text for c in captions).lower()
             assert row["label:side"] in text and other not in text
-    assert len(distinct) > 60 and {"impression", "findings", "combined", "last_paragraph"} <= set(sections)
+    assert len(distinct) > 60 and set(sections) == {"impression", "findings", "combined", "last_paragraph"}
 
 
 def test_side_and_size_are_in_the_picture():
-    def difference(finding):
-        random = np.random.default_rng
-        plain = draw_radiograph(draw_anatomy(random(5)), Finding("no_finding"), "PA", 96, random(6)).astype(float)
-        shown = draw_radiograph(draw_anatomy(random(5)), finding, "PA", 96, random(6)).astype(float)
-        changed = np.abs(shown - plain)
-        return changed[:, :48].sum(), changed[:, 48:].sum()
+    def changed(side, size, name="pneumothorax"):
+        # The thickness before exposure, since exposure spreads every change over the whole picture.
+        x, y = np.meshgrid(*[(np.arange(96, dtype=np.float32) + 0.5) / 48 - 1] * 2)
+        maps = [
+            _Chest(draw_anatomy(np.random.default_rng(5)), finding, "PA", x, y, np.random.default_rng(6)).draw()
+            for finding in (Finding("no_finding"), Finding(name, side, size))
+        ]
+        difference = np.abs(maps[1] - maps[0]) > 0.05
+        return difference[:, :48].sum(), difference[:, 48:].sum()
 
-    right, left = difference(Finding("pneumothorax", "left", "large")), difference(Finding("pneumothorax", "right", "large"))
-    assert right[1] > right[0] and left[0] > left[1]
+    # As radiographs are hung: the patient's left is on the image's right.
+    for size in ("small", "large"):
+        left, right = changed("left", size), changed("right", size)
+        assert left[1] > 3 * left[0] and right[0] > 3 * right[1]  # a wire on the skin may differ, too
+    assert changed("left", "large", "lung_nodule")[1] > 1.5 * changed("left", "small", "lung_nodule")[1]
 
 
 def test_too_few_patients(tmp_path):
