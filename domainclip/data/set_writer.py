@@ -26,6 +26,7 @@ from domainclip.identifiers import keyed_hash
 from domainclip.sample import Caption, SourceItem
 
 _GENERATED = {"translation"}
+NO_IMAGES = "the reader found no image in it that its options keep"
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,7 @@ def write_set(output: Path, work: Path, items: list[SourceItem], facts: SetFacts
             "Look at a file with domainclip inspect, and at the reading options.",
         )
     settings = facts.settings
-    splits, report = split_records(
-        records, held_out_fraction=settings["held_out_fraction"], val_fraction=settings["val_fraction"], seed=settings["seed"]
-    )
+    splits, report = split_records(records, held_out_fraction=settings["held_out_fraction"], val_fraction=settings["val_fraction"])
     _refuse_torn_groups(items, report)
     captions = _captions(records, facts.domain, settings["seed"])
     first = _original_texts(captions)
@@ -97,7 +96,10 @@ def _gathered(
     owner: list[dict[str, Any]] = []
     seen: set[str] = set()
     for number, item in enumerate(items):
-        for line in read_spool(work, number):
+        lines = list(read_spool(work, number))
+        if not lines:
+            lines = [{"key": keyed_hash(item.name, facts.key), "reason": NO_IMAGES}]
+        for line in lines:
             owner.append({"key": line["key"], "path": str(item.path.absolute()), "window": line.get("window")})
             if line["key"] in seen:
                 line["reason"] = "another image has the same key"

@@ -30,7 +30,7 @@ class SplitReport:
 
 
 def split_records(
-    records: Sequence[Mapping[str, Any]], *, held_out_fraction: float, val_fraction: float, seed: int
+    records: Sequence[Mapping[str, Any]], *, held_out_fraction: float, val_fraction: float
 ) -> tuple[list[str], SplitReport]:
     """Gives every image a split.
 
@@ -39,10 +39,9 @@ def split_records(
     equal pixels count as one.
 
     Args:
-        records: ``group``, ``order`` (hexadecimal), ``pixel_sha256`` and ``split`` (or None) of each image.
+        records: ``group``, ``order`` (hexadecimal, a hash of the seed and the group's name), ``pixel_sha256`` and ``split`` (or None) of each image.
         held_out_fraction: Share of all groups, at least one group.
         val_fraction: Share of the remaining groups, at least one group unless it is 0.
-        seed: Named in messages only; the hash has it already.
 
     Returns:
         A split for each image, and what was met.

@@ -18,7 +18,7 @@ from domainclip.starter.radiology_phantom import WHITE, Finding, draw_anatomy, d
 from domainclip.starter.radiology_reports import Patient, draw_patient, write_report
 
 SIDE_PX = 160
-DEFAULT_GROUPS = 160
+DEFAULT_GROUPS = 320
 _SIZED = ("pleural_effusion", "pneumothorax", "consolidation", "lung_nodule")
 FINDINGS = ("no_finding", "cardiomegaly", "pacemaker", *_SIZED)
 UNSEEN = (
@@ -58,7 +58,7 @@ def make(
 
     Args:
         output: A folder that is empty or absent.
-        groups: Patients, at least 12; 1 in 5 is held out, 1 in 18 is for validation. Default 160: 1,440 radiographs.
+        groups: Patients, at least 12; 1 in 5 is held out, 1 in 18 is for validation. Default 320: 2,880 radiographs.
         seed: Of everything.
         workers: Processes (spawned).
         progress: Called with (patients done, patients, text).

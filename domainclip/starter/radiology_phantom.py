@@ -238,7 +238,7 @@ class _Chest:
         """Fluid with a meniscus that climbs along the chest wall."""
         outward = self.side * self.x
         edge = self.a.lung_x + self.a.lung_width
-        height = self.random.uniform(0.42, 0.58) if self.large else self.random.uniform(0.19, 0.25)
+        height = self.random.uniform(0.54, 0.68) if self.large else self.random.uniform(0.30, 0.37)
         level = self.a.dome_y + self.breath + 0.10 - height - 0.55 * height * np.clip((outward - 0.30) / (edge - 0.30), 0, 1.2) ** 2
         pleura = _inside(self._lung_distance(self.side) - 0.035, 0.010) * (outward > 0)
         fluid = pleura * _inside(level - self.y, 0.014) * _inside(self.y - 0.85, 0.05)
@@ -246,7 +246,7 @@ class _Chest:
 
     def _pneumothorax(self, thickness: Array) -> Array:
         """Air without vessels outside a thin pleural line; the lung shrinks towards its hilum and grows denser."""
-        shrink = self.random.uniform(0.46, 0.58) if self.large else self.random.uniform(0.70, 0.77)
+        shrink = self.random.uniform(0.38, 0.48) if self.large else self.random.uniform(0.58, 0.66)
         lung = self.lungs[self.side]
         distance = self._lung_distance(self.side, shrink)
         collapsed = _inside(distance, 0.010)
@@ -269,18 +269,18 @@ class _Chest:
 
     def _consolidation(self, thickness: Array) -> Array:
         """A patchy, ill-defined cloud of filled airspace, streaked by air-filled bronchi."""
-        radius = self.random.uniform(0.28, 0.33) if self.large else self.random.uniform(0.18, 0.22)
+        radius = self.random.uniform(0.31, 0.36) if self.large else self.random.uniform(0.22, 0.26)
         cx, cy = self._place(radius)
         cloud = smooth_noise(self.x.shape[0], 4.0, self.random)
         distance = np.hypot(self.x - cx, (self.y - cy) * 0.85) - radius * (1 + 0.22 * cloud)
         filled = _inside(distance, 0.035) * (0.80 + 0.20 * np.tanh(2 * smooth_noise(self.x.shape[0], 1.8, self.random)))
         return np.asarray(
-            thickness + self.lungs[self.side] * np.clip(filled, 0, 1) * self.random.uniform(0.48, 0.60), dtype=np.float32
+            thickness + self.lungs[self.side] * np.clip(filled, 0, 1) * self.random.uniform(0.60, 0.72), dtype=np.float32
         )
 
     def _nodule(self, thickness: Array) -> Array:
         """A round, well-defined ball."""
-        radius = self.random.uniform(0.125, 0.150) if self.large else self.random.uniform(0.075, 0.090)
+        radius = self.random.uniform(0.145, 0.170) if self.large else self.random.uniform(0.095, 0.110)
         cx, cy = self._place(radius)
         distance = np.hypot(self.x - cx, self.y - cy)
         ball = np.sqrt(np.clip(1 - (distance / radius) ** 2, 0, 1)) * 0.5 + 0.5 * _inside(distance - radius, 0.006)
@@ -326,8 +326,8 @@ def _expose(thickness: Array, x: Array, y: Array, random: np.random.Generator) -
     signal = blurred + scatter + uneven
     low, high = np.percentile(signal, (1, 99))
     unit = np.clip((signal - low) / (high - low) * random.uniform(0.75, 1.0) + random.uniform(0.0, 0.15), 0.0, None)
-    toned = unit ** float(np.exp(random.normal(0, 0.35))) * random.uniform(0.55, 0.95) + random.uniform(0.0, 0.12)
-    toned = toned + smooth_noise(side_px, random.uniform(0.4, 0.9), random) * random.uniform(0.004, 0.022)
+    toned = unit ** float(np.exp(random.normal(0, 0.22))) * random.uniform(0.55, 0.95) + random.uniform(0.0, 0.12)
+    toned = toned + smooth_noise(side_px, random.uniform(0.4, 0.9), random) * random.uniform(0.004, 0.016)
     if random.random() < 0.5:
         left, right, top, bottom = (random.uniform(0.86, 1.05) for _ in range(4))
         line = (np.arange(side_px) + 0.5) / side_px * 2 - 1

@@ -200,6 +200,14 @@ def test_equal_pictures_of_two_groups_share_a_split(pictures, tmp_path):
     assert prepared.card["counts"]["duplicates"] == 3
 
 
+def test_a_file_that_gives_no_image_is_counted(pictures, tmp_path):
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(pictures / "case0" / "small.png")
+    prepared = prepare(with_manifest(pictures), DOMAIN, tmp_path / "set", workers=0, reading={"tile": 20})
+    lines = [json.loads(line) for line in (tmp_path / "set" / "rejected.jsonl").read_text().splitlines()]
+    assert [Path(prepared.paths()[line["key"]]).name for line in lines] == ["small.png"]
+    assert "no image" in lines[0]["reason"] and prepared.card["counts"]["rejected"] == 1
+
+
 def test_a_key_that_comes_twice_is_counted(pictures, tmp_path):
     prepared = prepare(with_manifest(pictures), DOMAIN, tmp_path / "set", workers=0, reading={"twice": True})
     assert (len(prepared), prepared.index["key"].nunique(), prepared.card["counts"]["rejected"]) == (12, 12, 12)

@@ -109,6 +109,10 @@ def test_names_of_the_weights_are_recorded(trained, tmp_path, make_record, token
     model = build_model(config, S2, vocabulary_size=vocabulary)
     record = save_model(tmp_path / "s2", model, make_record(model), tokenizer).inflated_from
     assert load_checkpoint(tmp_path / "s2")[0].inflated_from == record
+    again = config.model_copy(update={"initial_weights": str(tmp_path / "s2")})
+    assert build_model(again, S2, vocabulary_size=vocabulary).inflated_from == record
+    fewer = build_model(again, ("B08", "green"), vocabulary_size=vocabulary).inflated_from
+    assert fewer == {"B08": "mean of red, green, blue", "green": "green"}
     assert {record[name] for name in ("B04", "B03", "B02")} == {"red", "green", "blue"} and record["B04"] == "red"
     assert record["B08"] == "mean of red, green, blue" and list(record) == list(S2)
 

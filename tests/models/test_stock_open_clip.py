@@ -101,6 +101,7 @@ def test_stock_open_clip_reproduces_the_outputs(moved, texts, architecture):
     mean, std = (np.resize(values, 3).reshape(3, 1, 1) for values in (loaded.preprocessing.mean, loaded.preprocessing.std))
     assert np.abs(stock["picture"] - (planes - mean) / std).max() < 1e-5
     config = json.loads((work / "moved" / "open_clip_config.json").read_text())["preprocess_cfg"]
+    assert len(config["mean"]) == len(config["std"]) == 3
     assert (config["resize_mode"], config["interpolation"], config["size"]) == ("squash", "bilinear", ours.image_size)
 
 
@@ -170,6 +171,18 @@ def test_training_starts_from_a_folder_of_open_clip_at_another_size(tmp_path):
         build_model(ModelConfig(**architecture), ("red", "green", "blue"), vocabulary_size=500)
     larger = build_model(ModelConfig(**architecture, image_size=32, context_length=20), ("VV",), vocabulary_size=49408)
     assert larger.clip.visual.positional_embedding.shape[0] == 17 and larger.inflated_from == {"VV": "mean of red, green, blue"}
+
+
+def test_our_own_weights_start_at_another_size_too(saved, tokenizer):
+    folder, model = saved
+    config = ModelConfig(
+        architecture="tiny-vit", initial_weights=str(folder), tokenizer=str(folder), image_size=32, context_length=20
+    )
+    larger = build_model(config, ("red", "green", "blue"), vocabulary_size=tokenizer.vocabulary_size)
+    old, new = (m.clip.visual.positional_embedding for m in (model, larger))
+    assert new.shape[0] == 17 and torch.equal(new[0], old[0])  # the class token's place stays, 2 x 2 becomes 4 x 4
+    assert larger.clip.positional_embedding.shape[0] == 20
+    assert torch.equal(larger.clip.token_embedding.weight, model.clip.token_embedding.weight)
 
 
 def test_weights_do_not_go_with_a_tokenizer_trained_anew(tmp_path):

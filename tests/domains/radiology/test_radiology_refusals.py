@@ -106,7 +106,7 @@ def test_jpeg2000_that_is_larger_than_its_header_says(read, ramp, make_dicom, tm
     data[at : at + 8] = (60000).to_bytes(4, "big") * 2
     dataset.PixelData = bytes(data)
     dataset.save_as(tmp_path / "lie.dcm")
-    assert "JPEG 2000" in refusal(read, tmp_path / "lie.dcm")
+    assert "JPEG 2000 data have another size" in refusal(read, tmp_path / "lie.dcm")
 
 
 @pytest.mark.parametrize(
@@ -150,9 +150,7 @@ def test_sample_carries_the_allow_list_only(read, ramp, make_dicom, tmp_path, se
 
 
 def test_names_in_coded_fields_are_left_out(read, ramp, make_dicom, tmp_path):
-    path = make_dicom(
-        tmp_path / "n.dcm", ramp, **WINDOW, BodyPartExamined="CHEST BRIGHTWATER", ViewPosition="CORDELIA", PatientSex="F?"
-    )
+    path = make_dicom(tmp_path / "n.dcm", ramp, **WINDOW, BodyPartExamined="BRIGHTWATER", ViewPosition="CORDELIA", PatientSex="F?")
     assert set(read(path)[0].meta) == {"modality", "photometric"}
 
 
@@ -167,13 +165,14 @@ def test_owner_wins_over_the_file(radiology, ramp, make_dicom, tmp_path):
 
 
 def test_nothing_of_the_person_in_inspect_errors_or_logs(radiology, ramp, make_dicom, tmp_path, secrets, caplog, capfd, recwarn):
-    path = make_dicom(tmp_path / "i.dcm", ramp, **WINDOW, PatientAge="not an age of Brightwater")
+    path = make_dicom(tmp_path / "i.dcm", ramp, **WINDOW, NumberOfFrames="1")
     caplog.clear(), recwarn.clear(), capfd.readouterr()  # pydicom's writer has its say about the age
     with caplog.at_level(logging.DEBUG):
         seen = radiology.inspect(path)
-        data = path.read_bytes()
+        # pydicom warns of a number that is none, and quotes it.
+        wrong = make_dicom(tmp_path / "w.dcm", ramp, **WINDOW, NumberOfFrames="1" * 12).read_bytes()
         broken = tmp_path / "broken.dcm"
-        broken.write_bytes(data[:-4000].replace(b"CS\x02\x00CR", b"IS\x02\x00CR"))
+        broken.write_bytes(wrong.replace(b"1" * 12, b"Brightwater1"))
         with pytest.raises(UnreadableFileError) as error:
             next(radiology.samples(SourceItem(broken, "n"), radiology.reading_model())).read()
     assert seen.group == keyed_hash("PID-7734519", owner_key())
