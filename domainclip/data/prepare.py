@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,29 +72,28 @@ def prepare(
     """
     if isinstance(source, PreparedSet):
         raise UsageError(f"{source.folder} was to be prepared.", "It is a prepared set already.", "Use it as it is: --data.")
-    output = Path(output)
-    options = _checked_reading(domain, reading)
-    key = owner_key()
-    items = list(source.items())
-    settings = {
-        "reading": options.model_dump(mode="json"),
-        "held_out_fraction": held_out_fraction,
-        "val_fraction": val_fraction,
-        "seed": seed,
-    }
-    plan_id = _plan_id(source, items, domain, settings, key)
-    count = min(os.cpu_count() or 1, len(items)) if workers is None else workers
-    try:
+    output, options = Path(output), _checked_reading(domain, reading)
+    settings = {"reading": options.model_dump(mode="json"), "seed": seed}
+    settings |= {"held_out_fraction": held_out_fraction, "val_fraction": val_fraction}
+    with _clean_stops(output):
+        items, key = list(source.items()), owner_key()
+        plan_id = _plan_id(source, items, domain, settings, key)
         finished = claim_output(output, plan_id, overwrite=overwrite, resume=resume)
         if finished is not None:
             return finished
-        if strict and source.rejections:
-            raise _strict_stop(source.rejections[0][1])
+        count = min(os.cpu_count() or 1, len(items)) if workers is None else workers
         plan = SpoolPlan(output / WORK, key, seed)
         job = _Job(items, domain, options, plan, count, limits or Limits(), strict, progress or _quiet)
-        job.run()
-        job.progress(len(items), len(items), "writing shards")
+        job.run(source.rejections)
         write_set(output, plan.folder, items, SetFacts(source, domain, settings, plan_id, key))
+    return PreparedSet(output)
+
+
+@contextlib.contextmanager
+def _clean_stops(output: Path) -> Iterator[None]:
+    """Turns Ctrl-C and a full disk into messages; what is finished stays for ``resume``."""
+    try:
+        yield
     except KeyboardInterrupt as error:
         raise RunInterruptedError(
             f"{output} was being prepared.", "It was interrupted.", "Go on where it stopped: the same command with --resume."
@@ -102,7 +102,6 @@ def prepare(
         if error.errno not in FULL_DISK:
             raise
         raise disk_full(f"A prepared set was being written to {output}.") from error
-    return PreparedSet(output)
 
 
 @dataclass
@@ -118,8 +117,10 @@ class _Job:
     strict: bool
     progress: Progress
 
-    def run(self) -> None:
-        """Reads the files whose spools are not there yet."""
+    def run(self, rejections: Sequence[tuple[str, str]]) -> None:
+        """Reads the files whose spools are not there yet; with ``strict``, what the source rejected stops it at once."""
+        if self.strict and rejections:
+            raise _strict_stop(rejections[0][1])
         waiting = [(n, item) for n, item in enumerate(self.items) if not is_whole(self.plan.folder, n)]
         done = len(self.items) - len(waiting)
         self.progress(done, len(self.items), "reading")
@@ -128,6 +129,7 @@ class _Job:
             self.progress(done, len(self.items), "reading")
             if self.strict:
                 self._stop_at_rejections(number)
+        self.progress(done, len(self.items), "writing shards")
 
     def _finished(self, waiting: list[tuple[int, SourceItem]]) -> Iterator[int]:
         if self.workers == 0 or not waiting:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -68,6 +69,8 @@ def write_set(output: Path, work: Path, items: list[SourceItem], facts: SetFacts
     settings = facts.settings
     splits, report = split_records(records, held_out_fraction=settings["held_out_fraction"], val_fraction=settings["val_fraction"])
     _refuse_torn_groups(items, report)
+    if "too few" in report.source:
+        warnings.warn(f"Images are split {report.source}: add data, or name finer groups (column 'group').", stacklevel=2)
     captions = _captions(records, facts.domain, settings["seed"])
     first = _original_texts(captions)
     members = [
@@ -139,9 +142,12 @@ def _captions(records: list[dict[str, Any]], domain: Domain, seed: int) -> pd.Da
     names = [f"{position:08d}" for position in bare]
     keys = dict(zip(names, (records[position]["key"] for position in bare), strict=True))
     samples = pd.DataFrame({"key": names, "labels": [records[position]["labels"] for position in bare]})
-    if own and not any(records[position]["labels"] for position in bare):
+    try:
+        built = build_captions(samples, domain.facts, seed=seed)
+    except UsageError as error:
+        # A set is of use without captions too (search, zero-shot); whoever trains on it is told again.
+        warnings.warn(f"{len(bare)} images have no caption. {error.found} {error.remedy}", stacklevel=2)
         return caption_table(own)
-    built = build_captions(samples, domain.facts, seed=seed)
     pairs = [*own, *((keys[str(row.key)], _built_caption(row)) for row in built.itertuples(index=False))]
     place = {record["key"]: position for position, record in enumerate(records)}
     return caption_table(sorted(pairs, key=lambda pair: place[pair[0]]))

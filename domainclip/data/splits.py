@@ -17,7 +17,7 @@ class SplitReport:
     """What the splitting met.
 
     Attributes:
-        source: ``"source"``, ``"source, val cut from train"`` or ``"by group"``.
+        source: ``"source"``, ``"source, val cut from train"``, ``"by group"``, or the last with what there are too few groups for.
         duplicates: Images whose pixels another image has too (all but the first of each).
         duplicates_across_splits: Sets of equal images that the source's own split tears apart; they stay where it put them.
         groups_across_splits: Groups that the source's own split tears apart, likewise.
@@ -39,15 +39,16 @@ def split_records(
     equal pixels count as one.
 
     Args:
-        records: ``group``, ``order`` (hexadecimal, a hash of the seed and the group's name), ``pixel_sha256`` and ``split`` (or None) of each image.
-        held_out_fraction: Share of all groups, at least one group.
-        val_fraction: Share of the remaining groups, at least one group unless it is 0.
+        records: ``group``, ``order`` (hexadecimal, a hash of seed and group name),
+            ``pixel_sha256`` and ``split`` (or None) of each image.
+        held_out_fraction: Share of all groups, at least one group where there are two.
+        val_fraction: Share of the remaining groups, at least one unless it is 0 or only one group remains.
 
     Returns:
         A split for each image, and what was met.
 
     Raises:
-        UsageError: The source gives a split to some images only, or too few groups are there to hold any out.
+        UsageError: The source gives a split to some images only.
     """
     given = [record["split"] for record in records]
     united = _united(records)
@@ -60,8 +61,8 @@ def split_records(
             "Give every row a split (train, val or held_out), or none at all.",
         )
     if not any(given):
-        splits = _by_group(records, united, held_out_fraction, val_fraction)
-        return splits, SplitReport("by group", duplicates, 0, 0)
+        splits, how = _by_group(records, united, held_out_fraction, val_fraction)
+        return splits, SplitReport(how, duplicates, 0, 0)
     torn = _torn([record["pixel_sha256"] for record in records], given)
     torn_groups = _torn([record["group"] for record in records], given)
     if "val" in given or val_fraction == 0 or "train" not in given:
@@ -74,18 +75,17 @@ def split_records(
     return splits, SplitReport("source, val cut from train", duplicates, torn, torn_groups)
 
 
-def _by_group(records: Sequence[Mapping[str, Any]], united: list[str], held_out_fraction: float, val_fraction: float) -> list[str]:
+def _by_group(
+    records: Sequence[Mapping[str, Any]], united: list[str], held_out_fraction: float, val_fraction: float
+) -> tuple[list[str], str]:
+    """Splits by group; of one group nothing is held out, and of two nothing is set aside, which the second value says."""
     groups = _ordered(records, united, range(len(records)))
-    held_out = _share(held_out_fraction, len(groups))
-    val = _share(val_fraction, len(groups) - held_out)
-    if held_out + val >= len(groups):
-        raise UsageError(
-            f"{len(groups)} group{'s' if len(groups) != 1 else ''} of images were to be split into train, val and held_out.",
-            "No group would be left to train on (a group is a slide, a patient or a scene, and never crosses a split).",
-            "Add data, name finer groups (column 'group'), or give splits (column 'split').",
-        )
+    held_out = min(_share(held_out_fraction, len(groups)), len(groups) - 1)
+    val = min(_share(val_fraction, len(groups) - held_out), len(groups) - held_out - 1)
     place = {group: "held_out" if n < held_out else "val" if n < held_out + val else "train" for n, group in enumerate(groups)}
-    return [place[group] for group in united]
+    missing = [name for name, count, wanted in (("held_out", held_out, 1), ("val", val, val_fraction)) if wanted and not count]
+    how = f"by group; too few groups ({len(groups)}) for {' and '.join(missing)}" if missing else "by group"
+    return [place[group] for group in united], how
 
 
 def _share(fraction: float, count: int) -> int:

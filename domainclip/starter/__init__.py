@@ -22,7 +22,7 @@ generators: Registry[MakeFiles] = Registry(
     },
 )
 
-_VERSION = 1
+_VERSION = 2
 
 
 def make_starter_set(

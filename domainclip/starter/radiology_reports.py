@@ -52,36 +52,25 @@ _MARK = "SYNTHETIC TEST CONTENT - no real patient"
 
 _SIDED = {
     "pleural_effusion": (
-        "{size} {side} pleural effusion", "{side}-sided pleural effusion, {size}", "{size} {side} effusion with a meniscus",
+        "{size} {side} pleural effusion", "{side}-sided pleural effusion, {size}", "{size} {side} pleural effusion with a meniscus",
     ),
-    "pneumothorax": ("{size} {side} pneumothorax", "{side}-sided pneumothorax, {size}", "{size} {side} apicolateral pneumothorax"),
+    "pneumothorax": (
+        "{size} {side} pneumothorax", "{side}-sided pneumothorax, {size}", "{size} {side} pneumothorax with a visible pleural line",
+    ),
     "consolidation": (
-        "{size} {side} lung consolidation", "{size} area of consolidation in the {side} lung",
-        "{side}-sided airspace consolidation, {size}",
+        "{size} {side} lung consolidation", "{size} {side} airspace consolidation", "{side}-sided consolidation, {size}",
     ),
-    "lung_nodule": (
-        "{size} {side} lung nodule", "{size} round nodule in the {side} lung", "{side}-sided solitary pulmonary nodule, {size}",
-    ),
-    "pacemaker": ("{side} chest wall pacemaker", "pacemaker on the {side} with its lead in the heart",
-        "{side}-sided cardiac pacemaker"),
+    "lung_nodule": ("{size} {side} lung nodule", "{size} round nodule in the {side} lung", "{side}-sided lung nodule, {size}"),
+    "pacemaker": ("{side}-sided pacemaker", "{side} cardiac pacemaker", "pacemaker on the {side} with its lead in the heart"),
 }  # fmt: skip
 _SIGNS = {
-    "pleural_effusion": (
-        "Fluid blunts the {side} costophrenic angle.",
-        "A fluid level with a meniscus covers the {side} diaphragm.",
-    ),
-    "pneumothorax": ("A thin pleural line is seen on the {side}, without vessels outside it.", "Air outlines the {side} lung."),
-    "consolidation": (
-        "A patchy opacity with ill-defined borders is seen on the {side}.",
-        "Airspace opacity with air bronchograms on the {side}.",
-    ),
-    "lung_nodule": (
-        "A round, well-defined opacity is seen in the {side} lung.",
-        "A solitary rounded density projects over the {side} lung.",
-    ),
-    "pacemaker": ("A {side} pectoral generator is in place.", "An implanted device with one lead is seen on the {side}."),
-    "cardiomegaly": ("The cardiac silhouette is enlarged.", "The heart is enlarged, more than half of the chest width."),
-    "no_finding": ("The lungs are clear.", "Clear lungs and a normal heart."),
+    "pleural_effusion": ("Fluid blunts the {side} costophrenic angle", "A meniscus covers the {side} diaphragm"),
+    "pneumothorax": ("A pleural line without vessels outside it on the {side}", "Air outlines the {side} lung"),
+    "consolidation": ("Patchy opacity with ill-defined borders on the {side}", "Opacity with air bronchograms on the {side}"),
+    "lung_nodule": ("Round, well-defined opacity in the {side} lung", "Rounded density over the {side} lung"),
+    "pacemaker": ("A {side} pectoral generator is in place", "Implanted device with one lead on the {side}"),
+    "cardiomegaly": ("The cardiac silhouette is enlarged", "The heart is wider than half of the chest"),
+    "no_finding": ("The lungs are clear", "Clear lungs and a normal heart"),
 }
 _CENTRAL = {
     "cardiomegaly": ("cardiomegaly", "enlarged heart", "cardiomegaly with an enlarged cardiac silhouette"),
@@ -127,35 +116,25 @@ def draw_patient(random: np.random.Generator) -> Patient:
 
 def impression_of(finding: Finding, random: np.random.Generator) -> str:
     """Returns one sentence that names finding, side and size."""
-    phrases = _CENTRAL.get(finding.name) or _SIDED[finding.name]
-    phrase = str(random.choice(phrases))
-    size = str(random.choice(_SIZES[finding.size])) if finding.size else ""
-    text = phrase.format(side=finding.side, size=size).strip()
-    opening = str(random.choice(("", "", "Radiograph with ", "Chest X-ray: ", "There is ")))
-    if opening in {"There is ", "Radiograph with "} and finding.name != "no_finding":
-        text = f"{_article(text)}{text}"
+    text = _phrase(finding, random)
+    opening = str(random.choice(("", "", "Chest X-ray: ", "Chest radiograph: ")))
     text = opening + text
     return text[0].upper() + text[1:] + "."
 
 
-def _article(text: str) -> str:
-    if text.startswith(("cardiomegaly", "extensive")) and "effusion" not in text and "area" not in text and "nodule" not in text:
-        return "" if text.startswith("cardiomegaly") or "consolidation" in text else "an "
-    if "consolidation" in text and "area" not in text:
-        return ""
-    return "an " if text[0] in "aeiou" else "a "
+def _phrase(finding: Finding, random: np.random.Generator) -> str:
+    phrases = _CENTRAL.get(finding.name) or _SIDED[finding.name]
+    size = str(random.choice(_SIZES[finding.size])) if finding.size else ""
+    return str(random.choice(phrases)).format(side=finding.side, size=size).strip()
 
 
-def findings_of(finding: Finding, view: str, random: np.random.Generator) -> str:
-    """Returns two to four sentences: the sign first, then what is absent."""
-    sentences = [str(random.choice(_SIGNS[finding.name])).format(side=finding.side)]
-    if finding.size:
-        sentences.append(f"It is {random.choice(_SIZES[finding.size])}.")
+def findings_of(finding: Finding, random: np.random.Generator) -> str:
+    """Returns one to three sentences: the sign and what it means first, then what is absent."""
+    sign = str(random.choice(_SIGNS[finding.name])).format(side=finding.side)
+    sentences = [f"{sign}: {_phrase(finding, random)}."]
     absent = [text for name, text in _ABSENT.items() if name != finding.name]
-    sentences += [str(text) for text in random.choice(absent, size=int(random.integers(1, 3)), replace=False)]
-    if random.random() < 0.4:
-        sentences.append(f"{view} view.")
-    return " ".join(sentences)
+    count = int(random.choice(3, p=(0.55, 0.35, 0.10)))
+    return " ".join([*sentences, *(str(text) for text in random.choice(absent, size=count, replace=False))])
 
 
 def write_report(patient: Patient, study: dict[str, str], finding: Finding, view: str, random: np.random.Generator) -> str:
@@ -185,7 +164,7 @@ def write_report(patient: Patient, study: dict[str, str], finding: Finding, view
         lines += [f"INDICATION: {random.choice(_INDICATIONS)}", ""]
     if random.random() < 0.7:
         lines += [f"COMPARISON: {random.choice(('None.', f'Radiograph of {date[:6]}{int(date[6:]) - 1}.'))}", ""]
-    findings, impression = findings_of(finding, view, random), impression_of(finding, random)
+    findings, impression = findings_of(finding, random), impression_of(finding, random)
     if layout < 0.70:
         lines += [f"FINDINGS{joint}{findings}", "", f"IMPRESSION{joint}{impression}"]
     elif layout < 0.80:

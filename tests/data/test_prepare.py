@@ -161,8 +161,9 @@ def broken_files(folder):
 def test_broken_files_are_rejected_and_the_rest_goes_on(pictures, tmp_path):
     broken_files(pictures)
     source = open_source(DataConfig(source=str(pictures)), DOMAIN)
-    with pytest.raises(UsageError):  # No labels and no captions: nothing to compose of.
-        prepare(source, DOMAIN, tmp_path / "none", workers=0)
+    with pytest.warns(UserWarning, match="12 images have no caption"):
+        bare = prepare(source, DOMAIN, tmp_path / "none", workers=0)
+    assert len(bare.captions) == 0 and bare.card["counts"]["images_without_caption"] == 12
     source = with_manifest(pictures)
     prepared = prepare(source, DOMAIN, tmp_path / "set", workers=2)
     lines = [json.loads(line) for line in (tmp_path / "set" / "rejected.jsonl").read_text().splitlines()]
@@ -190,8 +191,8 @@ def test_equal_pictures_of_two_groups_share_a_split(pictures, tmp_path):
     for case in range(1, 6):
         (pictures / f"case{case}" / "twin.png").write_bytes(twin)
     source = with_manifest(pictures)
-    with pytest.raises(UsageError, match="1 group of images"):  # All six groups have become one.
-        prepare(source, DOMAIN, tmp_path / "set", workers=0)
+    with pytest.warns(UserWarning, match=r"too few groups \(1\) for held_out and val"):  # All six have become one.
+        assert set(prepare(source, DOMAIN, tmp_path / "set", workers=0).index["split"]) == {"train"}
     (pictures / "case5" / "twin.png").unlink()
     (pictures / "case4" / "twin.png").unlink()
     prepared = prepare(with_manifest(pictures), DOMAIN, tmp_path / "set2", workers=0)

@@ -68,8 +68,11 @@ def test_val_is_not_cut_from_groups_that_are_held_out_too():
     assert [n for n, split in enumerate(splits) if split == "val"] == []  # Only g9 is free, and one group is left for train.
 
 
-def test_half_a_split_and_too_few_groups_are_refused():
+def test_half_a_split_is_refused_and_too_few_groups_are_said():
     with pytest.raises(UsageError, match="1 of them have none"):
         run([record("a", "p", "train"), record("b", "q")])
-    with pytest.raises(UsageError, match="No group would be left"):
-        run([record("a", "p"), record("a", "q"), record("b", "r")])
+    splits, report = run([record("a", "p"), record("a", "q"), record("b", "r")])
+    assert set(splits) == {"train", "held_out"} and report.source == "by group; too few groups (2) for val"
+    splits, report = run([record("a", "p"), record("a", "q")])
+    assert splits == ["train", "train"] and report.source == "by group; too few groups (1) for held_out and val"
+    assert run([record("a", "p"), record("b", "q"), record("c", "r")])[1].source == "by group"

@@ -1,6 +1,6 @@
 """UCM-captions: `domainclip pretrain` beside a plain open_clip loop, same pixels, model size, threads, augmentation and time.
 
-    python tests/performance/ucm_against_open_clip.py --root FOLDER_OF_UCM [--seconds 180] [--runs runs/ucm-comparison] [--repeats 1]
+    python tests/performance/ucm_against_open_clip.py --root FOLDER_OF_UCM [--seconds 180] [--runs runs/ucm-comparison]
 
 Ours selects its checkpoint on a part cut from train; the loop trains on all of train and gets the best of three learning rates
 **chosen on the published val split itself**, which favours it. Both are measured by the same code on the published val split.
@@ -22,6 +22,17 @@ from typing import Any
 import numpy as np
 
 
+def train_pairs(root: Path, size: int) -> tuple[list[np.ndarray], list[list[str]]]:
+    """Pixels (size, size, 3) uint8 and the five captions of every train image."""
+    from PIL import Image
+
+    images = [i for i in json.loads((root / "dataset.json").read_text())["images"] if i["split"] == "train"]
+    pixels = [
+        np.asarray(Image.open(root / "imgs" / i["filename"]).convert("RGB").resize((size, size), Image.BICUBIC)) for i in images
+    ]
+    return pixels, [[s["raw"] for s in i["sentences"]] for i in images]
+
+
 def plain_loop(
     root: Path, model_folder: Path, augmentation: list[dict[str, Any]], lr: float, seconds: float, batch: int, threads: int
 ):
@@ -30,7 +41,6 @@ def plain_loop(
     import open_clip
     import torch
     import torch.nn.functional as F
-    from PIL import Image
 
     torch.manual_seed(0)
     torch.set_num_threads(threads)
@@ -42,11 +52,8 @@ def plain_loop(
     model = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**cfg)
     tokenizer = open_clip.get_tokenizer(f"local-dir:{model_folder}")
     mean, std = (torch.tensor(norm[name])[:, None, None] for name in ("mean", "std"))
-    images = [i for i in json.loads((root / "dataset.json").read_text())["images"] if i["split"] == "train"]
-    pixels = [
-        np.asarray(Image.open(root / "imgs" / i["filename"]).convert("RGB").resize((size, size), Image.BICUBIC)) for i in images
-    ]
-    tokens = [tokenizer([s["raw"] for s in i["sentences"]]) for i in images]
+    pixels, texts = train_pairs(root, size)
+    tokens = [tokenizer(five) for five in texts]
     augment = A.Compose([getattr(A, step["name"])(**{k: v for k, v in step.items() if k != "name"}) for step in augmentation])
 
     def tensor(array: np.ndarray) -> torch.Tensor:
@@ -60,7 +67,7 @@ def plain_loop(
     begun, step = time.monotonic(), 0
     model.train()
     while (progress := (time.monotonic() - begun) / seconds) < 1:
-        order = order if len(order) >= batch else rng.sample(range(len(images)), len(images))
+        order = order if len(order) >= batch else rng.sample(range(len(pixels)), len(images))
         chosen, order = order[:batch], order[batch:]
         x = torch.stack([tensor(augment(image=pixels[i])["image"]) for i in chosen]).contiguous(memory_format=torch.channels_last)
         y = torch.stack([tokens[i][rng.randrange(len(tokens[i]))] for i in chosen])
