@@ -28,7 +28,7 @@ class DataConfig(Section):
     held_out_fraction: float = Field(0.2, gt=0, lt=0.9, description="Share of groups held out where the source gives no split.")
     val_fraction: float = Field(0.1, ge=0, lt=0.9, description="Share of training groups set aside to choose the checkpoint.")
     class_label: str | None = Field(None, description="Label whose values are the zero-shot classes; default: the domain's.")
-    workers: int = Field(0, ge=0, description="Loader processes; 0 decodes in the training process.")
+    workers: int = Field(0, ge=0, description="Threads that make batches ahead; 0 makes each when it is asked for.")
     cache: bool = Field(True, description="Keep decoded images in memory when they fit into cache_gib.")
     cache_gib: float = Field(2.0, gt=0)
 
@@ -38,12 +38,12 @@ class ModelConfig(Section):
 
     architecture: str = "starter-resnet"
     channels: tuple[str, ...] | None = Field(None, description="Channel names of the image tower; default: the domain's.")
-    one_channel: Literal["own", "replicated"] = Field("own", description="A one-channel image: a tower of its own, or three copies.")
+    one_channel: Literal["own", "replicated"] = Field("own", description="One channel: a tower of its own, or three copies.")
     image_size: int | None = Field(None, ge=8, description="Pixels; default: the architecture's.")
     context_length: int | None = Field(None, ge=4, description="Tokens; default: the architecture's.")
     initial_weights: str | None = Field(None, description="Folder, or open_clip pretrained tag in the local cache.")
-    tokenizer: str = Field("corpus-bpe", description="'corpus-bpe' trains a small BPE on the captions; 'clip' is CLIP's own; or a folder.")
-    vocabulary_size: int = Field(1000, ge=64, description="Upper bound for corpus-bpe.")
+    tokenizer: str = Field("corpus-bpe", description="'corpus-bpe' is trained on the captions; 'clip' is CLIP's own; or a folder.")
+    vocabulary_size: int = Field(1000, ge=259, description="Upper bound for corpus-bpe.")
     batch_norm: Literal["auto", "frozen", "local", "sync"] = "auto"
 
 

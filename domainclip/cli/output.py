@@ -29,7 +29,7 @@ class Reporter:
 
     def line(self, text: str = "") -> None:
         """Prints a line for a person; with ``--json`` it goes to standard error."""
-        print(text, file=sys.stderr if self.as_json else sys.stdout, flush=True)  # noqa: T201
+        print(text, file=sys.stderr if self.as_json else sys.stdout, flush=True)
 
     def document(self, value: Any, lines: Sequence[str]) -> None:
         """Prints the result: the document with ``--json``, else the lines."""

@@ -131,7 +131,8 @@ def describe_domains() -> list[dict[str, Any]]:
     for name in domains:
         facts = domains.get(name).facts
         missing = [library for library in _LIBRARIES.get(name, ()) if not _installed(library)]
-        rows.append({"name": name, "classes": list(facts.labels[facts.class_label]), "reviewed": facts.reviewed, "missing": missing})
+        classes = list(facts.labels[facts.class_label])
+        rows.append({"name": name, "classes": classes, "reviewed": facts.reviewed, "missing": missing})
     return rows
 
 

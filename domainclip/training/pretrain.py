@@ -131,6 +131,11 @@ class _Run:
         """The zero-shot classes: value of the class label to its names."""
         return class_names_of(self.prepared, self.config)[1]
 
+    def prompt_templates(self) -> dict[str, tuple[str, ...]]:
+        """Language to zero-shot templates: the card's own before the domain's."""
+        own = self.prepared.card.get("prompt_templates") or {}
+        return {language: tuple(templates) for language, templates in (own or self.domain.facts.prompt_templates).items()}
+
     def _tokenizer(self) -> SavableTokenizer:
         model = self.config.model
         length = int(resolved_model_cfg(model)["text_cfg"].get("context_length", 77))
@@ -140,7 +145,7 @@ class _Run:
         captions = self.prepared.captions
         texts = sorted(set(captions[captions["key"].isin(keys)]["text"]))
         names = [name for synonyms in self.class_names().values() for name in synonyms]
-        prompts = [template.replace("{}", name) for template in self.domain.facts.prompt_templates.get("en", ()) for name in names]
+        prompts = [template.replace("{}", name) for template in self.prompt_templates().get("en", ()) for name in names]
         return train_tokenizer([*texts, *prompts], model.vocabulary_size, length)
 
     def _model(self, tokenizer: SavableTokenizer) -> tuple[ClipModel, Preprocessing]:
@@ -162,7 +167,6 @@ class _Run:
     def _record(self, model: ClipModel, preprocessing: Preprocessing, tokenizer: SavableTokenizer) -> ModelRecord:
         card = self.prepared.card
         languages = sorted(set(self.prepared.captions["language"]))
-        templates = {language: self.domain.facts.prompt_templates[language] for language in self.domain.facts.prompt_templates}
         return ModelRecord(
             domain=self.config.domain,
             architecture=self.config.model.architecture,
@@ -170,7 +174,7 @@ class _Run:
             preprocessing=preprocessing,
             context_length=model.context_length,
             tokenizer="clip" if self.config.model.tokenizer == "clip" else "folder",
-            prompts=Prompts(templates=templates),
+            prompts=Prompts(templates=self.prompt_templates()),
             classes=tuple(names[0] for names in self.class_names().values()),
             languages=tuple(languages),
             synthetic=self.data.synthetic,

@@ -77,9 +77,7 @@ def _held_out(held_out: Mapping[str, Any]) -> list[str]:
     if retrieval:
         at = "recall_at_5" if "recall_at_5" in retrieval["text_to_image"] else next(iter(retrieval["text_to_image"]))
         recall = retrieval["text_to_image"][at]
-        lines.append(
-            f"  text to image R@{at.rpartition('_')[2]}: {interval(recall['equivalent'])}, images with the same words counted as hits"
-        )
+        lines.append(f"  text to image R@{at.rpartition('_')[2]}: {interval(recall['equivalent'])}, equal words counted as hits")
         lines.append(f"                strictly the caption's own image: {interval(recall['strict'])}")
         lines.append(f"                {retrieval['distinct_captions']} distinct captions, {retrieval['images']} images")
     return lines

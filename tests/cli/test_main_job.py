@@ -33,7 +33,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def first_run(place: Path) -> Path:
-    result = domainclip("pretrain", "--domain", "pathology", "--output", "first", *SMALL, "--set", "training.max_steps=8", cwd=place)
+    words = ["pretrain", "--domain", "pathology", "--output", "first", *SMALL]
+    result = domainclip(*words, "--set", "training.max_steps=8", cwd=place)
     assert result.returncode == 0, result.stderr
     assert "synthetic" in result.stdout
     assert "Next" in result.stdout
@@ -49,7 +50,8 @@ def test_the_run_folder_holds_what_the_contract_says(first_run: Path) -> None:
     figure = summary["held_out"]["zero_shot"]["balanced_accuracy"]
     assert set(figure) >= {"value", "low", "high", "chance", "n", "groups"}
     assert {"control", "majority"} <= set(summary["held_out"]["baselines"])
-    for name in ("config.yaml", "metrics.jsonl", "checkpoints", "model/model.safetensors", "model/domainclip.json", "model/README.md"):
+    files = ["config.yaml", "metrics.jsonl", "checkpoints", "model/model.safetensors", "model/domainclip.json", "model/README.md"]
+    for name in files:
         assert (first_run / name).exists(), name
     assert "synthetic" in (first_run / "model" / "README.md").read_text().lower()
 
@@ -66,7 +68,8 @@ def test_the_next_command_of_the_last_line_works(first_run: Path) -> None:
 
 @pytest.mark.parametrize("domain", ["radiology", "remote-sensing"])
 def test_other_domains_run(domain: str, place: Path) -> None:
-    result = domainclip("pretrain", "--domain", domain, "--output", domain, *SMALL, "--set", "training.max_steps=4", "--json", cwd=place)
+    words = ["pretrain", "--domain", domain, "--output", domain, *SMALL]
+    result = domainclip(*words, "--set", "training.max_steps=4", "--json", cwd=place)
     assert result.returncode == 0, result.stderr
     document = json.loads(result.stdout)
     assert document["domain"] == domain
@@ -74,7 +77,7 @@ def test_other_domains_run(domain: str, place: Path) -> None:
 
 
 def test_two_processes_train_one_model(first_run: Path) -> None:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29817", "-m", "domainclip"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "-m", "domainclip"]
     words = ["pretrain", "--domain", "pathology", "--data", str(first_run / "set"), "--output", "two"]
     settings = ["--set", "training.max_steps=4", "--set", "training.batch_size=8", "--set", "evaluation.bootstrap=200"]
     result = domainclip(*words, *settings, cwd=first_run.parent, launcher=launcher)
@@ -115,7 +118,8 @@ def test_a_killed_run_resumes_to_the_same_losses(first_run: Path) -> None:
 def test_control_c_stops_cleanly_and_says_how_to_go_on(first_run: Path) -> None:
     place = first_run.parent
     words = ["pretrain", "--domain", "pathology", "--data", str(first_run / "set"), "--output", "stopped"]
-    command = [sys.executable, "-m", "domainclip", *words, "--set", "training.max_steps=4000", "--set", "training.log_every_steps=1"]
+    endless = ["--set", "training.max_steps=4000", "--set", "training.log_every_steps=1"]
+    command = [sys.executable, "-m", "domainclip", *words, *endless]
     victim = subprocess.Popen(command, cwd=place, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     metrics = place / "stopped" / "metrics.jsonl"
     while victim.poll() is None and not metrics.exists():

@@ -67,7 +67,7 @@ def plain_loop(
     begun, step = time.monotonic(), 0
     model.train()
     while (progress := (time.monotonic() - begun) / seconds) < 1:
-        order = order if len(order) >= batch else rng.sample(range(len(pixels)), len(images))
+        order = order if len(order) >= batch else rng.sample(range(len(pixels)), len(pixels))
         chosen, order = order[:batch], order[batch:]
         x = torch.stack([tensor(augment(image=pixels[i])["image"]) for i in chosen]).contiguous(memory_format=torch.channels_last)
         y = torch.stack([tokens[i][rng.randrange(len(tokens[i]))] for i in chosen])
