@@ -57,6 +57,20 @@ def _lines(file: Path, name: str, asked_domain: str | None, seen: dict[str, Any]
         f"  range     {value_range or 'not read'}",
         f"  group     {seen['group']}",
     ]
-    lines += [f"  {key:<9} {value}" for key, value in seen["details"].items()]
+    for key, value in seen["details"].items():
+        lines += _detail(key, value)
     lines += [f"  missing   {text}" for text in seen["missing"]]
     return lines
+
+
+def _detail(name: str, value: Any) -> list[str]:
+    """One line a fact; a table of facts (of bands, say) gets a line a row."""
+    if isinstance(value, dict) and any(isinstance(row, dict) for row in value.values()):
+        return [f"  {name}", *(f"    {key:<9} {_row(row)}" for key, row in value.items())]
+    return [f"  {name:<9} {_row(value)}"]
+
+
+def _row(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item:g}" if isinstance(item, float) else f"{key} {item}" for key, item in value.items())
+    return ", ".join(str(item) for item in value) if isinstance(value, list | tuple) else str(value)

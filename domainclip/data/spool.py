@@ -78,8 +78,10 @@ def write_spool(
                     lines.append(_spool_sample(sample, jpeg, file, plan))
                     tick()
             except UnreadableFileError as error:
-                file.truncate(0)
-                lines = [{"key": keyed_hash(item.name, plan.key), "reason": error.found}]
+                file.seek(0)
+                file.truncate()
+                reason = f"{error.found.rstrip('.')}. {error.remedy}"
+                lines = [{"key": keyed_hash(item.name, plan.key), "reason": reason}]
             total = file.tell()
         draft.replace(data_path)
         write_lines(lines_path, [*lines, {"end": total}])

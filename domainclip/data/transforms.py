@@ -40,7 +40,8 @@ def transform(pixels: Pixels, values: Values, channels: Sequence[str], preproces
 
     image = resized(pixels, values, channels, preprocessing)
     masks = None if image.valid is None else torch.from_numpy(image.valid)[None]
-    return normalise(torch.from_numpy(image.array)[None], image.values, preprocessing, masks)[0]
+    array = image.array if image.array.flags.writeable else image.array.copy()  # torch warns of arrays that it may not write
+    return normalise(torch.from_numpy(array)[None], image.values, preprocessing, masks)[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,10 @@ from pathlib import Path
 
 from domainclip.errors import UsageError
 
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)
+_FILE_MODE = 0o666 & ~_UMASK  # safetensors makes its files readable by the owner alone, whatever the umask says
+
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Lets ``write`` fill ``<path>.part`` and renames it once it is on the disk.
@@ -24,6 +28,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         write(part)
         with part.open("rb+") as handle:
             os.fsync(handle.fileno())
+        part.chmod(_FILE_MODE)
         part.replace(path)
     except (OSError, SafetensorError) as error:
         part.unlink(missing_ok=True)

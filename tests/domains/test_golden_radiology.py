@@ -50,7 +50,7 @@ def test_pixels_of_some_hannover_pictures(radiology, real_data):
     for path in sorted((real_data / "radiology" / "hannover_cxr" / "png").glob("*.png"))[::20]:
         pixels = imagecodecs.png_decode(path.read_bytes())
         seen = radiology.inspect(path)
-        assert seen.range == {"min": pixels.min(), "max": pixels.max(), "pixels": pixels.size}
+        assert seen.range == {"minimum": pixels.min(), "maximum": pixels.max(), "pixels": pixels.size}
 
 
 @pytest.mark.parametrize("name", GOLDEN_DICOM)
@@ -60,7 +60,7 @@ def test_dicom_table(name, radiology):
     assert (seen.width, seen.height, seen.dtype) == (width, height, dtype)
     assert seen.levels == ((width, height, 1.0),)
     if low is not None:
-        assert (seen.range["min"], seen.range["max"], seen.range["pixels"]) == (low, high, width * height)
+        assert (seen.range["minimum"], seen.range["maximum"], seen.range["pixels"]) == (low, high, width * height)
     if source is not None:
         assert seen.spacing == {"y": spacing[0], "x": spacing[1], "unit": "mm", "source": source}
 
@@ -70,7 +70,7 @@ def test_dicom_beside_pydicom(name, radiology):
     path = PYDICOM_FILES / name
     dataset, seen = pydicom.dcmread(path), radiology.inspect(path)
     pixels = dataset.pixel_array
-    assert seen.range == {"min": pixels.min(), "max": pixels.max(), "pixels": pixels.size}
+    assert seen.range == {"minimum": pixels.min(), "maximum": pixels.max(), "pixels": pixels.size}
     assert seen.details["modality"] == dataset.Modality and seen.details["bits_stored"] == dataset.BitsStored
     assert dataset.file_meta.TransferSyntaxUID.name in seen.format
     assert np.dtype(seen.dtype).itemsize * 8 == dataset.BitsAllocated

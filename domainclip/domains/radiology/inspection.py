@@ -43,7 +43,7 @@ def inspect_dicom(path: Path) -> Inspection:
         check_readable(dataset, _LOOK)
         values = _values_of(dataset, missing)
         stored = decode_frame(dataset, 0)
-        seen = {"min": float(stored.min()), "max": float(stored.max()), "pixels": float(stored.shape[0] * stored.shape[1])}
+        seen = {"minimum": float(stored.min()), "maximum": float(stored.max()), "pixels": float(stored.shape[0] * stored.shape[1])}
         if (padding := padding_mask(stored, dataset)) is not None and padding.any():
             missing.append(f"PixelPaddingValue: {int(padding.sum())} pixels are padding; they are masked as no data.")
     except UnreadableFileError as error:
@@ -153,7 +153,7 @@ def inspect_picture(path: Path) -> Inspection:
         spacing=None,
         dtype=str(array.dtype),
         values=f"display 0..1: x / {white}",
-        range={"min": float(array.min()), "max": float(array.max()), "pixels": float(array.size)},
+        range={"minimum": float(array.min()), "maximum": float(array.max()), "pixels": float(array.size)},
         group="",
         missing=tuple(missing),
         details={"mode": mode, "bands": bands},
