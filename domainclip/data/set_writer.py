@@ -60,7 +60,7 @@ def write_set(output: Path, work: Path, items: list[SourceItem], facts: SetFacts
     records, rejected, owner = _gathered(work, items, facts)
     if not records:
         reasons = Counter(line["reason"] for line in rejected).most_common(3)
-        listed = "; ".join(f"{reason} ({count})" for reason, count in reasons) or "the files gave no images"
+        listed = "; ".join(f"{reason.rstrip('.')} ({count})" for reason, count in reasons) or "the files gave no images"
         raise UsageError(
             f"{facts.source.name} was to be prepared.",
             f"None of its {len(items)} files gave an image: {listed}.",

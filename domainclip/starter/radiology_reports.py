@@ -63,6 +63,13 @@ _SIDED = {
     "lung_nodule": ("{size} {side} lung nodule", "{size} round nodule in the {side} lung", "{side}-sided lung nodule, {size}"),
     "pacemaker": ("{side}-sided pacemaker", "{side} cardiac pacemaker", "pacemaker on the {side} with its lead in the heart"),
 }  # fmt: skip
+_BARE = {
+    "pleural_effusion": ("a pleural effusion", "a pleural effusion with a meniscus"),
+    "pneumothorax": ("a pneumothorax", "a pneumothorax with a visible pleural line"),
+    "consolidation": ("consolidation", "lung consolidation", "airspace consolidation"),
+    "lung_nodule": ("a lung nodule", "a round nodule in the lung"),
+    "pacemaker": ("a pacemaker", "a cardiac pacemaker"),
+}
 _SIGNS = {
     "pleural_effusion": ("Fluid blunts the {side} costophrenic angle", "A meniscus covers the {side} diaphragm"),
     "pneumothorax": ("A pleural line without vessels outside it on the {side}", "Air outlines the {side} lung"),
@@ -115,9 +122,12 @@ def draw_patient(random: np.random.Generator) -> Patient:
 
 
 def impression_of(finding: Finding, random: np.random.Generator) -> str:
-    """Returns one sentence that names finding, side and size."""
-    text = _phrase(finding, random)
-    opening = str(random.choice(("", "", "Chest X-ray: ", "Chest radiograph: ")))
+    """Returns one sentence that names the finding, half of the time without side and size, which the findings then give."""
+    bare = finding.name in _SIDED and random.random() < 0.5
+    text = str(random.choice(_BARE[finding.name])) if bare else _phrase(finding, random)
+    opening = str(random.choice(("", "", "Chest X-ray: ", "Chest radiograph: ", "Chest radiograph showing ")))
+    if not bare or not opening.endswith("showing "):
+        text = text.removeprefix("a ")
     text = opening + text
     return text[0].upper() + text[1:] + "."
 

@@ -181,7 +181,7 @@ def test_only_broken_files_is_an_error(tmp_path):
     (folder / "a.png").write_bytes(b"nothing")
     source = open_source(DataConfig(source=str(folder)), DOMAIN)
     with pytest.raises(
-        UsageError, match=r"None of its 1 files gave an image: it cannot be decoded \(UnidentifiedImageError\) \(1\)"
+        UsageError, match=r"None of its 1 files gave an image: it cannot be decoded \(UnidentifiedImageError\)\. Mend it \(1\)"
     ):
         prepare(source, DOMAIN, tmp_path / "set", workers=0)
 
