@@ -104,16 +104,82 @@ def figures(report: dict[str, Any]) -> dict[str, float]:
     }
 
 
+def measured(run: Path, encoders: tuple[Any, Any]) -> dict[str, float]:
+    """Measures any pair of encoders on the published val split, by the code that measures ours."""
+    from domainclip.benchmarks.held_out import evaluate_held_out
+    from domainclip.config import load_config
+    from domainclip.data.prepared_set import PreparedSet
+    from domainclip.models.checkpoint import read_record
+
+    prepared = PreparedSet(json.loads((run / "data.json").read_text())["prepared"])
+    return figures(evaluate_held_out(*encoders, prepared, read_record(run / "model"), load_config(run / "config.yaml")))
+
+
+def loop_alone(options: argparse.Namespace) -> None:
+    """One plain loop in this process; prints its figures as the last line."""
+    from domainclip.config import load_config
+    from domainclip.domains.base import domains
+
+    base = options.runs / "base"
+    config = load_config(base / "config.yaml")
+    name = config.training.augmentation
+    steps = domains.get("remote-sensing").facts.augmentations[name] if name else []
+    batch = config.training.batch_size
+    encoders = plain_loop(options.root, base / "model", steps, options.loop, options.seconds, batch, options.threads)
+    print(json.dumps(measured(base, encoders)))
+
+
+def commands(options: argparse.Namespace) -> dict[str, list[str]]:
+    """The systems, each a process of its own."""
+    own = [sys.executable, "-m", "domainclip", "pretrain", "--domain", "remote-sensing", "--config", "configs/ucm.yaml"]
+    own += ["--data", str(options.runs / "base" / "set"), "--output", str(options.runs / "ours"), "--overwrite"]
+    own += ["--set", f"training.max_seconds={options.seconds}", "--set", f"training.threads={options.threads}"]
+    systems = {"domainclip": own}
+    for lr in (3e-4, 1e-3, 3e-3):
+        loop = [sys.executable, __file__, "--root", str(options.root), "--runs", str(options.runs), "--loop", str(lr)]
+        systems[f"plain open_clip, lr {lr:g}"] = [*loop, "--seconds", str(options.seconds), "--threads", str(options.threads)]
+    return systems
+
+
+def carry_out(options: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Runs the systems one after the other, or side by side, each on cores of its own."""
+    running = {}
+    for number, (system, command) in enumerate(commands(options).items()):
+        pinned = ["taskset", "-c", options.cores[number]] if options.cores else []
+        running[system] = subprocess.Popen([*pinned, *command], stdout=subprocess.PIPE, text=True)
+        if not options.cores:
+            running[system].wait()
+    rows = {}
+    for system, process in running.items():
+        output = process.communicate()[0]
+        if process.returncode:
+            raise SystemExit(f"{system} failed")
+        if system == "domainclip":
+            summary = json.loads((options.runs / "ours" / "summary.json").read_text())
+            rows[system] = figures(summary["held_out"])
+            print(
+                f"{system}: {summary['steps']} steps, {summary['images_per_second']:.0f} images/s, best step {summary['best_step']}"
+            )
+        else:
+            print(output.splitlines()[-2])
+            rows[system] = json.loads(output.splitlines()[-1])
+    return rows
+
+
 def main() -> None:
-    """Runs both and prints a table."""
+    """Runs all and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=180)
     parser.add_argument("--runs", type=Path, default=Path("runs/ucm-comparison"))
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cores", nargs=4, help="side by side, e.g. --cores 0,1 2,3 4,5 6,7 on a machine that has them")
+    parser.add_argument("--loop", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    run = options.runs / "ours"
-    command = [
+    if options.loop:
+        loop_alone(options)
+        return
+    first = [
         sys.executable,
         "-m",
         "domainclip",
@@ -125,31 +191,15 @@ def main() -> None:
         "--root",
         str(options.root),
     ]
-    command += ["--output", str(run), "--overwrite", "--set", f"training.max_seconds={options.seconds}"]
-    subprocess.run([*command, "--set", f"training.threads={options.threads}"], check=True)
-
-    from domainclip.benchmarks.held_out import evaluate_held_out
-    from domainclip.config import load_config
-    from domainclip.data.prepared_set import PreparedSet
-    from domainclip.domains.base import domains
-    from domainclip.models.checkpoint import load_checkpoint
-
-    config = load_config(run / "config.yaml")
-    prepared = PreparedSet(json.loads((run / "data.json").read_text())["prepared"])
-    record = load_checkpoint(run / "model")[1]
-    name = config.training.augmentation
-    steps = domains.get("remote-sensing").facts.augmentations[name] if name else []
-    summary = json.loads((run / "summary.json").read_text())
-    rows = {f"domainclip ({summary['engine']})": figures(summary["held_out"])}
-    for lr in (3e-4, 1e-3, 3e-3):
-        encoders = plain_loop(options.root, run / "model", steps, lr, options.seconds, config.training.batch_size, options.threads)
-        rows[f"plain open_clip, lr {lr:g}"] = figures(evaluate_held_out(*encoders, prepared, record, config))
-    print(f"\nUCM published val, {options.seconds:.0f} s, {options.threads} threads, n = {summary['held_out']['images']} images")
+    subprocess.run([*first, "--output", str(options.runs / "base"), "--overwrite", "--set", "training.max_steps=1"], check=True)
+    rows = carry_out(options)
+    images = json.loads((options.runs / "ours" / "summary.json").read_text())["held_out"]["images"]
+    print(f"\nUCM published val, {options.seconds:.0f} s, {options.threads} threads, n = {images} images")
     for system, row in rows.items():
         print(f"{system:<32} " + "  ".join(f"{key} {value:.3f}" for key, value in row.items()))
-    best = {key: max(row[key] for system, row in rows.items() if system.startswith("plain")) for key in next(iter(rows.values()))}
-    ours = next(iter(rows.values()))
-    print("ratio to the best loop            " + "  ".join(f"{key} {ours[key] / best[key]:.2f}" for key in best))
+    ours = rows["domainclip"]
+    best = {key: max(row[key] for system, row in rows.items() if system != "domainclip") for key in ours}
+    print("ratio to the best loop           " + "  ".join(f"{key} {ours[key] / best[key]:.2f}" for key in best))
 
 
 if __name__ == "__main__":
