@@ -14,7 +14,7 @@ _HELP = """Turn raw files or a published layout into a prepared set: shards, cap
 
 Example: [bold]domainclip prepare slides/ --domain pathology --output sets/slides[/bold]
 
-Example: [bold]domainclip prepare captions.csv --domain radiology --output sets/mine --set reading.window=lung[/bold]
+Example: [bold]domainclip prepare captions.csv --domain radiology --output sets/mine --set reading.output=hu[/bold]
 """
 
 
