@@ -27,7 +27,7 @@ _VERSION = 2
 
 def make_starter_set(
     domain: str,
-    output: Path,
+    output: Path | str,
     *,
     groups: int | None = None,
     seed: int = 0,
@@ -52,6 +52,7 @@ def make_starter_set(
     Raises:
         UsageError: The domain is unknown, or the folder holds something else.
     """
+    output = Path(output)
     make = generators.get(domain)
     made = {"domain": domain, "groups": groups, "seed": seed, "version": _VERSION, "synthetic": True}
     marker = output / "starter.json"
