@@ -1,0 +1,107 @@
+"""Bad input at the command line: exit code 2 and one message that says what was asked, what was found and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from domainclip.cli.main import main
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "a.svs").write_bytes(b"II*\0 this is no slide")
+    (broken / "b.tif").write_bytes(b"")
+    (broken / "c.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
+    (tmp_path / "note.txt").write_text("no image")
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "rgb.png")
+    (tmp_path / "misspelt.csv").write_text("path,captoin\nrgb.png,words\n")
+    (tmp_path / "pathless.csv").write_text("file,caption\nrgb.png,words\n")
+    (tmp_path / "lost.csv").write_text("path,caption\nlost.png,words\n")
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "thesis.txt").write_text("irreplaceable")
+    return tmp_path
+
+
+PREPARE = ["--domain", "pathology", "--output", "set"]
+CASES = {
+    "unknown domain": (["pretrain", "--domain", "patology"], "'pathology'"),
+    "unknown field": (["pretrain", "--domain", "pathology", "--set", "model.architectur=x"], "'architecture'"),
+    "unknown section": (["pretrain", "--domain", "pathology", "--set", "optimiser.lr=1"], "'optimizer'"),
+    "unknown reading option": (["prepare", "rgb.png", *PREPARE, "--set", "reading.tile_u=1"], "'tile_um'"),
+    "unknown card": (["prepare", "ucn", "--domain", "remote-sensing", "--output", "set", "--root", "."], "'ucm'"),
+    "unknown architecture": (
+        ["pretrain", "--domain", "pathology", "--data", "rgb.png", "--set", "model.architecture=ViT-B-33"],
+        "",
+    ),
+    "card without root": (["prepare", "ucm", "--domain", "remote-sensing", "--output", "set"], "--root"),
+    "card of another domain": (["prepare", "ucm", "--domain", "pathology", "--output", "set", "--root", "."], "remote-sensing"),
+    "no such path": (["prepare", "nowhere/slides", *PREPARE], "nowhere/slides"),
+    "empty folder": (["prepare", "empty", *PREPARE], "empty"),
+    "broken files only": (["prepare", "broken", *PREPARE], "None of its 3 files"),
+    "no image": (["inspect", "note.txt"], "no DICOM, TIFF, slide or picture"),
+    "folder to inspect": (["inspect", "empty"], "folder"),
+    "misspelt caption column": (["prepare", "misspelt.csv", *PREPARE], "'caption'"),
+    "manifest without paths": (["prepare", "pathless.csv", *PREPARE], "path"),
+    "files of a manifest that are gone": (["prepare", "lost.csv", *PREPARE], ""),
+    "output exists": (["prepare", "rgb.png", "--domain", "pathology", "--output", "full"], "full"),
+    "run exists": (["pretrain", "--domain", "pathology", "--output", "full"], "--overwrite"),
+    "one class": (["zero-shot", "starter-pathology", "rgb.png", "--classes", "fat"], "class"),
+    "channels that the model lacks": (["zero-shot", "starter-remote-sensing", "rgb.png", "--classes", "a,b"], ""),
+    "unknown model": (["zero-shot", "starter-patology", "rgb.png", "--classes", "a,b"], "'starter-pathology'"),
+    "no such input": (["zero-shot", "starter-pathology", "lost.png", "--classes", "a,b"], "lost.png"),
+    "no such index": (["search", "empty", "words"], "empty"),
+    "search for nothing": (["search", "empty"], "--image"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_is_said_plainly(name: str, place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    words, mentioned = CASES[name]
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    said = capfd.readouterr().err
+    assert end.value.code == 2, said
+    assert "Found: " in said
+    assert "To do: " in said
+    assert mentioned in said
+    assert "Traceback" not in said
+    assert (place / "full" / "thesis.txt").read_text() == "irreplaceable"
+
+
+def test_a_broken_file_among_good_ones_is_counted_and_the_job_goes_on(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (place / "broken" / "good.png").write_bytes((place / "rgb.png").read_bytes())
+    with pytest.raises(SystemExit) as end:
+        main(["prepare", "broken", *PREPARE])
+    shown = capfd.readouterr()
+    assert end.value.code == 0, shown.err
+    assert "rejected: 3" in shown.out
+    assert len((place / "set" / "rejected.jsonl").read_text().splitlines()) == 3
+
+
+def test_strict_stops_at_a_broken_file(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (place / "broken" / "good.png").write_bytes((place / "rgb.png").read_bytes())
+    with pytest.raises(SystemExit) as end:
+        main(["prepare", "broken", *PREPARE, "--strict"])
+    assert end.value.code == 2
+    assert "To do: " in capfd.readouterr().err
+
+
+@pytest.mark.real_data
+def test_the_broken_slide_of_the_sample_data(real_data: Path, place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    slides = str(real_data / "pathology" / "slides")
+    with pytest.raises(SystemExit) as end:
+        main(["prepare", slides, *PREPARE, "--set", "reading.max_tiles=4"])
+    shown = capfd.readouterr()
+    assert end.value.code == 0, shown.err
+    rejected = (place / "set" / "rejected.jsonl").read_text()
+    assert "broken" not in rejected
+    assert len(rejected.splitlines()) >= 1
