@@ -86,6 +86,14 @@ class TrainingConfig(Section):
     augmentation: str | None = Field("default", description="Name of a pipeline in the domain's facts; None for none.")
 
 
+class StarterConfig(Section):
+    """How the starter set is made where no data are named."""
+
+    groups: int | None = Field(None, ge=1, description="Slides, patients or scenes; default: the domain's.")
+    seed: int = 0
+    workers: int = Field(2, ge=1, description="Processes that make it.")
+
+
 class EvaluationConfig(Section):
     """How the held-out part is measured."""
 
@@ -101,7 +109,7 @@ class RunConfig(Section):
     output: str | None = None
     data: DataConfig = DataConfig()
     reading: dict[str, Any] = Field(default_factory=dict, description="The domain's own reading options, checked by the domain.")
-    starter: dict[str, Any] = Field(default_factory=dict, description="Options of the starter set (groups, seed).")
+    starter: StarterConfig = StarterConfig()
     model: ModelConfig = ModelConfig()
     loss: tuple[LossTerm, ...] = (LossTerm(name="clip"),)
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -172,8 +180,8 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = (), base: d
             raise UsageError(f"{what} was to be read.", "There is no such file.", "Check the path; examples lie in configs/.")
         try:
             loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise UsageError(f"{what} was to be read.", f"It is not valid YAML: {error}", "Mend the line named above.") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UsageError(f"{what} was to be read.", f"It is not valid YAML in UTF-8: {error}", "Mend the file.") from error
         if not isinstance(loaded, dict):
             raise UsageError(f"{what} was to be read.", "It is not a mapping of sections.", "Start from a file in configs/.")
         values = merged(values, loaded)
@@ -185,7 +193,10 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = (), base: d
                 "It is not of the form section.field=value.",
                 "Try --set training.max_steps=100.",
             )
-        nested: Any = yaml.safe_load(text)
+        try:
+            nested: Any = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UsageError(f"--set {override} was asked for.", "Its value is not valid YAML.", "Put quotes around it.") from error
         for part in reversed(name.split(".")):
             nested = {part: nested}
         values = merged(values, nested)

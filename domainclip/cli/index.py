@@ -36,9 +36,11 @@ def index(
     def work(reporter: Reporter) -> None:
         from domainclip.cli.progress import progress_printer
         from domainclip.heads.domain_model import load_model
+        from domainclip.heads.feature_table import check_output
         from domainclip.heads.reading import reading_settings
         from domainclip.heads.retrieval import Retriever
 
+        check_output(output, overwrite)
         retriever = Retriever(load_model(model)).fit(
             source, root=root, reading=reading_settings(settings or ()), progress=progress_printer()
         )

@@ -82,8 +82,8 @@ def run_verb(work: Callable[[Reporter], None], *, as_json: bool, debug: bool) ->
             code, parts = explain(error)
             _say(parts, write if as_json else None)
             return code
-        if as_json:
-            write(json.dumps(getattr(reporter, "result", None), indent=1, default=str, ensure_ascii=False))
+        if as_json and hasattr(reporter, "result"):  # under torchrun only the first process has one
+            write(json.dumps(reporter.result, indent=1, default=str, ensure_ascii=False))
     return DONE
 
 

@@ -148,7 +148,7 @@ class DomainModel:
 
         Args:
             texts: One text or several, none of them blank.
-            language: BCP-47 tag, checked against the model's languages; None does not ask.
+            language: BCP-47 tag, checked against the languages of the model's captions and prompts; None does not ask.
             batch_size: Texts at a time.
 
         Returns:
@@ -166,8 +166,10 @@ class DomainModel:
         if not rows or any(not isinstance(row, str) or not row.strip() for row in rows):
             found = "There is none." if not rows else "One of them is blank or no text."
             raise UsageError("Texts were to be encoded.", found, "Give at least one text, each with words.")
-        if language is not None and language not in self.record.languages:
-            raise unknown_name("language of this model", language, self.record.languages)
+        # A model whose captions' language nobody stated has no languages; it then takes any.
+        known = {*self.record.languages, *self.record.prompts.templates} if self.record.languages else None
+        if language is not None and known is not None and language not in known:
+            raise unknown_name("language of this model", language, known)
         cut = self.tokenizer.count_truncated(rows)
         if cut:
             warnings.warn(

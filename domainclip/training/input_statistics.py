@@ -72,11 +72,11 @@ def _channels(train: pd.DataFrame, wanted: Sequence[str] | None) -> tuple[str, .
     sets = {tuple(row) for row in train["channels"]}
     common = [name for name in next(iter(sorted(sets))) if all(name in row for row in sets)]
     if wanted is None:
-        if not common:
+        if len({frozenset(row) for row in sets}) > 1:
             raise UsageError(
                 "Channels were to be chosen from the set.",
-                "Its images have no channel in common.",
-                "Name them: --set model.channels=[...].",
+                f"Its images differ in their channels; all have: {', '.join(common) or 'none in common'}.",
+                "Name those to train on: --set model.channels=[...].",
             )
         return tuple(common)
     lacking = [name for name in wanted if name not in common]

@@ -14,7 +14,7 @@ from domainclip.benchmarks.held_out import class_names_of
 from domainclip.config import RunConfig
 from domainclip.data.loader import BatchLoader
 from domainclip.domains.base import Domain, domains
-from domainclip.errors import UsageError
+from domainclip.errors import RunInterruptedError, UsageError
 from domainclip.model_record import ModelRecord, Preprocessing, Prompts
 from domainclip.models.checkpoint import SavableTokenizer, save_model
 from domainclip.models.model_card import write_model_card
@@ -61,7 +61,11 @@ def pretrain(
         here.barrier()
         if not here.main:
             data = opened_run_data(run)
-        return _Run(config, domain, run, data, here, quiet_say, quiet_progress).carry_out(resume)
+        try:
+            return _Run(config, domain, run, data, here, quiet_say, quiet_progress).carry_out(resume)
+        except RunInterruptedError as error:
+            going_on = f"Go on from there: domainclip pretrain --domain {config.domain} --output {run} --resume"
+            raise RunInterruptedError(error.asked, error.found, going_on) from error
 
 
 def _run_folder(config: RunConfig, here: Processes, resume: bool, overwrite: bool) -> Path:
@@ -106,6 +110,7 @@ class _Run:
     def carry_out(self, resume: bool) -> dict[str, Any]:
         """Builds the parts, trains, measures, writes."""
         config = self.config
+        self._check_parts()
         tokenizer = self._tokenizer()
         model, preprocessing = self._model(tokenizer)
         kind = apply_batch_norm(model, config.model.batch_norm, self.here.world_size, self.here.backend)
@@ -118,14 +123,30 @@ class _Run:
             measure = Measure(engine, self.prepared, record, tokenizer, config, self.class_names())
             result = self._train(engine, tokenizer, preprocessing, measure, resume)
             weights = engine.weights()
+            if self.here.main:  # before measuring: whatever goes wrong there, the model is safe
+                record = self._write_model(weights, record, tokenizer)
             held_out = measure.held_out()
             summary = self._summary(engine, result, held_out)
         finally:
             engine.close()
         if self.here.main:
-            self._write(weights, record, tokenizer, summary)
+            write_model_card(self.run / "model", record, held_out)
+            written = {name: value for name, value in summary.items() if name != "example_file"}  # a path: for the terminal only
+            (self.run / "summary.json").write_text(json.dumps(written, indent=1, default=str, ensure_ascii=False), encoding="utf-8")
         self.here.barrier()
         return summary | {"rank": self.here.rank}
+
+    def _check_parts(self) -> None:
+        """Finds out before training, not after it, whether there is something to train on and something to measure on."""
+        train, held_out = self.prepared.subset("train"), self.prepared.subset("held_out")
+        wanted = set(self.config.model.channels or train["channels"].iloc[0])
+        for number, channels in enumerate(held_out["channels"]):
+            if lacking := sorted(wanted - set(channels)):
+                raise UsageError(
+                    f"A model of the channels {', '.join(sorted(wanted))} was to be measured on the held-out images.",
+                    f"Held-out image {number} of {len(held_out)} lacks {', '.join(lacking)}.",
+                    "Choose channels that all images have (--set model.channels=[...]), or prepare the set without such files.",
+                )
 
     def class_names(self) -> dict[str, tuple[str, ...]]:
         """The zero-shot classes: value of the class label to its names."""
@@ -166,7 +187,12 @@ class _Run:
 
     def _record(self, model: ClipModel, preprocessing: Preprocessing, tokenizer: SavableTokenizer) -> ModelRecord:
         card = self.prepared.card
-        languages = sorted(set(self.prepared.captions["language"]))
+        languages = sorted(set(self.prepared.captions["language"]) - {"und"})
+        if languages and not set(languages) & set(self.prompt_templates()):
+            prompts = ", ".join(self.prompt_templates())
+            self.say(
+                f"The captions are in {', '.join(languages)}, the zero-shot prompts in {prompts}: zero-shot figures will suffer."
+            )
         return ModelRecord(
             domain=self.config.domain,
             architecture=self.config.model.architecture,
@@ -252,18 +278,12 @@ class _Run:
             "held_out": held_out,
         }
 
-    def _write(self, weights: dict[str, Any], record: ModelRecord, tokenizer: SavableTokenizer, summary: dict[str, Any]) -> None:
-        """Writes the model, its card and the summary; a fresh model takes the weights, free of the engine's hooks."""
-        fresh = build_model(
-            self.config.model,
-            record.preprocessing.channels,
-            vocabulary_size=tokenizer.vocabulary_size,
-            seed=self.config.training.seed,
-        )
+    def _write_model(self, weights: dict[str, Any], record: ModelRecord, tokenizer: SavableTokenizer) -> ModelRecord:
+        """Writes the model folder; a fresh model takes the weights, free of the engine's hooks."""
+        seed = self.config.training.seed
+        fresh = build_model(self.config.model, record.preprocessing.channels, vocabulary_size=tokenizer.vocabulary_size, seed=seed)
         fresh.load_state_dict(weights)
         folder = self.run / "model"
         if folder.exists():
             shutil.rmtree(folder)
-        written = save_model(folder, fresh.eval(), record, tokenizer)
-        write_model_card(folder, written, summary["held_out"])
-        (self.run / "summary.json").write_text(json.dumps(summary, indent=1, default=str, ensure_ascii=False), encoding="utf-8")
+        return save_model(folder, fresh.eval(), record, tokenizer)

@@ -52,10 +52,16 @@ def run_data(config: RunConfig, domain: Domain, run: Path, *, resume: bool, prog
 
         starter_set = Path("starter-sets") / _starter_name(config)
         data = data.model_copy(
-            update={"source": str(make_starter_set(config.domain, starter_set, **config.starter, progress=progress))}
+            update={"source": str(make_starter_set(config.domain, starter_set, **config.starter.model_dump(), progress=progress))}
         )
     source = open_source(data, domain)
     if isinstance(source, PreparedSet):
+        if config.reading:
+            raise UsageError(
+                f"The set {data.source} was to be read with other options ({', '.join(config.reading)}).",
+                "It is prepared already, with the options that its dataset.json names.",
+                "Leave reading out, or give the source that it was prepared from.",
+            )
         prepared = source
     else:
         prepared = _prepared(config, data, source, domain, run, resume, progress)
@@ -77,8 +83,9 @@ def opened_run_data(run: Path) -> RunData:
 
 
 def _starter_name(config: RunConfig) -> str:
-    options = "".join(f"-{name}{value}" for name, value in sorted(config.starter.items()))
-    return f"{config.domain}{options}"
+    starter = config.starter
+    groups = f"-groups{starter.groups}" if starter.groups is not None else ""
+    return f"{config.domain}{groups}{f'-seed{starter.seed}' if starter.seed else ''}"
 
 
 def _prepared(

@@ -64,12 +64,14 @@ def _held_out(held_out: Mapping[str, Any]) -> list[str]:
         part = "seen_compositions" if "seen_compositions" in zero_shot else None
         figure = (zero_shot[part] if part else zero_shot)["balanced_accuracy"]
         lines.append(f"Held out        {held_out['images']} images of {held_out['groups']} groups that training never saw")
-        lines.append(f"  zero-shot     balanced accuracy over {zero_shot['classes']} classes: {interval(figure)}")
+        which = f", {figure['n']} images of combinations that training showed" if part else ""
+        lines.append(f"  zero-shot     balanced accuracy over {zero_shot['classes']} classes{which}: {interval(figure)}")
         if control:
             beside = (control[part] if part else control)["balanced_accuracy"]
             lines.append(f"  control       the same images, from colour and brightness alone: {interval(beside)}")
         if "unseen_compositions" in zero_shot:
             unseen = zero_shot["unseen_compositions"]["balanced_accuracy"]
+            lines.append(f"  all           zero-shot on all held-out images: {interval(zero_shot['balanced_accuracy'])}")
             lines.append(
                 f"  unseen        zero-shot on {unseen['n']} images of combinations that training never showed: {interval(unseen)}"
             )

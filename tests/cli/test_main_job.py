@@ -38,6 +38,7 @@ def first_run(place: Path) -> Path:
     assert result.returncode == 0, result.stderr
     assert "synthetic" in result.stdout
     assert "Next" in result.stdout
+    (place / "first.out").write_text(result.stdout)
     return place / "first"
 
 
@@ -57,9 +58,9 @@ def test_the_run_folder_holds_what_the_contract_says(first_run: Path) -> None:
 
 
 def test_the_next_command_of_the_last_line_works(first_run: Path) -> None:
-    from domainclip.training.summary import next_command
-
-    command = next_command(summary_of(first_run))
+    said = (first_run.parent / "first.out").read_text()
+    command = said.splitlines()[-1].removeprefix("Next").strip()
+    assert "example_file" not in summary_of(first_run)
     shell = f'domainclip() {{ "{sys.executable}" -m domainclip "$@"; }}; {command} --json'
     result = subprocess.run(["bash", "-c", shell], cwd=first_run.parent, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
@@ -148,3 +149,32 @@ def test_wrong_use_of_a_run_folder(first_run: Path) -> None:
     refused = domainclip("pretrain", "--domain", "pathology", "--output", "foreign", "--overwrite", cwd=place)
     assert refused.returncode == 2
     assert (foreign / "thesis.txt").read_text() == "irreplaceable"
+
+
+def test_own_pictures_without_a_stated_language_train_and_answer(tmp_path: Path) -> None:
+    """A manifest of pictures, captions and labels without a column ``language``: the command of the last line works."""
+    import numpy as np
+    from PIL import Image
+
+    rows = ["path,caption,label,group"]
+    for number in range(24):
+        kind = ("adipose", "muscle")[number % 2]
+        pixels = np.random.default_rng(number).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"p{number}.png")
+        rows.append(f"p{number}.png,this is {kind},{kind},g{number // 2}")
+    (tmp_path / "mine.csv").write_text("\n".join(rows))
+    words = ["pretrain", "--domain", "pathology", "--data", "mine.csv", "--output", "run", "--set", "training.max_steps=2"]
+    result = domainclip(*words, "--set", "training.batch_size=8", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    answer = domainclip("zero-shot", "run", "p0.png", "--classes", "adipose,muscle", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_one_group_is_refused_before_training(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (40, 40), (9, 9, 9)).save(tmp_path / "a.png")
+    (tmp_path / "one.csv").write_text("path,caption,group\na.png,words,g\n")
+    result = domainclip("pretrain", "--domain", "pathology", "--data", "one.csv", "--output", "run", cwd=tmp_path)
+    assert result.returncode == 2, result.stderr
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()

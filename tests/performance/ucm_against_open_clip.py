@@ -38,6 +38,7 @@ def plain_loop(
 ):
     """The honest loop; returns a function for images and one for texts."""
     import albumentations as A
+    import cv2
     import open_clip
     import torch
     import torch.nn.functional as F
@@ -52,8 +53,11 @@ def plain_loop(
     model = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**cfg)
     tokenizer = open_clip.get_tokenizer(f"local-dir:{model_folder}")
     mean, std = (torch.tensor(norm[name])[:, None, None] for name in ("mean", "std"))
-    pixels, texts = train_pairs(root, size)
+    pixels, texts = train_pairs(root, math.ceil(size / math.sqrt(0.45)))  # enough for the smallest crop, as ours decodes
     tokens = [tokenizer(five) for five in texts]
+    augmentation = [
+        step | ({"interpolation": cv2.INTER_AREA} if step["name"] == "RandomResizedCrop" else {}) for step in augmentation
+    ]
     augment = A.Compose([getattr(A, step["name"])(**{k: v for k, v in step.items() if k != "name"}) for step in augmentation])
 
     def tensor(array: np.ndarray) -> torch.Tensor:

@@ -54,6 +54,12 @@ def foreign_decoder(what: str) -> Iterator[None]:
         logger.disabled = before
 
 
+_PHOTOMETRIC = {
+    *("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT"),
+    *("HSV", "ARGB", "CMYK", "XYB"),
+}
+
+
 def read_dataset(path: Path, reading: RadiologyReading, *, pixels: bool) -> Any:
     """Reads a DICOM file.
 
@@ -135,7 +141,9 @@ def check_readable(dataset: Any, reading: RadiologyReading) -> None:
     photometric = str(dataset.get("PhotometricInterpretation") or "")
     if photometric not in {"MONOCHROME1", "MONOCHROME2"} and (reading.colour == "refuse" or samples != 3):
         remedy = "Set reading.colour to luma for one grey channel." if samples == 3 else "Export it as MONOCHROME2."
-        raise unreadable(f"Its photometric interpretation is {photometric[:16] or 'missing'}; one grey channel is read.", remedy)
+        # Free header text may be a name: only terms of PS3.3 C.7.6.3.1.2 are repeated.
+        said = photometric if photometric in _PHOTOMETRIC else "missing" if not photometric else "none that DICOM defines"
+        raise unreadable(f"Its photometric interpretation is {said}; one grey channel is read.", remedy)
     _check_decoder(dataset)
 
 

@@ -68,7 +68,10 @@ def choose_voi(dataset: Any, reading: RadiologyReading) -> Voi:
     lowest = 1.0 if voi.function == "LINEAR" else np.finfo(float).tiny
     known = voi.function in {"LINEAR", "LINEAR_EXACT", "SIGMOID"}
     if not known or not np.isfinite([voi.center, voi.width]).all() or voi.width < lowest:
-        raise unreadable(f"Its window is not valid (width {voi.width:g}, function {voi.function[:16]!r}).", "Set reading.window.")
+        raise unreadable(
+            f"Its window is not valid (width {voi.width:g}, function {voi.function if known else 'unknown'}).",
+            "Set reading.window.",
+        )
     return voi
 
 

@@ -18,6 +18,42 @@ _SEXES = frozenset(("M", "F", "O"))
 _AGE = re.compile(r"(\d{3})([DWMY])")
 
 
+# Defined terms of Body Part Examined, PS3.16 Annex L, those that radiographs and volumes use; other values are left out.
+_BODY_PARTS = {
+    *(
+        "ABDOMEN",
+        "ABDOMENPELVIS",
+        "ANKLE",
+        "AORTA",
+        "ARM",
+        "BREAST",
+        "CHEST",
+        "CHESTABDOMEN",
+        "CHESTABDPELVIS",
+        "CLAVICLE",
+        "COCCYX",
+    ),
+    *("CSPINE", "ELBOW", "EXTREMITY", "FEMUR", "FINGER", "FOOT", "FOREARM", "HAND", "HEAD", "HEADNECK", "HEART", "HIP", "HUMERUS"),
+    *(
+        "JAW",
+        "KNEE",
+        "LEG",
+        "LIVER",
+        "LSPINE",
+        "LUNG",
+        "MANDIBLE",
+        "MEDIASTINUM",
+        "NECK",
+        "ORBIT",
+        "PELVIS",
+        "RIB",
+        "SACRUM",
+        "SCAPULA",
+    ),
+    *("SHOULDER", "SKULL", "SPINE", "SSPINE", "STERNUM", "TIBIAFIBULA", "TOE", "TSPINE", "WHOLEBODY", "WRIST", "BRAIN", "KIDNEY"),
+}
+
+
 def identifiers(header: Any) -> dict[str, str]:
     """Returns patient, study and series as they stand in the header, from coarse to fine; only those that are there.
 
@@ -75,6 +111,8 @@ def allowed_facts(header: Any) -> dict[str, str]:
     name_parts = {part.upper() for part in re.split(r"[\^=\s]+", str(header.get("PatientName") or "")) if len(part) > 2}
     for fact, tag in {"modality": "Modality", "body_part": "BodyPartExamined", "photometric": "PhotometricInterpretation"}.items():
         value = str(header.get(tag) or "").strip().upper()
+        if fact == "body_part" and value not in _BODY_PARTS:
+            continue
         if _CODE_STRING.fullmatch(value) and not name_parts & set(re.split(r"[ _]", value)):
             facts[fact] = value
     for fact, tag, known in (("view", "ViewPosition", _VIEWS), ("sex", "PatientSex", _SEXES)):
