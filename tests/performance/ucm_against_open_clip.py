@@ -33,12 +33,20 @@ def train_pairs(root: Path, size: int) -> tuple[list[np.ndarray], list[list[str]
     return pixels, [[s["raw"] for s in i["sentences"]] for i in images]
 
 
+def augmenter(steps: list[dict[str, Any]]) -> Any:
+    """The same steps through albumentations' own Compose; crops shrink by area, as ours do."""
+    import albumentations as A
+    import cv2
+
+    by_area = {"RandomResizedCrop": {"interpolation": cv2.INTER_AREA}}
+    made = [getattr(A, s["name"])(**{k: v for k, v in s.items() if k != "name"} | by_area.get(s["name"], {})) for s in steps]
+    return A.Compose(made)
+
+
 def plain_loop(
     root: Path, model_folder: Path, augmentation: list[dict[str, Any]], lr: float, seconds: float, batch: int, threads: int
 ):
     """The honest loop; returns a function for images and one for texts."""
-    import albumentations as A
-    import cv2
     import open_clip
     import torch
     import torch.nn.functional as F
@@ -55,10 +63,7 @@ def plain_loop(
     mean, std = (torch.tensor(norm[name])[:, None, None] for name in ("mean", "std"))
     pixels, texts = train_pairs(root, math.ceil(size / math.sqrt(0.45)))  # enough for the smallest crop, as ours decodes
     tokens = [tokenizer(five) for five in texts]
-    augmentation = [
-        step | ({"interpolation": cv2.INTER_AREA} if step["name"] == "RandomResizedCrop" else {}) for step in augmentation
-    ]
-    augment = A.Compose([getattr(A, step["name"])(**{k: v for k, v in step.items() if k != "name"}) for step in augmentation])
+    augment = augmenter(augmentation)
 
     def tensor(array: np.ndarray) -> torch.Tensor:
         return (torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1).float() / 255 - mean) / std
