@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from domainclip.batch import TextTokenizer
 from domainclip.errors import UsageError, unknown_name
-from domainclip.heads.inputs import Image, as_list, open_image
+from domainclip.heads.inputs import Image, as_list, open_image, scale_difference
 from domainclip.model_record import ModelRecord
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class DomainModel:
         self.record = record
         self.tokenizer = tokenizer
         self.source = source
+        self._scale_said = False
 
     @property
     def width(self) -> int:
@@ -118,6 +119,10 @@ class DomainModel:
         """
         from domainclip.data.transforms import transform
 
+        # Said once a model: features of another scale mean other things.
+        if not self._scale_said and (difference := scale_difference(image, self.record.preprocessing)):
+            self._scale_said = True
+            warnings.warn(f"{difference}; its answers may be wrong. Read at the model's scale (reading options).", stacklevel=2)
         tensor: torch.Tensor = transform(image.pixels, image.values, image.channels, self.record.preprocessing)
         return tensor
 

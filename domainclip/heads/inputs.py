@@ -13,7 +13,7 @@ import numpy.typing as npt
 from domainclip.domains.base import domains
 from domainclip.errors import UnreadableFileError, UsageError
 from domainclip.model_record import ModelRecord, Preprocessing
-from domainclip.sample import Pixels, Sample, SourceItem, Values
+from domainclip.sample import Pixels, Sample, SourceItem, Spacing, Values
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +29,19 @@ class Image(NamedTuple):
     pixels: Pixels
     values: Values
     channels: tuple[str, ...]
+    spacing: Spacing | None = None
+
+
+def scale_difference(image: Image, preprocessing: Preprocessing) -> str:
+    """Says how the scale that the tower would see differs from that of its training; "" within a factor of 2 or unknown."""
+    if preprocessing.spacing is None or image.spacing is None or image.spacing.unit != preprocessing.spacing_unit:
+        return ""
+    seen = image.spacing.values[-1] * image.pixels.array.shape[-1] / preprocessing.image_size
+    trained = preprocessing.spacing[-1]
+    if trained / 2 <= seen <= trained * 2:
+        return ""
+    unit = preprocessing.spacing_unit
+    return f"The model was trained at {trained:g} {unit} per pixel and gets images at {seen:g} {unit} per pixel"
 
 
 def as_list(inputs: Any) -> Iterator[Any]:
@@ -67,10 +80,10 @@ def open_image(one: Any, record: ModelRecord, reading: Mapping[str, Any] | None 
         UnreadableFileError: A file is broken.
     """
     if isinstance(one, Sample):
-        return Image(one.read(), one.values, one.channels)
+        return Image(one.read(), one.values, one.channels, one.spacing)
     if isinstance(one, str | Path):
         sample = whole_file(Path(one), record, reading)
-        return Image(sample.read(), sample.values, sample.channels)
+        return Image(sample.read(), sample.values, sample.channels, sample.spacing)
     if hasattr(one, "getbands"):
         return _from_pil(one, record.preprocessing)
     if hasattr(one, "detach"):

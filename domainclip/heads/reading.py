@@ -142,14 +142,15 @@ def open_for(record: ModelRecord, source: Any, root: Path | str | None = None) -
 
 def read_prepared(prepared: PreparedSet, progress: Progress) -> Iterator[Found]:
     """Yields the images of a prepared set in its order."""
-    from domainclip.data.records import values_from_json, window_from_json
+    from domainclip.data.records import spacing_from_json, values_from_json, window_from_json
 
     total = len(prepared.index)
     for number in range(total):
         row = prepared.index.iloc[number]
 
         def read(row: Any = row) -> Image:
-            return Image(prepared.read(row), values_from_json(row["values"]), tuple(row["channels"]))
+            spacing = spacing_from_json(row["spacing"])
+            return Image(prepared.read(row), values_from_json(row["values"]), tuple(row["channels"]), spacing)
 
         yield Found(row["key"], row["group"], read, window_from_json(row["window"]), row["labels"] or {}, row["split"])
         progress(number + 1, total, "encoding")
@@ -214,7 +215,7 @@ def _spooled(folder: Path, number: int, item: SourceItem, reason: str | None, ke
 
 
 def _unpacked(path: Path, line: Mapping[str, Any]) -> Image:
-    from domainclip.data.records import values_from_json
+    from domainclip.data.records import spacing_from_json, values_from_json
     from domainclip.data.storage import decode_image, decode_mask
 
     shape = tuple(line["shape"])
@@ -223,7 +224,8 @@ def _unpacked(path: Path, line: Mapping[str, Any]) -> Image:
         data = file.read(line["size"])
         masks = {name: decode_mask(file.read(size), shape[-2], shape[-1]) for name, size in line["masks"].items()}
     pixels = Pixels(decode_image(data, line["storage"], shape, line["dtype"]), masks)
-    return Image(pixels, values_from_json(line["values"]), tuple(line["channels"]))
+    spacing = spacing_from_json(line.get("spacing"))
+    return Image(pixels, values_from_json(line["values"]), tuple(line["channels"]), spacing)
 
 
 def opened(found: Found) -> Image | Rejected:
