@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from domainclip.data.owner_map import owner_paths
 from domainclip.data.records import geo_from_json, spacing_from_json, values_from_json, window_from_json
 from domainclip.data.storage import STORAGES, decode_image, decode_mask
 from domainclip.errors import UnreadableFileError, UsageError
-from domainclip.resources import owner_folder
 from domainclip.sample import Caption, Pixels, Sample
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 JSON_COLUMNS = ("ids", "labels", "channels", "spacing", "values", "geo", "window", "meta", "shape", "masks")
 _SHARD_NAME = re.compile(r"\d{5}\.tar")
-_SET_ID = re.compile(r"[0-9a-f]{8,64}")
 
 
 class PreparedSet:
@@ -168,14 +167,7 @@ class PreparedSet:
 
     def paths(self) -> dict[str, str]:
         """Returns key to source path, from the owner's private map; empty where that is not on this machine."""
-        return {line["key"]: line["path"] for line in self._owner_map()}
-
-    def _owner_map(self) -> list[dict[str, Any]]:
-        set_id = str(self.card.get("set_id", ""))
-        path = owner_folder() / "sources" / f"{set_id}.jsonl"
-        if not _SET_ID.fullmatch(set_id) or not path.is_file():
-            return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return owner_paths(str(self.card.get("set_id", "")))
 
     @cached_property
     def _caption_positions(self) -> dict[str, list[int]]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from domainclip.data.owner_map import owner_map_path
 from domainclip.domains.base import DomainFacts, domains
 from domainclip.errors import UnreadableFileError, UsageError
 from domainclip.heads.domain_model import DomainModel
@@ -19,7 +20,6 @@ from domainclip.heads.embed import Stream
 from domainclip.heads.prompts import Classes, checked_classes
 from domainclip.heads.reading import Found, Progress, Rejected
 from domainclip.heads.zero_shot import ZeroShotClassifier
-from domainclip.resources import owner_folder
 
 _SHOWN_FILES = 40
 _NAME_BYTES = 4096
@@ -106,7 +106,7 @@ class Classification:
             lines.append(f"... and {len(self.rejected) - _SHOWN_FILES} more rejected; --json or --output DIR gives all.")
         lines.append(f"{len(self.files)} files ({len(self.windows)} images) classified, {len(self.rejected)} rejected.")
         if self.output:
-            maps = ", ".join(str(owner_folder() / "sources" / f"{name}.jsonl") for name in self.set_ids)
+            maps = ", ".join(str(owner_map_path(name)) for name in self.set_ids)
             lines.append(
                 f"Tables: {self.output / 'predictions.csv'}, {self.output / 'predictions.json'}; they hold keys instead of paths."
             )

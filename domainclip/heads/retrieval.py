@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -14,16 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from domainclip.data.owner_map import owner_paths
 from domainclip.errors import UsageError
 from domainclip.heads.domain_model import DomainModel, Features, load_model
 from domainclip.heads.embed import write_features
 from domainclip.heads.feature_table import check_output, read_features
 from domainclip.heads.reading import Progress
 from domainclip.heads.top_k import top_k
-from domainclip.resources import owner_folder
 from domainclip.sample import Window
-
-_SET_ID = re.compile(r"[0-9a-f]{8,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +113,7 @@ class Retriever:
 
     def _paths(self) -> dict[str, str]:
         if self._owner_paths is None:
-            self._owner_paths = _owner_paths(str(self.facts.get("set_id") or ""))
+            self._owner_paths = owner_paths(str(self.facts.get("set_id") or ""))
         return self._owner_paths
 
     def save(self, folder: str | Path, overwrite: bool = False) -> dict[str, Any]:
@@ -175,13 +171,3 @@ class Retriever:
     def features(self) -> Features:
         """Returns the (N, D) features, read-only."""
         return np.empty((0, self.model.width), dtype=np.float32) if self._features is None else self._features
-
-
-def _owner_paths(set_id: str) -> dict[str, str]:
-    """Returns key to path from the owner's map; empty where that is not on this machine."""
-    path = owner_folder() / "sources" / f"{set_id}.jsonl"
-    # The identifier comes from a file that may be foreign: it must not lead elsewhere.
-    if not _SET_ID.fullmatch(set_id) or not path.is_file():
-        return {}
-    lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
-    return {line["key"]: line["path"] for line in lines}

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ class _Run:
         groups = parameter_groups(model, config.optimizer.weight_decay)
         engine = make_engine(config.training, config.optimizer, model, groups, self.here)
         try:
-            measure = Measure(engine, self.prepared, record, tokenizer, config, self.class_names())
+            measure = Measure(engine, self.prepared, record, tokenizer, config, self.class_names)
             result = self._train(engine, tokenizer, preprocessing, measure, resume)
             weights = engine.weights()
             if self.here.main:  # before measuring: whatever goes wrong there, the model is safe
@@ -148,10 +149,12 @@ class _Run:
                     "Choose channels that all images have (--set model.channels=[...]), or prepare the set without such files.",
                 )
 
+    @cached_property
     def class_names(self) -> dict[str, tuple[str, ...]]:
         """The zero-shot classes: value of the class label to its names."""
         return class_names_of(self.prepared, self.config)[1]
 
+    @cached_property
     def prompt_templates(self) -> dict[str, tuple[str, ...]]:
         """Language to zero-shot templates: the card's own before the domain's."""
         own = self.prepared.card.get("prompt_templates") or {}
@@ -165,8 +168,8 @@ class _Run:
         keys = set(self.prepared.subset("train")["key"])
         captions = self.prepared.captions
         texts = sorted(set(captions[captions["key"].isin(keys)]["text"]))
-        names = [name for synonyms in self.class_names().values() for name in synonyms]
-        prompts = [template.replace("{}", name) for template in self.prompt_templates().get("en", ()) for name in names]
+        names = [name for synonyms in self.class_names.values() for name in synonyms]
+        prompts = [template.replace("{}", name) for template in self.prompt_templates.get("en", ()) for name in names]
         return train_tokenizer([*texts, *prompts], model.vocabulary_size, length)
 
     def _model(self, tokenizer: SavableTokenizer) -> tuple[ClipModel, Preprocessing]:
@@ -188,8 +191,8 @@ class _Run:
     def _record(self, model: ClipModel, preprocessing: Preprocessing, tokenizer: SavableTokenizer) -> ModelRecord:
         card = self.prepared.card
         languages = sorted(set(self.prepared.captions["language"]) - {"und"})
-        if languages and not set(languages) & set(self.prompt_templates()):
-            prompts = ", ".join(self.prompt_templates())
+        if languages and not set(languages) & set(self.prompt_templates):
+            prompts = ", ".join(self.prompt_templates)
             self.say(
                 f"The captions are in {', '.join(languages)}, the zero-shot prompts in {prompts}: zero-shot figures will suffer."
             )
@@ -200,8 +203,8 @@ class _Run:
             preprocessing=preprocessing,
             context_length=model.context_length,
             tokenizer="clip" if self.config.model.tokenizer == "clip" else "folder",
-            prompts=Prompts(templates=self.prompt_templates()),
-            classes=tuple(names[0] for names in self.class_names().values()),
+            prompts=Prompts(templates=self.prompt_templates),
+            classes=tuple(names[0] for names in self.class_names.values()),
             languages=tuple(languages),
             synthetic=self.data.synthetic,
             inflated_from=model.inflated_from,
@@ -273,7 +276,7 @@ class _Run:
             "synthetic": self.data.synthetic,
             "starter_set": str(starter) if starter else None,
             "data": {"prepared": str(self.prepared.folder), "counts": self.prepared.card["counts"]},
-            "class_names": [names[0] for names in self.class_names().values()],
+            "class_names": [names[0] for names in self.class_names.values()],
             "example_file": examples[0] if examples else None,
             "held_out": held_out,
         }
