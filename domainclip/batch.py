@@ -23,6 +23,8 @@ class Batch:
         languages: B BCP-47 tags.
         masks: (B, H, W) bool, True where there is data; None when every pixel is data.
         weights: (B,) float32, or None for equal weights.
+        image_groups: (B, K) int64, the caption groups of all K captions that an image has, whichever is drawn; -1 fills up.
+            K is the same for every batch and rank. None where it is not known.
         teacher_features: (B, D) float32 of a teacher, or None.
     """
 
@@ -33,6 +35,7 @@ class Batch:
     languages: tuple[str, ...]
     masks: torch.Tensor | None = None
     weights: torch.Tensor | None = None
+    image_groups: torch.Tensor | None = None
     teacher_features: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:

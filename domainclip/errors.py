@@ -28,6 +28,10 @@ class UsageError(DomainClipError):
     """Wrong use: an unknown name, a missing path, options that do not fit together."""
 
 
+class DiskFullError(UsageError):
+    """The disk is full; what is finished stays, and the same command goes on with it."""
+
+
 class UnreadableFileError(DomainClipError):
     """One foreign file cannot be used. In bulk work it lands in ``rejected.jsonl`` and the job goes on.
 

@@ -16,6 +16,7 @@ from domainclip.benchmarks.metrics import confusion, per_class_recall
 from domainclip.benchmarks.retrieval import PROTOCOL as RETRIEVAL_PROTOCOL
 from domainclip.benchmarks.retrieval import retrieval_figures
 from domainclip.config import RunConfig
+from domainclip.domains.base import COMPOSITION
 from domainclip.errors import UnreadableFileError
 from domainclip.heads.prompts import class_features, templates_for
 from domainclip.model_record import ModelRecord
@@ -267,5 +268,5 @@ def _positions(table: pd.DataFrame, label: str, position: Mapping[str, int]) -> 
 
 def _compositions(table: pd.DataFrame) -> dict[str, npt.NDArray[np.bool_]]:
     """Returns which rows show compositions seen and unseen in training, where the set says so."""
-    said = np.array([str((labels or {}).get("composition", "")) for labels in table["labels"]])
+    said = np.array([str((labels or {}).get(COMPOSITION, "")) for labels in table["labels"]])
     return {name: said == name for name in ("seen", "unseen") if (said == name).any()}

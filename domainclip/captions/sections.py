@@ -8,7 +8,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from domainclip.captions.names import name_words, sentences_without
 from domainclip.captions.scrub import scrub
+from domainclip.captions.sentences import split_sentences
 from domainclip.errors import UnreadableFileError, missing_dependency
 from domainclip.sample import Caption
 
@@ -41,6 +43,11 @@ _HEADINGS: dict[str, tuple[str, ...]] = {
         "RADIOLOGIST", "DICTATED BY", "SIGNED BY", "ELECTRONICALLY SIGNED BY", "READ BY", "TRANSCRIBED BY", "INSTITUTION",
     ),
 }  # fmt: skip
+# Whose value is a person's name.
+_PERSONS = frozenset((
+    "PATIENT", "PATIENT NAME", "NAME", "REFERRING PHYSICIAN", "ORDERING PHYSICIAN", "ATTENDING", "ATTENDING PHYSICIAN",
+    "RADIOLOGIST", "DICTATED BY", "SIGNED BY", "ELECTRONICALLY SIGNED BY", "READ BY", "TRANSCRIBED BY",
+))  # fmt: skip
 _SECTION_OF = {heading: section for section, headings in _HEADINGS.items() for heading in headings}
 _ANY = "|".join(re.escape(h).replace(r"\ ", r"[ \t]+") for h in sorted(_SECTION_OF, key=len, reverse=True))
 # With a colon: in any case at the start of a line, in capitals anywhere. Without: alone on its line, in capitals or Titlecase.
@@ -54,12 +61,6 @@ _RULE = re.compile(r"^[ \t]*[-=_*]{4,}[ \t]*$", re.MULTILINE)
 _DESCRIBING = ("findings", "impression", "combined")
 _MAX_XML_BYTES = 4 * 2**20
 
-_ABBREVIATION = re.compile(
-    r"(?:\b(?:Drs?|Prof|Mrs?|Ms|Jr|Sr|St|vs|approx|ca|cf|e\.g|i\.e|etc|no|nos|fig|resp|lat|ant|post|min|max|incl|a\.m|p\.m)|\b[A-Z])\.$",
-    re.IGNORECASE,
-)
-_SENTENCE_END = re.compile(r"[.!?。！？]+[\"')\]]*(?=\s+|$)|(?<=[。！？])|\n\s*\n")
-_LIST_NUMBER = re.compile(r"^\s*(?:\d{1,2}[.)]|[-*•])\s+")
 _X_RAY = re.compile(r"\b([Xx])[- ]X{3,}\b")
 # "In comparison with the study of ___," says nothing about this picture and is the most frequent place of a redaction.
 _MARK = r"(?:_{2,}|\bX{3,}\b)"
@@ -81,23 +82,29 @@ def parse_report(text: str) -> dict[str, str]:
     Returns:
         Section name to its text with whitespace closed up (paragraphs keep their blank line). Names: findings, impression,
         combined ("FINDINGS AND IMPRESSION"), indication, history, comparison, technique, examination, recommendation,
-        notification, addendum, wet_read, administrative (names, numbers, signatures), preamble (text before the first heading),
-        and last_paragraph where no section describes the picture. A heading that comes twice joins its texts in order.
+        notification, addendum, wet_read, administrative (names, numbers, signatures), names (the first lines behind headings
+        of persons, one a line, for ``report_captions``), preamble (text before the first heading), and last_paragraph where no
+        section describes the picture. A heading that comes twice joins its texts in order.
         Headings that are not known stay part of the text.
     """
     text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
     text = _RULE.sub("", text)
     found = list(_HEADING.finditer(text))
     parts: list[tuple[str, str]] = [("preamble", text[: found[0].start()] if found else text)]
+    names: list[str] = []
     for position, match in enumerate(found):
         heading = re.sub(r"\s+", " ", next(group for group in match.groups() if group)).upper()
         end = found[position + 1].start() if position + 1 < len(found) else len(text)
         parts.append((_SECTION_OF[heading], text[match.end() : end]))
+        if heading in _PERSONS and (lines := text[match.end() : end].strip().splitlines()):
+            names.append(lines[0].strip())
     sections: dict[str, str] = {}
     for name, body in parts:
         closed = "\n\n".join(" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", body) if paragraph.strip())
         if closed:
             sections[name] = f"{sections[name]}\n\n{closed}" if name in sections else closed
+    if names:
+        sections["names"] = "\n".join(names)
     if not any(name in sections for name in _DESCRIBING) and (last := _last_paragraph(parts)):
         sections["last_paragraph"] = last
     return sections
@@ -152,36 +159,13 @@ def parse_openi_xml(path: Path) -> dict[str, Any]:
     }
 
 
-def split_sentences(text: str) -> list[str]:
-    """Splits a text into sentences.
-
-    A full stop ends a sentence when white space follows and neither an abbreviation ("Dr.", "vs."), a single capital ("E. coli",
-    "Dr. X. Smith") nor a list number stands before it; "2.5 mm" has no white space. A blank line always ends one.
-    """
-    sentences, start = [], 0
-    for end in _SENTENCE_END.finditer(text):
-        piece = text[start : end.end()]
-        if end.group().startswith(".") and end.end() < len(text) and _goes_on(piece):
-            continue
-        if sentence := _LIST_NUMBER.sub("", " ".join(piece.split())):
-            sentences.append(sentence)
-        start = end.end()
-    if rest := _LIST_NUMBER.sub("", " ".join(text[start:].split())):
-        sentences.append(rest)
-    return sentences
-
-
-def _goes_on(piece: str) -> bool:
-    """Says whether a full stop at the end of a piece belongs to an abbreviation or a list number; looks at its end alone."""
-    return bool(_ABBREVIATION.search(piece[-16:].rstrip("\"')]")) or re.fullmatch(r"\s*\d{1,2}\.", piece[:16]))
-
-
 def report_captions(sections: dict[str, str], counts: Counter[str] | None = None, language: str = "en") -> list[Caption]:
     """Makes captions of what describes the picture: never of indication, history, comparison or administration.
 
     Impression and findings give one caption each; without both, the combined section; without that, the last paragraph.
     Open-i's "x-XXXX" is read as "x-ray", comparisons with a redacted study go, and so does each sentence in which a name, a number
-    or the mark of a redaction was found; dates and times are taken out of their sentence.
+    or the mark of a redaction was found, or a word of a name that the report gives in a line of its own ("PATIENT NAME: ...");
+    dates and times are taken out of their sentence.
 
     Args:
         sections: From ``parse_report``, or ``parse_openi_xml(...)["sections"]``.
@@ -194,9 +178,10 @@ def report_captions(sections: dict[str, str], counts: Counter[str] | None = None
     counts = counts if counts is not None else Counter()
     counts["reports"] += 1
     captions: list[Caption] = []
+    persons = name_words(sections.get("names", "").splitlines())
     for names in (("impression", "findings"), ("combined",), ("last_paragraph",)):
         for name in names:
-            if text := clean_section(sections.get(name, ""), counts):
+            if text := clean_section(sections.get(name, ""), counts, persons):
                 captions.append(Caption(text, language, "report", section=name))
         if captions:
             return captions
@@ -204,16 +189,17 @@ def report_captions(sections: dict[str, str], counts: Counter[str] | None = None
     return []
 
 
-def clean_section(text: str, counts: Counter[str]) -> str:
-    """Returns a section's sentences without identifiers and redactions, joined by spaces; see ``report_captions``."""
+def clean_section(text: str, counts: Counter[str], persons: frozenset[str] = frozenset()) -> str:
+    """Returns a section's sentences without identifiers, redactions and names, joined by spaces; see ``report_captions``."""
     kept = []
     text = _COMPARISON.sub("", _X_RAY.sub(lambda match: f"{match[1]}-ray", text))
     for sentence in split_sentences(text):
         result = scrub(sentence)
         for kind, count in result.removed.items():
             counts[f"removed_{kind}"] += count
+        _, named = sentences_without(sentence, persons)
         words = re.findall(r"\w+", result.text)
-        if _BREAKING & set(result.removed) or not any(len(word) > 1 and not word.isdigit() for word in words):
+        if named or _BREAKING & set(result.removed) or not any(len(word) > 1 and not word.isdigit() for word in words):
             counts["sentences_dropped"] += 1
             continue
         kept.append(result.text[:1].upper() + result.text[1:])

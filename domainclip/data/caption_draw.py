@@ -54,6 +54,7 @@ class CaptionDraw:
         truncated: Distinct captions that are longer than the context and are cut.
         distinct: Distinct captions.
         counts: (rows,) captions of each image.
+        most: K, the largest of ``counts``.
 
     Args:
         keys: Keys of the images in order.
@@ -72,6 +73,7 @@ class CaptionDraw:
         order = np.argsort(owners, kind="stable")
         self._texts = texts[order]
         self.counts = np.bincount(owners, minlength=len(keys))
+        self.most = int(self.counts.max(initial=0))
         self._first = np.concatenate(([0], np.cumsum(self.counts)[:-1]))
         self._seed, self._tokenizer = seed, tokenizer
         self._all = [text for text, _ in numbers]
@@ -89,6 +91,13 @@ class CaptionDraw:
         hashes = mixed(self._seed, 0xCA97, epochs.astype(np.uint64), rows.astype(np.uint64))
         chosen = (hashes % self.counts[rows].astype(np.uint64)).astype(np.int64)
         return self._texts[self._first[rows] + chosen]
+
+    def groups_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Returns (B, ``most``) caption groups of all captions of each image, filled up with -1."""
+        column = np.arange(self.most)
+        known = column < self.counts[rows, None]
+        places = np.where(known, self._first[rows, None] + column, 0)
+        return np.where(known, self.groups[self._texts[places]], -1)
 
     def tokens(self, numbers: npt.NDArray[np.int64]) -> torch.Tensor:
         """Returns (B, L) int64 tokens of captions."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -52,6 +52,7 @@ class BatchLoader:
         world_size: Processes.
         workers: Threads that make batches ahead; 0 makes each batch when it is asked for.
         cache_gib: Memory for decoded and resized images; those that do not fit are decoded each time. 0 for none.
+        shorten: Takes the (B, L) tokens of a batch and returns (B, L'), for models that need no padding; None keeps all columns.
 
     Raises:
         UsageError: The split is empty, or the augmentation does not fit the images.
@@ -71,9 +72,11 @@ class BatchLoader:
         world_size: int = 1,
         workers: int = 0,
         cache_gib: float = 2.0,
+        shorten: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
         self.rows = prepared.subset(split)
         self._seed, self._rank, self._batch_size, self._workers = seed, rank, batch_size, workers
+        self._shorten = shorten
         self._global_size = batch_size * world_size
         self._kept: tuple[int, npt.NDArray[np.int64]] = (-1, np.empty(0, np.int64))
         self._captions = CaptionDraw(list(self.rows["key"]), prepared.captions, tokenizer, seed)
@@ -101,13 +104,15 @@ class BatchLoader:
         positions, epochs = self._slice(step)
         captions = self._captions.draw(positions, epochs)
         images, masks = self._images.batch(positions, epochs)
+        tokens = self._captions.tokens(captions)
         return Batch(
             images=images,
-            tokens=self._captions.tokens(captions),
+            tokens=tokens if self._shorten is None else self._shorten(tokens),
             caption_groups=torch.from_numpy(self._captions.groups[captions]),
             keys=tuple(self._images.keys[position] for position in positions),
             languages=tuple(self._captions.languages[caption] for caption in captions),
             masks=masks,
+            image_groups=torch.from_numpy(self._captions.groups_of(positions)),
         )
 
     def iterate(self, start_step: int = 0) -> Iterator[Batch]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from domainclip.domains.base import Domain
+from domainclip.domains.base import COMPOSITION, Domain
 from domainclip.errors import UnreadableFileError, UsageError, unknown_name
 from domainclip.sample import Caption, Region, SourceItem, Spacing, Unit
 
@@ -162,7 +162,7 @@ class _Readers:
         path = self.folder / cells["regions"]
         if not path.is_file():
             raise UnreadableFileError("Regions were to be read.", "its file of regions is not there", "Correct the column regions.")
-        return read_regions(path, self.class_label)
+        return read_regions(path, self.class_label, {*self.domain.facts.labels, COMPOSITION})
 
     def _report(self, cells: Mapping[str, str]) -> list[Caption]:
         if "report" not in cells:

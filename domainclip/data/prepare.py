@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,13 +17,13 @@ from pydantic import BaseModel
 
 from domainclip.config import validated
 from domainclip.data.prepared_set import PreparedSet
-from domainclip.data.set_writer import SetFacts, write_set
+from domainclip.data.set_writer import SetFacts, refuse_torn_groups, write_set
 from domainclip.data.sources import Source
 from domainclip.data.spool import FULL_DISK, SpoolPlan, is_whole, read_spool, write_rejection, write_spool
 from domainclip.data.supervised import Limits, disk_full, run_supervised
 from domainclip.data.workplace import WORK, claim_output
 from domainclip.domains.base import Domain
-from domainclip.errors import RunInterruptedError, UnreadableFileError, UsageError
+from domainclip.errors import DiskFullError, RunInterruptedError, UnreadableFileError, UsageError
 from domainclip.identifiers import keyed_hash, owner_key
 from domainclip.sample import SourceItem
 
@@ -77,6 +78,7 @@ def prepare(
     settings |= {"held_out_fraction": held_out_fraction, "val_fraction": val_fraction}
     with _clean_stops(output):
         items, key = list(source.items()), owner_key()
+        refuse_torn_groups(items)
         plan_id = _plan_id(source, items, domain, settings, key)
         finished = claim_output(output, plan_id, overwrite=overwrite, resume=resume)
         if finished is not None:
@@ -91,9 +93,17 @@ def prepare(
 
 @contextlib.contextmanager
 def _clean_stops(output: Path) -> Iterator[None]:
-    """Turns Ctrl-C and a full disk into messages; what is finished stays for ``resume``."""
+    """Turns Ctrl-C and a full disk into messages; what is finished stays for ``resume``.
+
+    A call that fails leaves nothing in a folder that it made, so that the corrected command can follow at once.
+    """
+    fresh = not output.is_dir() or not any(output.iterdir())
     try:
         yield
+    except (UsageError, UnreadableFileError) as error:
+        if fresh and not isinstance(error, DiskFullError) and (output / WORK).is_dir():
+            shutil.rmtree(output)
+        raise
     except KeyboardInterrupt as error:
         raise RunInterruptedError(
             f"{output} was being prepared.", "It was interrupted.", "Go on where it stopped: the same command with --resume."

@@ -68,7 +68,6 @@ def write_set(output: Path, work: Path, items: list[SourceItem], facts: SetFacts
         )
     settings = facts.settings
     splits, report = split_records(records, held_out_fraction=settings["held_out_fraction"], val_fraction=settings["val_fraction"])
-    _refuse_torn_groups(items, report)
     if "too few" in report.source:
         warnings.warn(f"Images are split {report.source}: add data, or name finer groups (column 'group').", stacklevel=2)
     captions = _captions(records, facts.domain, settings["seed"])
@@ -118,18 +117,22 @@ def _gathered(
     return records, rejected, owner
 
 
-def _refuse_torn_groups(items: list[SourceItem], report: SplitReport) -> None:
-    """An owner who names groups and splits that contradict each other must decide; published sets are only reported."""
-    if not any(item.group and item.split for item in items):
-        return
-    splits: dict[str, str] = {}
+def refuse_torn_groups(items: list[SourceItem]) -> None:
+    """Refuses, before hours of reading, an owner's groups and splits that contradict each other; published sets are reported only.
+
+    Raises:
+        UsageError: Images of one group are to be in different splits.
+    """
+    splits: dict[str, set[str]] = {}
     for item in items:
-        if item.group and item.split and splits.setdefault(item.group, item.split) != item.split:
-            raise UsageError(
-                "Splits were to be taken from the source.",
-                f"{report.groups_across_splits} groups (slides, patients or scenes) lie in more than one split.",
-                "Give all rows of a group the same split; or leave the column split out, and groups are split for you.",
-            )
+        if item.group and item.split:
+            splits.setdefault(item.group, set()).add(item.split)
+    if torn := sum(len(several) > 1 for several in splits.values()):
+        raise UsageError(
+            "Splits were to be taken from the source.",
+            f"{torn} groups (slides, patients or scenes) lie in more than one split.",
+            "Give all rows of a group the same split; or leave the column split out, and groups are split for you.",
+        )
 
 
 def _captions(records: list[dict[str, Any]], domain: Domain, seed: int) -> pd.DataFrame:

@@ -6,17 +6,17 @@ import contextlib
 import json
 import os
 import queue
-import selectors
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from domainclip.data.records import item_to_json
 from domainclip.domains.base import Domain
-from domainclip.errors import DomainClipError, UsageError
+from domainclip.errors import DiskFullError, DomainClipError, UsageError
 from domainclip.sample import SourceItem
 
 _LONGEST_ANSWER_BYTES = 65536
@@ -135,9 +135,9 @@ def _serve(waiting: Any, outcomes: Any, setup: dict[str, Any], limits: Limits, s
         outcomes.put(None)
 
 
-def disk_full(asked: str) -> UsageError:
+def disk_full(asked: str) -> DiskFullError:
     """Builds the error for a disk that is full."""
-    return UsageError(asked, "The disk is full.", "Free space or choose another output, then run it again with --resume.")
+    return DiskFullError(asked, "The disk is full.", "Free space or choose another output, then run it again with --resume.")
 
 
 class _Worker:
@@ -156,10 +156,11 @@ class _Worker:
             start_new_session=True,
         )
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._stdin, self._fd = self._process.stdin, self._process.stdout.fileno()
-        self._limits, self._stop, self._rest = limits, stop, b""
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._fd, selectors.EVENT_READ)
+        self._stdin, self._limits, self._stop = self._process.stdin, limits, stop
+        # A thread of its own listens: Windows cannot wait for a pipe with a limit of time.
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._listener = threading.Thread(target=_listen, args=(self._process.stdout, self._lines), daemon=True)
+        self._listener.start()
         answer = self._ask(setup, limits.start_seconds)
         if not answer.get("ready") and not stop.is_set():
             self.kill()
@@ -177,7 +178,7 @@ class _Worker:
         """Ends the process."""
         self._process.kill()
         self._process.wait()
-        self._selector.close()
+        self._listener.join(timeout=10)
         with contextlib.suppress(OSError):
             self._stdin.close()
         assert self._process.stdout is not None
@@ -195,25 +196,33 @@ class _Worker:
                 return answer
 
     def _answer(self, seconds: float) -> dict[str, Any]:
-        left = seconds
-        while b"\n" not in self._rest:
-            if self._stop.is_set():
-                return {"lost": "the job was stopped"}
-            if not self._selector.select(timeout=min(left, 0.2)):
-                left -= 0.2
-                if left <= 0:
+        until = time.monotonic() + seconds
+        while not self._stop.is_set():
+            try:
+                line = self._lines.get(timeout=0.2)
+            except queue.Empty:
+                if time.monotonic() > until:
                     return {"lost": f"decoding took longer than {seconds:g} s"}
                 continue
-            part = os.read(self._fd, _LONGEST_ANSWER_BYTES)
-            self._rest += part
-            if not part or len(self._rest) > _LONGEST_ANSWER_BYTES:
+            if not line.endswith(b"\n"):
                 return {"lost": f"the worker process died{self._signal()}"}
-        line, self._rest = self._rest.split(b"\n", 1)
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+            answer: dict[str, Any] = json.loads(line)
+            return answer
+        return {"lost": "the job was stopped"}
 
     def _signal(self) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = self._process.wait(timeout=2)
             return f" (signal {-code})" if code < 0 else f" (exit status {code})"
         return ""
+
+
+def _listen(output: IO[bytes], lines: queue.SimpleQueue[bytes]) -> None:
+    """Hands on what a worker answers, line by line; the end, and a line of no end, come without a line break."""
+    line = b"\n"
+    while line.endswith(b"\n"):
+        try:
+            line = output.readline(_LONGEST_ANSWER_BYTES)
+        except (OSError, ValueError):  # closed by ``kill``
+            line = b""
+        lines.put(line)

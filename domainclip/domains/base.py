@@ -70,6 +70,10 @@ class Inspection:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+COMPOSITION = "composition"
+"""Label of any domain by which a set marks images whose combination of labels training shows (``seen``) or not (``unseen``)."""
+
+
 class Domain(Protocol):
     """What a package in ``domains/`` or an entry point ``domainclip.domains`` provides; ``check_domain`` tests it."""
 

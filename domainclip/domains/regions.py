@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,18 @@ MAX_BYTES = 512 * 2**20
 Ring = list[tuple[float, float]]
 
 
-def read_regions(path: Path, class_label: str) -> tuple[Region, ...]:
+def read_regions(path: Path, class_label: str, labels: Collection[str] = ()) -> tuple[Region, ...]:
     """Reads area annotations.
 
     ``properties.classification.name`` (QuPath; ``names`` joined by ``": "`` in newer exports) becomes the label
-    ``class_label``, every entry of ``properties.metadata`` a further label. A feature is one Region: the holes and the parts
+    ``class_label``; entries of ``properties.metadata`` become labels where ``labels`` names them, and nothing else of a feature
+    is kept: viewers write notes and names of people there. A feature is one Region: the holes and the parts
     of a MultiPolygon are joined to its outer ring by bridges of no width, which leaves areas exact.
 
     Args:
         path: A FeatureCollection, a Feature, or a list of Features.
         class_label: Name of the label that gets the classification, e.g. ``"tissue"``.
+        labels: Names of metadata entries to keep.
 
     Returns:
         One Region for each feature, in the order of the file and in its coordinates (level-0 pixels for slides, the CRS for
@@ -49,7 +51,9 @@ def read_regions(path: Path, class_label: str) -> tuple[Region, ...]:
         raise _unreadable(f"the file cannot be opened ({type(error).__name__})", "Check the path in the column regions.") from error
     except (ValueError, RecursionError) as error:
         raise _unreadable(f"it is not valid JSON ({type(error).__name__})", "Export it again as GeoJSON.") from error
-    return tuple(_region(number, feature, class_label) for number, feature in enumerate(_features(document), start=1))
+    return tuple(
+        _region(number, feature, class_label, frozenset(labels)) for number, feature in enumerate(_features(document), start=1)
+    )
 
 
 def coverage(region: Region, x: float, y: float, width: float, height: float) -> float:
@@ -137,18 +141,20 @@ def _features(document: Any) -> list[Any]:
     raise _unreadable("it is JSON, but neither a FeatureCollection nor Features", "Export it as GeoJSON, as QuPath does.")
 
 
-def _region(number: int, feature: Any, class_label: str) -> Region:
+def _region(number: int, feature: Any, class_label: str, kept: frozenset[str]) -> Region:
     try:
         properties = feature.get("properties") or {}
         geometry = feature["geometry"]
         parts = _parts(geometry["type"], geometry["coordinates"])
         rings = [_oriented(_ring(ring), positive=place == 0) for part in parts for place, ring in enumerate(part)]
-        labels = _labels(properties, class_label)
+        labels = _labels(properties, class_label, kept)
     except KeyError as error:
         remedy = "Keep polygons only (points and lines enclose no area)."
-        raise _unreadable(f"feature {number} has no polygon ({error.args[0]!r})", remedy) from error
+        raise _unreadable(f"feature {number} has no polygon", remedy) from error
     except (TypeError, ValueError, AttributeError, IndexError) as error:
-        raise _unreadable(f"feature {number} is malformed ({error})", "Export it again as GeoJSON.") from error
+        # The message of a foreign error would quote the file.
+        found = str(error) if isinstance(error, _MalformedError) else type(error).__name__
+        raise _unreadable(f"feature {number} is malformed ({found})", "Export it again as GeoJSON.") from error
     if not rings:
         raise _unreadable(f"feature {number} has an empty geometry", "Remove the feature.")
     return Region(polygon=tuple(_bridged(rings)), labels=labels)
@@ -160,11 +166,17 @@ def _parts(kind: str, coordinates: list[Any]) -> list[Any]:
     return [coordinates] if kind == "Polygon" else coordinates
 
 
-def _labels(properties: dict[str, Any], class_label: str) -> dict[str, str]:
+class _MalformedError(ValueError):
+    """What is wrong with a feature, in words of ours alone."""
+
+
+def _labels(properties: dict[str, Any], class_label: str, kept: frozenset[str]) -> dict[str, str]:
     labels: dict[str, str] = {}
     for key, value in (properties.get("metadata") or {}).items():
+        if key not in kept:
+            continue
         if not isinstance(value, str | int | float | bool):
-            raise ValueError(f"metadata {key!r} is no plain value")
+            raise _MalformedError(f"metadata {key!r} is no plain value")
         labels[str(key)] = str(value)
     classification = properties.get("classification") or {}
     if isinstance(classification, str):
@@ -178,11 +190,11 @@ def _labels(properties: dict[str, Any], class_label: str) -> dict[str, str]:
 def _ring(coordinates: Sequence[Sequence[float]]) -> Ring:
     ring = [(float(point[0]), float(point[1])) for point in coordinates]
     if not all(math.isfinite(value) for point in ring for value in point):
-        raise ValueError("a coordinate is no finite number")
+        raise _MalformedError("a coordinate is no finite number")
     if len(ring) > 1 and ring[0] == ring[-1]:
         ring.pop()
     if len(ring) < 3:
-        raise ValueError("a ring has fewer than three corners")
+        raise _MalformedError("a ring has fewer than three corners")
     return ring
 
 

@@ -1,4 +1,4 @@
-"""InfoNCE in which identical captions of the global batch are not each other's negatives."""
+"""InfoNCE in which captions that belong to an image as well are not its negatives."""
 
 from __future__ import annotations
 
@@ -10,18 +10,36 @@ from domainclip.losses.gather import Gather
 
 
 class MultiPositiveLoss:
-    """Symmetric cross entropy against soft targets: pairs with the same ``caption_groups`` share the mass equally.
+    """Symmetric cross entropy against soft targets: all right answers of a row share the mass equally.
 
-    For row i with n_i pairs of its group in the global batch, the target is 1/n_i on each of them and 0 elsewhere, in both
-    directions. With all captions different it is ``clip``. Khosla et al. 2020 (supervised contrastive, form L_out) for two towers.
+    A caption is right for an image where its words are among the image's own captions, the drawn one or another: the same rule by
+    which retrieval counts identical captions as hits. For row i with n_i right columns of the global batch the target is 1/n_i
+    on each of them and 0 elsewhere; columns are texts in one direction, images in the other. Where no two images share a
+    caption it is ``clip``. Khosla et al. 2020 (supervised contrastive, form L_out) for two towers.
     """
 
-    needs = frozenset({"image_features", "text_features", "logit_scale", "caption_groups"})
+    needs = frozenset({"image_features", "text_features", "logit_scale", "caption_groups", "image_groups"})
 
     def __call__(self, output: TowerOutput, batch: Batch, gather: Gather) -> torch.Tensor:
         """Returns the mean over this process's rows, weighted by ``batch.weights`` where given."""
+        assert batch.image_groups is not None
         to_text, to_image = local_logits(output, gather)
-        same = batch.caption_groups[:, None] == gather.labels(batch.caption_groups)[None, :]
-        target = same.to(to_text.dtype) / same.sum(dim=1, keepdim=True)
-        rows = -(target * (to_text.log_softmax(dim=1) + to_image.log_softmax(dim=1))).sum(dim=1) / 2
-        return gather.row_mean(rows, batch.weights)
+        every_caption, every_image = gather.labels(batch.caption_groups), gather.labels(batch.image_groups)
+        rows = -(
+            (_shared(_belongs(every_caption, batch.image_groups)) * to_text.log_softmax(dim=1)).sum(dim=1)
+            + (_shared(_belongs(batch.caption_groups, every_image).T) * to_image.log_softmax(dim=1)).sum(dim=1)
+        )
+        return gather.row_mean(rows / 2, batch.weights)
+
+
+def _belongs(captions: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """Returns (N, M) bool: caption m (M,) is among the captions of image n (N, K), one column of K at a time to spare memory."""
+    found = captions[None, :] == images[:, :1]
+    for column in images.T[1:]:
+        found |= captions[None, :] == column[:, None]
+    return found
+
+
+def _shared(right: torch.Tensor) -> torch.Tensor:
+    """Gives the right answers of each row equal shares of 1."""
+    return right.float() / right.sum(dim=1, keepdim=True)

@@ -15,6 +15,7 @@ from domainclip.config import ModelConfig
 from domainclip.errors import UsageError
 from domainclip.models.architectures import architecture_config, check_supported
 from domainclip.models.channels import RGB, adapt_channels, check_channel_names
+from domainclip.models.short_texts import ShortTextCLIP, without_padding
 
 Mode = Literal["both", "image", "text"]
 
@@ -78,12 +79,16 @@ class ClipModel(nn.Module):
         """Width D of the features."""
         return int(self.model_cfg["embed_dim"])
 
+    def shorten(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Cuts off the columns of (M, L) tokens that are padding in every row, where the text tower can do without them."""
+        return without_padding(tokens) if getattr(self.clip, "takes_short_texts", False) else tokens
+
     def forward(self, images: torch.Tensor | None = None, tokens: torch.Tensor | None = None, mode: Mode = "both") -> TowerOutput:
         """Encodes images, texts or both; the only entry for every encode.
 
         Args:
             images: (N, C, H, W) float, C = len(channels); a replicated one-channel tower takes (N, 1, H, W) or (N, 3, H, W).
-            tokens: (M, L) int64, L = context_length.
+            tokens: (M, L) int64, L = context_length; or fewer, as ``shorten`` returns them.
             mode: What to encode; inputs of the other kind are refused rather than ignored.
 
         Returns:
@@ -192,7 +197,7 @@ def open_clip_module(architecture: str, model_cfg: dict[str, Any]) -> tuple[Any,
     """
     check_supported(architecture, model_cfg)
     arguments = copy.deepcopy(model_cfg)
-    kind = open_clip.CustomTextCLIP if arguments.pop("custom_text", False) else open_clip.CLIP
+    kind = open_clip.CustomTextCLIP if arguments.pop("custom_text", False) else ShortTextCLIP
     arguments["nonscalar_logit_scale"] = True
     if "timm_model_name" in arguments["vision_cfg"]:
         arguments["vision_cfg"]["timm_model_pretrained"] = False

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ from domainclip.errors import UsageError
 from domainclip.starter import Progress
 from domainclip.starter.pathology_slide import Piece, SlidePlan, make_slide
 from domainclip.starter.pathology_tissue import TISSUES
+from domainclip.starter.processes import spread
 
 DEFAULT_SLIDES = 64
 PIECES = 6
@@ -43,9 +42,7 @@ def make(output: Path, *, groups: int | None, seed: int, workers: int, progress:
     plans = plan_slides(count, seed)
     for folder in ("slides", "annotations", "truth"):
         (output / folder).mkdir(parents=True, exist_ok=True)
-    for done, _ in enumerate(_all_made(plans, output, workers), start=1):
-        if progress is not None:
-            progress(done, len(plans), "slides")
+    spread(partial(make_slide, folder=output), plans, workers, "slides", progress)
     with (output / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(("path", "group", "split", "regions"))
@@ -78,20 +75,3 @@ def _dealt(rng: np.random.Generator, deck: list[tuple[str, str, str]], seen: boo
                 deck.append((tissue, str(rng.choice(densities)), str(rng.choice(("fine", "coarse")))))
     tissue, density, texture = deck.pop(0)
     return Piece(tissue, density, texture, "seen" if seen else "unseen")
-
-
-def _all_made(plans: list[SlidePlan], output: Path, workers: int) -> Iterator[None]:
-    """Makes every slide, in this process or in others, and yields after each."""
-    if workers <= 1:
-        for plan in plans:
-            make_slide(plan, output)
-            yield
-        return
-    with ProcessPoolExecutor(min(workers, len(plans)), mp_context=get_context("spawn")) as pool:
-        try:
-            for future in as_completed([pool.submit(make_slide, plan, output) for plan in plans]):
-                future.result()
-                yield
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-import multiprocessing
-import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from domainclip.starter.processes import spread
 from domainclip.starter.radiology_phantom import WHITE, Finding, draw_anatomy, draw_radiograph
 from domainclip.starter.radiology_reports import Patient, draw_patient, write_report
 
@@ -76,18 +74,7 @@ def make(
     jobs = [_Job(str(output), number, split, seed) for number, split in enumerate(_splits(count, seed))]
     for folder in ("dicom", "reports", "truth"):
         (output / folder).mkdir(parents=True, exist_ok=True)
-    results: list[list[dict[str, Any]]] = []
-    if workers > 1:
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
-            for made in pool.map(_draw_patient, jobs, chunksize=2):
-                results.append(made)
-                if progress is not None:
-                    progress(len(results), count, "patients")
-    else:
-        for job in jobs:
-            results.append(_draw_patient(job))
-            if progress is not None:
-                progress(len(results), count, "patients")
+    results: list[list[dict[str, Any]]] = spread(_draw_patient, jobs, workers, "patients", progress)
     rows = [row for made in results for row in made]
     with (output / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
@@ -96,11 +83,6 @@ def make(
     for name in ("identifiers", "findings"):
         table = {row["manifest"]["path"]: row[name] for row in rows}
         (output / "truth" / f"{name}.json").write_text(json.dumps(table, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _one_thread() -> None:
-    """Keeps numerical libraries of a worker from taking all cores."""
-    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def _splits(count: int, seed: int) -> list[str]:

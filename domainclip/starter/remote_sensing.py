@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import csv
 import itertools
-import multiprocessing
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from domainclip.errors import UsageError
+from domainclip.starter.processes import spread
 from domainclip.starter.remote_sensing_patterns import ATTRIBUTES, PATTERNS
 from domainclip.starter.remote_sensing_scene import ScenePlan, make_scene
 
@@ -60,7 +60,7 @@ def make(output: Path, *, groups: int | None, seed: int, workers: int, progress:
     plans = [_plan(position, split, seed) for position, split in enumerate(splits)]
     for name in ("scenes", "regions", "truth"):
         (output / name).mkdir(parents=True, exist_ok=True)
-    _make_all(plans, output, workers, progress)
+    spread(partial(make_scene, folder=output), plans, workers, "synthetic scenes", progress)
     with (output / "manifest.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("path", "split", "group", "regions"))
@@ -106,20 +106,3 @@ def _parcels(split: str, random: np.random.Generator) -> tuple[tuple[str, dict[s
             composition = "unseen" if unseen(str(land_cover), attributes) else "seen"
             parcels.append((str(land_cover), {**attributes, "composition": composition}))
     return tuple(parcels)
-
-
-def _make_all(plans: list[ScenePlan], output: Path, workers: int, progress: Progress | None) -> None:
-    text = "synthetic scenes"
-    if workers <= 1:
-        for done, plan in enumerate(plans, start=1):
-            make_scene(plan, output)
-            if progress:
-                progress(done, len(plans), text)
-        return
-    # Spawned, since GDAL and threads of the parent do not survive a fork.
-    with ProcessPoolExecutor(min(workers, len(plans)), mp_context=multiprocessing.get_context("spawn")) as pool:
-        made = [pool.submit(make_scene, plan, output) for plan in plans]
-        for done, future in enumerate(as_completed(made), start=1):
-            future.result()
-            if progress:
-                progress(done, len(plans), text)

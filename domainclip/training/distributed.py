@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ import torch.distributed as dist
 
 from domainclip.config import TrainingConfig
 from domainclip.errors import UsageError
+
+_PATIENCE = timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Processes:
         local_rank: Number of this process on its machine.
         device: Where it computes.
         control: Group for small messages between CPUs, or None with one process.
+        patient: Group that waits for days, or None with one process.
     """
 
     rank: int
@@ -32,6 +36,7 @@ class Processes:
     local_rank: int
     device: torch.device
     control: Any = None
+    patient: Any = None
 
     @property
     def main(self) -> bool:
@@ -46,6 +51,11 @@ class Processes:
     def barrier(self) -> None:
         """Waits for all processes."""
         self.agree([0.0])
+
+    def wait_for_main(self) -> None:
+        """Waits for rank 0 however long it works alone; a barrier gives up after half an hour, and slides take longer."""
+        if self.world_size > 1:
+            dist.barrier(group=self.patient)
 
     def agree(self, numbers: Sequence[float]) -> list[float]:
         """Returns rank 0's numbers in every process."""
@@ -99,8 +109,9 @@ def processes(config: TrainingConfig) -> Iterator[Processes]:
     if own_group:
         _join(device, rank, world_size)
     control = dist.new_group(backend="gloo") if world_size > 1 and device.type == "cuda" else None
+    patient = dist.new_group(backend="gloo", timeout=_PATIENCE) if world_size > 1 else None
     try:
-        yield Processes(rank, world_size, local_rank, device, control)
+        yield Processes(rank, world_size, local_rank, device, control, patient)
     finally:
         torch.set_num_threads(threads_before)
         if own_group and dist.is_initialized():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from domainclip.benchmarks.held_out import class_names_of
 from domainclip.config import RunConfig
 from domainclip.data.loader import BatchLoader
 from domainclip.domains.base import Domain, domains
-from domainclip.errors import RunInterruptedError, UsageError
+from domainclip.errors import DomainClipError, RunInterruptedError, UsageError
 from domainclip.model_record import ModelRecord, Preprocessing, Prompts
 from domainclip.models.checkpoint import SavableTokenizer, save_model
 from domainclip.models.model_card import write_model_card
@@ -58,8 +59,9 @@ def pretrain(
         quiet_say: Say = say if say is not None and here.main else (lambda text: None)
         quiet_progress = progress if here.main else None
         if here.main:
-            data = run_data(config, domain, run, resume=resume, progress=quiet_progress)
-        here.barrier()
+            with _nothing_left(run):
+                data = run_data(config, domain, run, resume=resume, progress=quiet_progress)
+        here.wait_for_main()
         if not here.main:
             data = opened_run_data(run)
         try:
@@ -88,6 +90,17 @@ def _run_folder(config: RunConfig, here: Processes, resume: bool, overwrite: boo
         (run / "config.yaml").write_text(resolved.to_yaml(), encoding="utf-8")
     here.barrier()
     return run
+
+
+@contextlib.contextmanager
+def _nothing_left(run: Path) -> Iterator[None]:
+    """Removes the folder of a run that could not start and holds the configuration alone: the corrected command may follow."""
+    try:
+        yield
+    except DomainClipError:
+        if [path.name for path in run.iterdir()] == ["config.yaml"]:
+            shutil.rmtree(run)
+        raise
 
 
 def _refuse_foreign(run: Path) -> None:
@@ -122,7 +135,7 @@ class _Run:
         engine = make_engine(config.training, config.optimizer, model, groups, self.here)
         try:
             measure = Measure(engine, self.prepared, record, tokenizer, config, self.class_names)
-            result = self._train(engine, tokenizer, preprocessing, measure, resume)
+            result = self._train(engine, model, tokenizer, preprocessing, measure, resume)
             weights = engine.weights()
             if self.here.main:  # before measuring: whatever goes wrong there, the model is safe
                 record = self._write_model(weights, record, tokenizer)
@@ -218,7 +231,13 @@ class _Run:
         )
 
     def _train(
-        self, engine: Engine, tokenizer: SavableTokenizer, preprocessing: Preprocessing, measure: Measure, resume: bool
+        self,
+        engine: Engine,
+        model: ClipModel,
+        tokenizer: SavableTokenizer,
+        preprocessing: Preprocessing,
+        measure: Measure,
+        resume: bool,
     ) -> LoopResult:
         config = self.config
         name = config.training.augmentation
@@ -239,6 +258,7 @@ class _Run:
             world_size=self.here.world_size,
             workers=config.data.workers,
             cache_gib=config.data.cache_gib if config.data.cache else 0.0,
+            shorten=model.shorten,
         )
         evaluate = measure.on_validation if config.training.evaluate_every_steps and measure.has_validation else None
         result = train(engine, loader, config, self.run, resume=resume, evaluate=evaluate, on_report=self._report, log=self.say)

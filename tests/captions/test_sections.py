@@ -5,7 +5,8 @@ from collections import Counter
 
 import pytest
 
-from domainclip.captions.sections import parse_openi_xml, parse_report, report_captions, split_sentences
+from domainclip.captions.sections import parse_openi_xml, parse_report, report_captions
+from domainclip.captions.sentences import split_sentences
 from domainclip.errors import UnreadableFileError
 
 MIMIC = """                                 FINAL REPORT
@@ -58,7 +59,7 @@ def test_mimic_style():
         ("IMPRESSION: One.\n\nADDENDUM: Two.\n\nIMPRESSION: Three.", {"impression": "One.\n\nThree.", "addendum": "Two."}),
         ("FINDINGS: LUNGS: Clear.\nHEART: Normal.", {"findings": "LUNGS: Clear. HEART: Normal."}),
         ("FINDINGS: The findings are as follows: clear.", {"findings": "The findings are as follows: clear."}),
-        ("IMPRESSION:\r\nClear.\r\n----------\r\nELECTRONICALLY SIGNED BY: A B", {"impression": "Clear.", "administrative": "A B"}),
+        ("IMPRESSION:\r\nClear.\r\n----------\r\nELECTRONICALLY SIGNED BY: A B", {"impression": "Clear.", "administrative": "A B", "names": "A B"}),
         ("IMPRESSION:", {}),
         ("", {}),
     ],

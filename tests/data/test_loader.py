@@ -68,7 +68,7 @@ def loader(prepared, batch_size=8, seed=5, split="train", **more) -> BatchLoader
 
 def same(one: Batch, two: Batch):
     assert one.keys == two.keys and one.languages == two.languages
-    for name in ("images", "tokens", "caption_groups"):
+    for name in ("images", "tokens", "caption_groups", "image_groups"):
         torch.testing.assert_close(getattr(one, name), getattr(two, name), rtol=0, atol=0)
 
 
@@ -85,6 +85,8 @@ def test_a_batch_holds_what_the_set_says(prepared):
         mine = {(c.text, c.language) for c in prepared.captions_of(key)}
         assert (text_of(batch.tokens[n]), batch.languages[n]) in mine
         assert batch.caption_groups[n] == caption_group(text_of(batch.tokens[n]))
+        known = [caption_group(c.text) for c in prepared.captions_of(key)]
+        assert sorted(batch.image_groups[n].tolist()) == sorted(known + [-1] * (3 - len(known)))
 
 
 def test_an_epoch_is_a_permutation_and_the_rest_is_another_each_time(prepared):

@@ -70,7 +70,7 @@ def test_holes_and_parts_count(tmp_path):
 @pytest.mark.parametrize(
     ("properties", "labels"),
     [
-        ({"classification": {"name": "adipose", "color": [1, 2, 3]}, "metadata": {"density": "sparse"}},
+        ({"classification": {"name": "adipose", "color": [1, 2, 3]}, "metadata": {"density": "sparse", "Reviewed by": "Mueller"}},
          {"tissue": "adipose", "density": "sparse"}),
         ({"classification": {"names": ["tumour", "positive"]}}, {"tissue": "tumour: positive"}),
         ({"classification": "stroma", "metadata": {"grade": 2}}, {"tissue": "stroma", "grade": "2"}),
@@ -79,7 +79,7 @@ def test_holes_and_parts_count(tmp_path):
 )  # fmt: skip
 def test_labels(tmp_path, properties, labels):
     path = _write(tmp_path / "a.geojson", {"type": "Polygon", "coordinates": [SQUARE]}, properties)
-    assert dict(read_regions(path, "tissue")[0].labels) == labels
+    assert dict(read_regions(path, "tissue", ("density", "grade"))[0].labels) == labels
 
 
 def test_best_region_and_purity():
@@ -103,14 +103,16 @@ def test_best_region_and_purity():
         '[{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [NaN, 2]]]}}]',
         '[{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": []}}]',
         '[{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[[0,0],[1,0],[1,1]]]}, "properties": '
-        '{"metadata": {"a": {"b": 1}}}}]',
+        '{"metadata": {"a": {"b": "4711"}}}}]',
+        '[{"type": "Feature", "geometry": {"type": "4711", "coordinates": [[[0,0],[1,0],[1,1]]]}}]',
+        '[{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[["4711x",0],[1,0],[1,1]]]}}]',
     ],
 )
 def test_broken_files_are_refused_without_naming_them(tmp_path, text):
     path = tmp_path / "patient_4711.geojson"
     path.write_text(text)
     with pytest.raises(UnreadableFileError) as caught:
-        read_regions(path, "tissue")
+        read_regions(path, "tissue", ("a",))
     assert "4711" not in str(caught.value)
 
 

@@ -16,12 +16,13 @@ from domainclip.losses.gather import Gather
 ALONE = Gather()
 
 
-def make_batch(groups, weights=None):
+def make_batch(groups, weights=None, own=None):
+    """own: all caption groups of each image; the drawn one alone where left out."""
     n = len(groups)
     w = None if weights is None else torch.tensor(weights)
-    return Batch(
-        torch.zeros(n, 3, 2, 2), torch.zeros(n, 4, dtype=torch.long), torch.tensor(groups), ("k",) * n, ("en",) * n, weights=w
-    )
+    mine = torch.tensor([[g] for g in groups] if own is None else own)
+    tokens, groups = torch.zeros(n, 4, dtype=torch.long), torch.tensor(groups)
+    return Batch(torch.zeros(n, 3, 2, 2), tokens, groups, ("k",) * n, ("en",) * n, weights=w, image_groups=mine)
 
 
 def make_output(images, texts, scale):
@@ -59,6 +60,19 @@ def test_multi_positive_shares_the_mass():
     total = math.log(math.e + 2)
     shared, single = total - 0.5, total - 1.0
     assert value.item() == pytest.approx((2 * shared + single) / 3, abs=1e-6)
+
+
+def test_multi_positive_counts_every_caption_of_an_image():
+    # Image 0 owns captions 1 and 2, image 1 owns 2 and 3, image 2 owns 5 alone; drawn are 1, 2 and 5. Caption 2 is right for
+    # image 0 too, caption 1 is wrong for image 1: the two directions have different targets.
+    logits = [[1.0, 0.5, 0.0], [0.25, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    batch = make_batch([1, 2, 5], own=[[1, 2], [2, 3], [5, -1]])
+    value = losses.get("multi-positive")()(make_output(torch.eye(3).tolist(), list(zip(*logits, strict=True)), 1.0), batch, ALONE)
+    to_text = [math.log(sum(map(math.exp, row))) for row in logits]
+    to_image = [math.log(sum(map(math.exp, column))) for column in zip(*logits, strict=True)]
+    image_rows = [to_text[0] - (1.0 + 0.5) / 2, to_text[1] - 1.0, to_text[2] - 1.0]
+    text_rows = [to_image[0] - 1.0, to_image[1] - (0.5 + 1.0) / 2, to_image[2] - 1.0]
+    assert value.item() == pytest.approx((sum(image_rows) + sum(text_rows)) / 6, abs=1e-6)
 
 
 def test_multi_positive_is_clip_when_captions_differ():

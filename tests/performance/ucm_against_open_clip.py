@@ -144,7 +144,7 @@ def commands(options: argparse.Namespace) -> dict[str, list[str]]:
     own += ["--data", str(options.runs / "base" / "set"), "--output", str(options.runs / "ours"), "--overwrite"]
     own += ["--set", f"training.max_seconds={options.seconds}", "--set", f"training.threads={options.threads}"]
     systems = {"domainclip": own}
-    for lr in (3e-3, 1e-2, 1e-3):
+    for lr in (3e-3, 1e-2, 3e-2):
         loop = [sys.executable, __file__, "--root", str(options.root), "--runs", str(options.runs), "--loop", str(lr)]
         systems[f"plain open_clip, lr {lr:g}"] = [*loop, "--seconds", str(options.seconds), "--threads", str(options.threads)]
     return systems

@@ -25,11 +25,13 @@ def reference(tiny, kind: str, loss_name: str) -> dict[str, torch.Tensor]:
     output = model(batch.images, batch.tokens)
     logits = output.logit_scale * output.image_features @ output.text_features.T
     if loss_name == "clip":
-        target = torch.arange(len(logits))
+        for_images = for_texts = torch.arange(len(logits))
     else:
-        same = (batch.caption_groups[:, None] == batch.caption_groups[None, :]).float()
-        target = same / same.sum(dim=1, keepdim=True)
-    loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+        drawn, own = batch.caption_groups.tolist(), batch.image_groups.tolist()
+        right = torch.tensor([[float(caption in mine) for caption in drawn] for mine in own])
+        assert not right.equal(right.T)
+        for_images, for_texts = right / right.sum(dim=1, keepdim=True), (right / right.sum(dim=0)).T
+    loss = (F.cross_entropy(logits, for_images) + F.cross_entropy(logits.T, for_texts)) / 2
     loss.backward()
     return {name: p.grad for name, p in model.named_parameters()} | {"loss": loss.detach().reshape(1)}
 

@@ -69,7 +69,8 @@ class Radiology:
         """Yields the one sample of a file; its pixels are decoded by ``Sample.read``.
 
         ``ids`` and ``group`` of a DICOM file are raw (patient, study, series); whoever writes them hashes them first.
-        The owner's group, ids and spacing win over the file's.
+        The owner's group, ids and spacing win over the file's. Sentences of captions that hold a word of a person's name from the
+        header are left out; ``meta`` counts them.
 
         Raises:
             UnreadableFileError: It cannot be read, or ``reading`` does not allow it.
@@ -81,8 +82,9 @@ class Radiology:
 
 
 def _dicom_sample(item: SourceItem, reading: RadiologyReading) -> Sample:
+    from domainclip.captions.names import captions_without
     from domainclip.domains.radiology.dicom import check_readable, foreign_decoder, read_dataset
-    from domainclip.domains.radiology.header import allowed_facts, group_of, identifiers, pixel_spacing
+    from domainclip.domains.radiology.header import allowed_facts, group_of, identifiers, person_names, pixel_spacing
 
     header = read_dataset(item.path, reading, pixels=False)
     with foreign_decoder("Reading its header"):
@@ -90,6 +92,7 @@ def _dicom_sample(item: SourceItem, reading: RadiologyReading) -> Sample:
         ids = identifiers(header) | dict(item.ids)
         facts = allowed_facts(header)
         spacing = item.spacing or pixel_spacing(header)[0]
+        captions, dropped = captions_without(item.captions, person_names(header))
     return Sample(
         key=item.name,
         axes="CYX",
@@ -99,12 +102,12 @@ def _dicom_sample(item: SourceItem, reading: RadiologyReading) -> Sample:
         group=item.group or group_of(ids),
         spacing=spacing,
         sensor=facts.get("modality"),
-        captions=item.captions,
+        captions=captions,
         labels=item.labels,
         regions=item.regions,
         ids=ids,
         split=item.split,
-        meta=facts,
+        meta=facts | ({"sentences_with_name_dropped": dropped} if dropped else {}),
     )
 
 

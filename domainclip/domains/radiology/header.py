@@ -102,6 +102,17 @@ def age_band(age: str) -> str | None:
     return "90+" if years >= 90 else f"{years // 10 * 10}-{years // 10 * 10 + 9}"
 
 
+def person_names(header: Any) -> frozenset[str]:
+    """Returns the words of all persons' names in the header (every element of type PN), to keep them out of captions."""
+    from domainclip.captions.names import name_words
+
+    return name_words(str(value) for element in header if element.VR == "PN" for value in _values(element.value))
+
+
+def _values(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) or type(value).__name__ == "MultiValue" else [value] if value else []
+
+
 def allowed_facts(header: Any) -> dict[str, str]:
     """Returns the allow-listed facts: modality, body_part, view, sex, age_band, photometric.
 

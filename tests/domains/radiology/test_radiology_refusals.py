@@ -12,7 +12,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless
 
 from domainclip.errors import UnreadableFileError
 from domainclip.identifiers import keyed_hash, owner_key
-from domainclip.sample import SourceItem, Spacing
+from domainclip.sample import Caption, SourceItem, Spacing
 
 WINDOW = {"WindowCenter": 2048, "WindowWidth": 4096}
 
@@ -178,3 +178,11 @@ def test_nothing_of_the_person_in_inspect_errors_or_logs(radiology, ramp, make_d
     assert seen.group == keyed_hash("PID-7734519", owner_key())
     text = repr(seen) + str(error.value) + caplog.text + "".join(capfd.readouterr()) + "".join(str(w.message) for w in recwarn)
     assert not any(secret in text for secret in secrets)
+
+
+def test_sentences_with_the_header_s_names_leave_the_owner_s_captions(tmp_path, radiology, make_dicom, ramp):
+    path = make_dicom(tmp_path / "a.dcm", ramp, ReferringPhysicianName="Ostrowski^Ian")
+    captions = (Caption("Clear lungs. BRIGHTWATER could not stand.", "en"), Caption("Seen by ostrowski.", "en"), Caption("Ok.", "en"))
+    (sample,) = radiology.samples(SourceItem(path, "file", captions=captions), radiology.reading_model())
+    assert [caption.text for caption in sample.captions] == ["Clear lungs.", "Ok."]
+    assert sample.meta["sentences_with_name_dropped"] == 2

@@ -42,7 +42,8 @@ def global_batch(step: int, size: int = 32) -> Batch:
     groups = torch.arange(size) % (3 * size // 4)
     tokens = tokens[groups]
     keys = tuple(f"s{step}-{i}" for i in range(size))
-    return Batch(images, tokens, groups, keys, ("en",) * size)
+    others = (groups + 1) % (3 * size // 4)  # a second caption of each image, which other images were drawn with
+    return Batch(images, tokens, groups, keys, ("en",) * size, image_groups=torch.stack([groups, others], dim=1))
 
 
 class Loader:
@@ -55,7 +56,8 @@ class Loader:
         whole = global_batch(step, self.size)
         n = self.size // self.world_size
         rows = slice(self.rank * n, (self.rank + 1) * n)
-        return Batch(whole.images[rows], whole.tokens[rows], whole.caption_groups[rows], whole.keys[rows], whole.languages[rows])
+        parts = (whole.images[rows], whole.tokens[rows], whole.caption_groups[rows], whole.keys[rows], whole.languages[rows])
+        return Batch(*parts, image_groups=whole.image_groups[rows])
 
     def iterate(self, start_step: int):
         step = start_step
