@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -74,7 +75,10 @@ class TrainingConfig(Section):
     max_steps: int = Field(500, ge=1)
     max_seconds: float | None = Field(None, gt=0, description="Training time; the schedule then follows the clock too.")
     seed: int = 0
-    engine: Literal["deepspeed", "torch"] = "deepspeed"
+    engine: Literal["deepspeed", "torch"] = Field(
+        default_factory=lambda: "deepspeed" if sys.platform == "linux" else "torch",
+        description="Default: deepspeed on Linux; torch on macOS and Windows, where DeepSpeed does not install.",
+    )
     zero_stage: Literal[0, 1, 2, 3] = 1
     precision: Literal["fp32", "bf16"] = "fp32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -82,6 +86,10 @@ class TrainingConfig(Section):
     threads: int | None = Field(None, ge=1, description="CPU threads a process; default: all cores over the processes.")
     save_every_steps: int = Field(100, ge=1)
     evaluate_every_steps: int | None = Field(None, ge=1, description="Choose the best checkpoint on val; None keeps the last.")
+    average_last: float = Field(
+        0.0, ge=0, lt=1, description="Share of training at whose end weights are averaged (SWA); keep final_lr_fraction up. 0: not."
+    )
+    average_every_steps: int = Field(10, ge=1, description="Steps between the weights that are averaged.")
     log_every_steps: int = Field(10, ge=1)
     augmentation: str | None = Field("default", description="Name of a pipeline in the domain's facts; None for none.")
 

@@ -66,4 +66,4 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     remedy = f"Did you mean {close[0]!r}? " if close else ""
     listed = ", ".join(names) if names else "none"
-    return UsageError(f"The {kind} {name!r} was asked for.", f"There is no {kind} of that name.", f"{remedy}Known: {listed}.")
+    return UsageError(f"The {kind} {name!r} was asked for.", f"No {kind} is called {name!r}.", f"{remedy}Known: {listed}.")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Features = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 PROTOCOL = (
-    "Images of groups that training never saw. Zero-shot: each image goes to the class whose text feature (mean over synonyms and "
+    "Images of {groups}. Zero-shot: each image goes to the class whose text feature (mean over synonyms and "
     "templates) is nearest; balanced accuracy is the mean recall over classes. Intervals: 95 %, percentile bootstrap over groups. "
 )
 _LANGUAGE = "en"
@@ -87,7 +87,8 @@ def evaluate_held_out(
     if class_names is not None:
         named = {value: tuple(words) for value, words in class_names.items()}
     report: dict[str, Any] = {
-        "protocol": PROTOCOL + RETRIEVAL_PROTOCOL,
+        "protocol": PROTOCOL.format(groups=_groups_said(prepared)) + RETRIEVAL_PROTOCOL,
+        "torn_groups": _torn_groups(prepared),
         "split": split,
         "images": len(rows.table),
         "groups": int(rows.table["group"].nunique()),
@@ -103,6 +104,18 @@ def evaluate_held_out(
     if len(captions):
         report["retrieval"] = retrieval_figures(rows.table, rows.features, captions, _text_encoder(encode_text), config)
     return report
+
+
+def _torn_groups(prepared: PreparedSet) -> int:
+    """Counts the groups that the source's own split leaves in several splits (``prepare`` itself never tears one)."""
+    return int(prepared.card["counts"].get("groups_across_splits", 0))
+
+
+def _groups_said(prepared: PreparedSet) -> str:
+    torn = _torn_groups(prepared)
+    if not torn:
+        return "groups that training never saw"
+    return f"the source's own split, which leaves {torn} groups in more than one part: the figures may be too good"
 
 
 def class_names_of(prepared: PreparedSet, config: RunConfig) -> tuple[str, dict[str, tuple[str, ...]]]:

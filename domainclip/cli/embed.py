@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from domainclip.cli.options import Debug, Json, Model, Overwrite, Root, Setting
-from domainclip.cli.output import Reporter, run_verb
+from domainclip.cli.output import Reporter, rejection_lines, run_verb
 
 _HELP = """Write the image features of a source: features.npy (N, D) float32 and index.parquet.
 
@@ -50,6 +50,7 @@ def embed(
         )
         lines = [
             f"{result['count']} images embedded ({result['width']} numbers each), {result['rejected']} files rejected: {output}",
+            *rejection_lines(output, result["rejected"], result["set_id"]),
             f"Next: domainclip index {model} {source} --output INDEX",
         ]
         reporter.document(result, lines)

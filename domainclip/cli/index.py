@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from domainclip.cli.options import Debug, Json, Model, Overwrite, Root, Setting
-from domainclip.cli.output import Reporter, run_verb
+from domainclip.cli.output import Reporter, rejection_lines, run_verb
 
 _HELP = """Make a source searchable by text and by image.
 
@@ -47,6 +47,7 @@ def index(
         saved = retriever.save(output, overwrite=overwrite)
         lines = [
             f"{saved['count']} images indexed, {saved['rejected']} files rejected: {output}",
+            *rejection_lines(output, saved["rejected"], saved["set_id"]),
             f'Next: domainclip search {output} "your words"',
         ]
         reporter.document(saved, lines)

@@ -87,6 +87,16 @@ def run_verb(work: Callable[[Reporter], None], *, as_json: bool, debug: bool) ->
     return DONE
 
 
+def rejection_lines(folder: Path, rejected: int, set_id: str | None) -> list[str]:
+    """Says where it stands why files were rejected, and, for their owner alone, which they are."""
+    if not rejected:
+        return []
+    from domainclip.data.owner_map import owner_map_path
+
+    lines = [f"Why {rejected} were rejected: {folder / 'rejected.jsonl'}"]
+    return [*lines, f"Which keys are which files, for you alone: {owner_map_path(set_id)}"] if set_id else lines
+
+
 def explain(error: BaseException) -> tuple[int, tuple[str, str, str]]:
     """Returns the exit code and the three parts of the message for anything that a verb raised."""
     if isinstance(error, RunInterruptedError):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from domainclip.cli.options import Debug, DomainName, Json, Overwrite, Root, Setting
-from domainclip.cli.output import Reporter, run_verb
+from domainclip.cli.output import Reporter, rejection_lines, run_verb
 
 _HELP = """Turn raw files or a published layout into a prepared set: shards, captions, splits, and what was rejected.
 
@@ -45,6 +45,7 @@ def prepare(
         from domainclip.data.sources import open_source
         from domainclip.domains.base import domains
 
+        _refuse_other_sections(settings or ())
         config = load_config(
             overrides=settings or (),
             base={"domain": domain, "data": {"source": source, "root": str(root) if root else None}},
@@ -67,9 +68,31 @@ def prepare(
         card = prepared.card
         counts = card["counts"]
         lines = [f"Prepared set: {output}", *(f"  {name}: {count}" for name, count in counts.items())]
-        if counts.get("rejected"):
-            lines.append(f"Why files were rejected: {output / 'rejected.jsonl'}")
-        lines.append(f"Next: domainclip pretrain --domain {domain} --data {output}")
+        lines += rejection_lines(output, counts.get("rejected", 0), card["set_id"])
+        lines.append(_next(domain, output, bool(counts["captions"])))
         reporter.document({"output": str(output), **card}, lines)
 
     return run_verb(work, as_json=as_json, debug=debug)
+
+
+_USED = ("reading", "data.held_out_fraction", "data.val_fraction", "data.class_label", "training.seed")
+
+
+def _refuse_other_sections(settings: list[str] | tuple[str, ...]) -> None:
+    """A setting that a preparation does not read would be ignored without a word."""
+    from domainclip.errors import UsageError
+
+    for setting in settings:
+        if not setting.startswith(_USED):
+            raise UsageError(
+                f"--set {setting} was asked for.",
+                "A prepared set does not depend on it.",
+                f"Here can be set: {', '.join(_USED)}. Give others to pretrain.",
+            )
+
+
+def _next(domain: str, output: Path, captioned: bool) -> str:
+    if captioned:
+        return f"Next: domainclip pretrain --domain {domain} --data {output}"
+    search = f"domainclip index MODEL {output} --output INDEX"
+    return f"Next: add captions or labels by a manifest, since nothing can be trained without; or search the images: {search}"

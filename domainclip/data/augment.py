@@ -169,11 +169,6 @@ class BandGain:
         return np.asarray(span[0] + (span[1] - span[0]) * place, dtype=np.float32)
 
 
-def build_augmentation(steps: Sequence[Mapping[str, Any]], seed: int = 0) -> Augmentation:
-    """Builds an augmentation from a domain's facts (``facts.augmentations[name]``); see ``Augmentation``."""
-    return Augmentation(steps, seed)
-
-
 def _checked(kind: Any, name: str, arguments: dict[str, Any]) -> Any:
     """Builds one step; albumentations only warns of arguments that it does not know."""
     fitting = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}

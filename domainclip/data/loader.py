@@ -27,7 +27,7 @@ _GIB = 2**30
 
 
 class BatchLoader:
-    """Batches for training, and images for evaluation, of one split.
+    """Batches of one split for training.
 
     An epoch is a permutation of the split's images by (seed, epoch). An epoch's images that do not fill a last global batch
     are left out of that epoch; the next epoch's permutation leaves out others. Where the split is smaller than one global batch,
@@ -36,7 +36,7 @@ class BatchLoader:
 
     Attributes:
         rows: The split's index rows, in the order of the set (``prepared.subset(split)``).
-        rows_without_caption: How many of them have no caption: they are evaluated on, but not trained on.
+        rows_without_caption: How many of them have no caption: they are not trained on.
         truncated_captions: Distinct captions that are longer than the context.
         steps_per_epoch: Global batches of an epoch.
 
@@ -134,12 +134,6 @@ class BatchLoader:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def evaluation_batches(self, batch_size: int) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
-        """Yields (positions in ``rows``, (N, C, H, W) float32 images) in order, each image once, never augmented."""
-        for start in range(0, len(self.rows), batch_size):
-            positions = np.arange(start, min(start + batch_size, len(self.rows)))
-            yield positions, self._images.batch(positions, None)[0]
-
     def _slice(self, step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Returns rows and epochs of this process's images."""
         count = len(self._trained)
@@ -188,12 +182,10 @@ class _Images:
         self._lock = threading.Lock()
         self._local = threading.local()
 
-    def batch(
-        self, positions: npt.NDArray[np.int64], epochs: npt.NDArray[np.int64] | None
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Returns (B, C, H, W) normalised images and (B, H, W) masks or None; augmented where epochs are given."""
+    def batch(self, positions: npt.NDArray[np.int64], epochs: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Returns (B, C, H, W) normalised images, augmented where there is an augmentation, and (B, H, W) masks or None."""
         side = self._preprocessing.image_size
-        if epochs is None or self._augmentation is None:
+        if self._augmentation is None:
             images = [self._image(int(position), side) for position in positions]
         else:
             images = [self._changed(int(row), int(epoch), side) for row, epoch in zip(positions, epochs, strict=True)]

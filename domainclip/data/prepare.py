@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from domainclip.config import validated
+from domainclip.data.owner_map import owner_map_path, write_owner_map
 from domainclip.data.prepared_set import PreparedSet
 from domainclip.data.set_writer import SetFacts, refuse_torn_groups, write_set
 from domainclip.data.sources import Source
@@ -85,7 +86,7 @@ def prepare(
             return finished
         count = min(os.cpu_count() or 1, len(items)) if workers is None else workers
         plan = SpoolPlan(output / WORK, key, seed)
-        job = _Job(items, domain, options, plan, count, limits or Limits(), strict, progress or _quiet)
+        job = _Job(items, domain, options, plan, count, limits or Limits(), plan_id if strict else None, progress or _quiet)
         job.run(source.rejections)
         write_set(output, plan.folder, items, SetFacts(source, domain, settings, plan_id, key))
     return PreparedSet(output)
@@ -124,13 +125,14 @@ class _Job:
     plan: SpoolPlan
     workers: int
     limits: Limits
-    strict: bool
+    strict: str | None
+    """With ``strict``, the name of the owner's map that tells which file it was."""
     progress: Progress
 
     def run(self, rejections: Sequence[tuple[str, str]]) -> None:
         """Reads the files whose spools are not there yet; with ``strict``, what the source rejected stops it at once."""
         if self.strict and rejections:
-            raise _strict_stop(rejections[0][1])
+            raise _strict_stop(*rejections[0], self.strict)
         waiting = [(n, item) for n, item in enumerate(self.items) if not is_whole(self.plan.folder, n)]
         done = len(self.items) - len(waiting)
         self.progress(done, len(self.items), "reading")
@@ -161,7 +163,8 @@ class _Job:
     def _stop_at_rejections(self, number: int) -> None:
         for line in read_spool(self.plan.folder, number):
             if "reason" in line:
-                raise _strict_stop(line["reason"])
+                assert self.strict
+                raise _strict_stop(str(self.items[number].path.absolute()), line["reason"], self.strict)
 
 
 def _checked_reading(domain: Domain, reading: BaseModel | dict[str, Any] | None) -> BaseModel:
@@ -194,8 +197,11 @@ def _file_facts(item: SourceItem) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _strict_stop(reason: str) -> UnreadableFileError:
-    return UnreadableFileError("All files were to be usable (--strict).", reason, "Mend or remove the file; or leave --strict out.")
+def _strict_stop(path: str, reason: str, name: str) -> UnreadableFileError:
+    """Builds the error of ``strict``; a path may name a person, so it goes to the owner's map and not into the message."""
+    write_owner_map(name, [{"path": path, "reason": reason}])
+    remedy = f"The file is named in {owner_map_path(name)}, for you alone. Mend or remove it; or leave --strict out."
+    return UnreadableFileError("All files were to be usable (--strict).", reason, remedy)
 
 
 def _quiet(done: int, total: int, text: str) -> None:

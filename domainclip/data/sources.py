@@ -146,7 +146,7 @@ def _from_manifest(path: Path, domain: Domain, label: str) -> Source:
     beside = path.parent / "dataset.yaml"
     card = _plain_card(domain)
     if _is_starter_set(path.parent):
-        card |= {"name": f"starter-{domain.name}", "synthetic": True}
+        card |= {"name": f"starter-{domain.name}", "synthetic": True, "licence": "Apache-2.0, as domainclip, which generated it"}
     if beside.is_file():
         card |= about(load_card(beside))
     if counts:

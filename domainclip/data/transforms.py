@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from domainclip.channel_names import channel_positions
 from domainclip.errors import UsageError
 from domainclip.model_record import Preprocessing
 from domainclip.sample import Pixels, Values
@@ -152,13 +153,7 @@ def _selected(array: npt.NDArray[Any], channels: Sequence[str], preprocessing: P
         raise UsageError(asked, found, "Give images of axes CYX; choose one slice or date first.")
     if tuple(channels) == preprocessing.channels:
         return array
-    missing = [name for name in preprocessing.channels if name not in channels]
-    if missing:
-        found = f"It has the channels {', '.join(channels)}; {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
-        raise UsageError(
-            asked, found, "Use a model of these channels, or name the channels of the files if they are called otherwise."
-        )
-    return array[[list(channels).index(name) for name in preprocessing.channels]]
+    return array[list(channel_positions(channels, preprocessing.channels))]
 
 
 def _empty(array: npt.NDArray[Any], pixels: Pixels, values: Values) -> npt.NDArray[np.bool_] | None:

@@ -23,6 +23,7 @@ from domainclip.heads.reading import (
     read_prepared,
     reader_for,
     reading_options,
+    refuse_reading,
 )
 from domainclip.identifiers import keyed_hash, owner_key
 from domainclip.sample import SourceItem
@@ -132,6 +133,7 @@ class Stream:
             self._name, self.items = f"{len(source)} files" if len(source) > 1 else str(source[0]), opened_source
         elif isinstance(opened_source, _prepared_type()):
             self._name, self._prepared = str(opened_source.folder), opened_source
+            refuse_reading(opened_source, reading)
         else:
             self._name, self.items, self._rejections = str(source), list(opened_source.items()), opened_source.rejections
         if self._prepared is None:

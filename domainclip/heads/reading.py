@@ -81,6 +81,20 @@ def reading_settings(settings: Sequence[str]) -> dict[str, Any]:
     return options
 
 
+def refuse_reading(prepared: PreparedSet, reading: Mapping[str, Any] | None) -> None:
+    """Refuses options of the reader for a set that is read already.
+
+    Raises:
+        UsageError: There are some.
+    """
+    if reading:
+        raise UsageError(
+            f"The set {prepared.folder} was to be read with other options ({', '.join(reading)}).",
+            "It is prepared already, with the options that its dataset.json names.",
+            "Leave them out, or give the source that it was prepared from.",
+        )
+
+
 def reader_for(record: ModelRecord, path: Path | None = None) -> Domain:
     """Returns the reader of the model's domain; for a model of no domain, the one that fits the file.
 

@@ -7,10 +7,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from domainclip.channel_names import canonical_channel
 from domainclip.errors import UsageError
 from domainclip.model_record import ModelRecord, Preprocessing
 from domainclip.models.architectures import check_supported
-from domainclip.models.channels import RGB, canonical_channel
+from domainclip.models.channels import RGB
 from domainclip.models.files import write_text
 
 if TYPE_CHECKING:

@@ -19,9 +19,6 @@ from domainclip.models.short_texts import ShortTextCLIP, without_padding
 
 Mode = Literal["both", "image", "text"]
 
-# ZeRO lays the parameters of a group out in one flat buffer; bf16 kernels want 16-byte addresses (measured: factor 2.4).
-ALIGNED_ELEMENTS = 8
-
 
 class ClipModel(nn.Module):
     """An open_clip model behind one ``forward``, for named channels.
@@ -228,8 +225,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     """Sorts the trainable parameters into groups for AdamW.
 
     ``decay``: matrices and kernels. ``no-decay``: vectors (gains, biases) and what the towers exempt (position and class
-    embeddings). ``ragged``, always last and without decay: scalars and every parameter whose number of elements is no multiple
-    of 8, so that each parameter before starts at a multiple of 16 bytes of ZeRO's flat bf16 buffer.
+    embeddings). How they lie in memory is the engine's business (``training.engine.aligned_groups``).
 
     Args:
         model: A ClipModel, or any module that a loss adds.
@@ -241,14 +237,10 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     """
     clip = getattr(model, "clip", None)
     exempt = {f"clip.{name}" for name in clip.no_weight_decay()} if clip is not None else set()
-    sorted_names: dict[str, list[str]] = {"decay": [], "no-decay": [], "ragged": []}
+    sorted_names: dict[str, list[str]] = {"decay": [], "no-decay": []}
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
     for name, parameter in trainable.items():
-        if parameter.numel() % ALIGNED_ELEMENTS:
-            group = "ragged"
-        else:
-            group = "no-decay" if parameter.ndim < 2 or name in exempt else "decay"
-        sorted_names[group].append(name)
+        sorted_names["no-decay" if parameter.ndim < 2 or name in exempt else "decay"].append(name)
     return [
         {
             "name": group,

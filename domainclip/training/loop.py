@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn, Protocol
 
+import torch
+
 from domainclip.batch import Batch
 from domainclip.config import RunConfig
 from domainclip.errors import RunInterruptedError, UsageError
 from domainclip.losses import check_needs, make_loss
 from domainclip.losses.gather import Gather
+from domainclip.training.averaging import WeightAverage, use_average
+from domainclip.training.contention import Contention
 from domainclip.training.engine import Engine
 from domainclip.training.metrics import LoopResult, Losses, StepReport, Stopwatch, append_line, cut_lines
 from domainclip.training.random_state import seed_all
@@ -22,6 +26,7 @@ from domainclip.training.state import (
     checkpoint_folder,
     find_checkpoint,
     load_checkpoint,
+    read_average,
     read_tensors,
     save_checkpoint,
 )
@@ -97,6 +102,7 @@ class _Loop:
         )
         self.start_step, self.saved_step = 0, -1
         self.losses, self.total, self.recent = Losses(), Stopwatch(), Stopwatch()
+        self.contention, self.average = Contention(), WeightAverage()
 
     def start(self, resume: bool) -> None:
         """Finds and loads the checkpoint to go on from, cuts the metrics back to it."""
@@ -122,6 +128,7 @@ class _Loop:
     def _go_on(self, checkpoint: Path) -> None:
         """Loads a checkpoint."""
         before, notes = load_checkpoint(checkpoint, self.engine)
+        self.average = read_average(checkpoint)
         wanted, found = (state.world_size * state.batch_size for state in (self.state, before))
         if wanted != found or before.seed != self.training.seed:
             raise UsageError(
@@ -145,6 +152,8 @@ class _Loop:
             self._step(batches)
             stop = self._agree(signals)
             step, over = self.state.step, self.state.progress >= 1.0
+            if self.state.progress > 1.0 - every.average_last and (step % every.average_every_steps == 0 or over):
+                self.average.add(self.engine.weights())
             if step % every.log_every_steps == 0 or over or stop:
                 self._report()
             if every.evaluate_every_steps and (step % every.evaluate_every_steps == 0 or over) and not stop:
@@ -158,7 +167,28 @@ class _Loop:
                 f"Step {self.state.step} of {every.max_steps} is finished and saved in {self.folder / 'checkpoints'}.",
                 "Repeat the command with --resume to go on from there.",
             )
-        return self._result()
+        return self._result(kept=self._averaged(batches))
+
+    def _averaged(self, batches: Iterator[Batch]) -> int:
+        """Puts the mean of the weights into the engine where it does at least as well on val as the best checkpoint.
+
+        Returns:
+            How many weights it is the mean of; 0 where it was not taken.
+        """
+        if not self.average.count:
+            return 0
+        begun = time.perf_counter()
+        use_average(self.engine, self.average, batches)
+        self.state = self.state.model_copy(update={"seconds": self.state.seconds + time.perf_counter() - begun})
+        if self.evaluate is None or self.state.best_value is None:
+            return self.average.count
+        self.engine.train(False)
+        value = self.processes.agree([self.evaluate(self.state.step)])[0]
+        if value >= self.state.best_value:
+            self.state = self.state.model_copy(update={"best_value": value})
+            return self.average.count
+        use_weights(self.engine, checkpoint_folder(self.folder / "checkpoints", self.state.step))
+        return 0
 
     def _agree(self, signals: StopSignals) -> bool:
         """Lets rank 0's clock and everybody's signals decide, so that all processes leave at the same step."""
@@ -223,6 +253,8 @@ class _Loop:
             append_line(self.folder / "metrics.jsonl", report)
             if self.on_report is not None:
                 self.on_report(report)
+        if self.processes.device.type == "cpu" and (words := self.contention.notice(torch.get_num_threads())):
+            self.log(words)
         self.recent = Stopwatch()
 
     def _evaluate(self) -> None:
@@ -243,11 +275,12 @@ class _Loop:
         if self.saved_step == self.state.step:
             return
         self.engine.average_buffers()
-        save_checkpoint(self.folder / "checkpoints", self.engine, self.state, keep=self.keep)
+        self.state = self.state.model_copy(update={"averaged": self.average.count})
+        save_checkpoint(self.folder / "checkpoints", self.engine, self.state, keep=self.keep, average=self.average)
         self.saved_step = self.state.step
 
-    def _result(self) -> LoopResult:
-        """Sums up."""
+    def _result(self, kept: int) -> LoopResult:
+        """Sums up; ``kept`` weights went into the mean that the engine holds."""
         state, root = self.state, self.folder / "checkpoints"
         self.losses.settle(self.processes)
         return LoopResult(
@@ -261,4 +294,5 @@ class _Loop:
             checkpoint=checkpoint_folder(root, state.step),
             best_checkpoint=None if state.best_step is None else checkpoint_folder(root, state.best_step),
             best_value=state.best_value,
+            averaged=kept,
         )

@@ -51,6 +51,7 @@ class LoopResult:
         checkpoint: The last checkpoint.
         best_checkpoint: The best by the evaluation's value, or None without evaluation.
         best_value: That value.
+        averaged: How many weights the engine now holds the mean of; 0 for none.
     """
 
     steps: int
@@ -63,6 +64,7 @@ class LoopResult:
     checkpoint: Path
     best_checkpoint: Path | None = None
     best_value: float | None = None
+    averaged: int = 0
 
 
 @dataclass

@@ -13,6 +13,7 @@ from typing import Any
 
 from domainclip import __version__
 from domainclip.benchmarks.held_out import class_names_of
+from domainclip.channel_names import channel_positions
 from domainclip.config import RunConfig
 from domainclip.data.loader import BatchLoader
 from domainclip.domains.base import Domain, domains
@@ -130,6 +131,9 @@ class _Run:
         kind = apply_batch_norm(model, config.model.batch_norm, self.here.world_size, self.here.backend)
         if kind:
             self.say(kind)
+        if config.optimizer.warmup_steps >= config.training.max_steps:
+            steps, warm = config.training.max_steps, config.optimizer.warmup_steps
+            self.say(f"The learning rate warms up over {warm} steps and the run has {steps}: it never reaches optimizer.lr.")
         record = self._record(model, preprocessing, tokenizer)
         groups = parameter_groups(model, config.optimizer.weight_decay)
         engine = make_engine(config.training, config.optimizer, model, groups, self.here)
@@ -153,14 +157,16 @@ class _Run:
     def _check_parts(self) -> None:
         """Finds out before training, not after it, whether there is something to train on and something to measure on."""
         train, held_out = self.prepared.subset("train"), self.prepared.subset("held_out")
-        wanted = set(self.config.model.channels or train["channels"].iloc[0])
+        wanted = self.config.model.channels or train["channels"].iloc[0]
         for number, channels in enumerate(held_out["channels"]):
-            if lacking := sorted(wanted - set(channels)):
+            try:
+                channel_positions(channels, wanted)
+            except UsageError as error:
                 raise UsageError(
-                    f"A model of the channels {', '.join(sorted(wanted))} was to be measured on the held-out images.",
-                    f"Held-out image {number} of {len(held_out)} lacks {', '.join(lacking)}.",
+                    f"A model of the channels {', '.join(wanted)} was to be measured on the held-out images.",
+                    f"Held-out image {number} of {len(held_out)} does not do: {error.found}",
                     "Choose channels that all images have (--set model.channels=[...]), or prepare the set without such files.",
-                )
+                ) from error
 
     @cached_property
     def class_names(self) -> dict[str, tuple[str, ...]]:
@@ -262,7 +268,9 @@ class _Run:
         )
         evaluate = measure.on_validation if config.training.evaluate_every_steps and measure.has_validation else None
         result = train(engine, loader, config, self.run, resume=resume, evaluate=evaluate, on_report=self._report, log=self.say)
-        if result.best_checkpoint is not None and result.best_checkpoint != result.checkpoint:
+        if result.averaged:
+            self.say(f"The mean of {result.averaged} weights of the last {config.training.average_last:.0%} of training is kept.")
+        elif result.best_checkpoint is not None and result.best_checkpoint != result.checkpoint:
             use_weights(engine, result.best_checkpoint)
             self.say(f"The weights of step {int(result.best_checkpoint.name.rpartition('-')[2])} were best on val and are kept.")
         engine.average_buffers()
@@ -292,7 +300,10 @@ class _Run:
             "seconds": result.seconds,
             "images_per_second": result.images_per_second,
             "data_share": result.data_share,
-            "best_step": None if result.best_checkpoint is None else int(result.best_checkpoint.name.rpartition("-")[2]),
+            "averaged_weights": result.averaged,
+            "best_step": None
+            if result.best_checkpoint is None or result.averaged
+            else int(result.best_checkpoint.name.rpartition("-")[2]),
             "synthetic": self.data.synthetic,
             "starter_set": str(starter) if starter else None,
             "data": {"prepared": str(self.prepared.folder), "counts": self.prepared.card["counts"]},
@@ -310,3 +321,10 @@ class _Run:
         if folder.exists():
             shutil.rmtree(folder)
         return save_model(folder, fresh.eval(), record, tokenizer)
+
+
+def _kept_step(result: LoopResult) -> int | None:
+    """Returns the step whose weights are the result, where they were chosen on val."""
+    if result.best_checkpoint is None or result.averaged:
+        return None
+    return int(result.best_checkpoint.name.rpartition("-")[2])

@@ -13,6 +13,7 @@ from domainclip.data.prepared_set import PreparedSet
 from domainclip.data.sources import Source, open_source
 from domainclip.domains.base import Domain
 from domainclip.errors import UsageError
+from domainclip.heads.reading import refuse_reading
 
 Progress = Callable[[int, int, str], None]
 
@@ -56,12 +57,8 @@ def run_data(config: RunConfig, domain: Domain, run: Path, *, resume: bool, prog
         )
     source = open_source(data, domain)
     if isinstance(source, PreparedSet):
-        if config.reading:
-            raise UsageError(
-                f"The set {data.source} was to be read with other options ({', '.join(config.reading)}).",
-                "It is prepared already, with the options that its dataset.json names.",
-                "Leave reading out, or give the source that it was prepared from.",
-            )
+        refuse_reading(source, config.reading)
+        _refuse_other_splits(data, source)
         prepared = source
     else:
         prepared = _prepared(config, data, source, domain, run, resume, progress)
@@ -80,6 +77,18 @@ def opened_run_data(run: Path) -> RunData:
     where = json.loads((run / "data.json").read_text(encoding="utf-8"))
     prepared = PreparedSet(Path(where["prepared"]))
     return RunData(prepared, Path(where["starter_set"]) if where["starter_set"] else None, prepared.synthetic)
+
+
+def _refuse_other_splits(data: DataConfig, prepared: PreparedSet) -> None:
+    """A share of a set that is split already cannot be chosen; the defaults and the set's own shares say nothing new."""
+    for name in ("held_out_fraction", "val_fraction"):
+        asked, own = getattr(data, name), prepared.card.get(name)
+        if own is not None and asked not in (own, DataConfig.model_fields[name].default):
+            raise UsageError(
+                f"The set {prepared.folder} was to be split with data.{name}={asked:g}.",
+                f"It is split already, with {own:g}.",
+                "Leave it out, or prepare the source anew with it.",
+            )
 
 
 def _starter_name(config: RunConfig) -> str:

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from domainclip.config import Section
 from domainclip.errors import UsageError
 from domainclip.training import random_state
+from domainclip.training.averaging import WeightAverage
 from domainclip.training.engine import Engine, EngineState
 
 KINDS = ("parameters", "buffers", "exp_avg", "exp_avg_sq")
@@ -38,6 +39,7 @@ class TrainingState(Section):
         optimizer_step: Updates that AdamW made.
         best_step: Step of the best checkpoint so far, or None.
         best_value: The value that it was chosen by.
+        averaged: Number of weights in ``average.safetensors``.
         files: Name to size in bytes of the files beside this one.
     """
 
@@ -52,6 +54,7 @@ class TrainingState(Section):
     optimizer_step: int = 0
     best_step: int | None = None
     best_value: float | None = None
+    averaged: int = 0
     files: dict[str, int] = Field(default_factory=dict)
 
 
@@ -60,7 +63,9 @@ def checkpoint_folder(root: Path, step: int) -> Path:
     return root / f"step-{step:08d}"
 
 
-def save_checkpoint(root: Path, engine: Engine, state: TrainingState, *, keep: int = 2) -> Path:
+def save_checkpoint(
+    root: Path, engine: Engine, state: TrainingState, *, keep: int = 2, average: WeightAverage | None = None
+) -> Path:
     """Writes the state of a step; every process calls it, rank 0 writes.
 
     The files are written into a folder that ends in ``.part``, flushed to the disk and renamed, so that a folder without the
@@ -71,6 +76,7 @@ def save_checkpoint(root: Path, engine: Engine, state: TrainingState, *, keep: i
         engine: Gives parameters and moments.
         state: Where the run stands.
         keep: How many of the newest checkpoints stay.
+        average: The mean of the weights so far, if there is one.
 
     Returns:
         The finished folder.
@@ -84,7 +90,8 @@ def save_checkpoint(root: Path, engine: Engine, state: TrainingState, *, keep: i
     target = checkpoint_folder(root, state.step)
     problem: UsageError | None = None
     if processes.main:
-        problem = _write(target, tensors, generators, state)
+        more = {"random": generators} | ({"average": average.mean} if average is not None and average.count else {})
+        problem = _write(target, tensors, more, state)
         if problem is None:
             _prune(root, keep, state.best_step)
     if processes.any(problem is not None):
@@ -96,7 +103,9 @@ def save_checkpoint(root: Path, engine: Engine, state: TrainingState, *, keep: i
     return target
 
 
-def _write(target: Path, tensors: EngineState, generators: Mapping[str, torch.Tensor], state: TrainingState) -> UsageError | None:
+def _write(
+    target: Path, tensors: EngineState, more: Mapping[str, Mapping[str, torch.Tensor]], state: TrainingState
+) -> UsageError | None:
     """Writes one checkpoint; returns what went wrong, so that no process waits for one that failed."""
     asked = f"The training state of step {state.step} was to be saved under {target.parent}."
     bad = [name for name, value in tensors.parameters.items() if not bool(torch.isfinite(value).all())]
@@ -108,7 +117,7 @@ def _write(target: Path, tensors: EngineState, generators: Mapping[str, torch.Te
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        contents = {kind: getattr(tensors, kind) for kind in KINDS} | {"random": dict(generators)}
+        contents = {kind: getattr(tensors, kind) for kind in KINDS} | {kind: dict(values) for kind, values in more.items()}
         for kind, values in contents.items():
             write_tensors(part / f"{kind}.safetensors", values)
         sizes = {file.name: file.stat().st_size for file in sorted(part.iterdir())}
@@ -231,6 +240,16 @@ def _read_file(file: Path) -> dict[str, torch.Tensor]:
         raise UsageError(
             f"The training state {file.parent} was to be read.", f"{file.name} cannot be read.", "Resume from another checkpoint."
         ) from error
+
+
+def read_average(path: Path) -> WeightAverage:
+    """Reads the mean of the weights from a checkpoint; an empty one where it holds none.
+
+    Raises:
+        UsageError: The file is missing or damaged.
+    """
+    count = read_state(path).averaged
+    return WeightAverage(_read_file(path / "average.safetensors"), count) if count else WeightAverage()
 
 
 def load_checkpoint(path: Path, engine: Engine) -> tuple[TrainingState, list[str]]:

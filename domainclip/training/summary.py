@@ -63,7 +63,9 @@ def _held_out(held_out: Mapping[str, Any]) -> list[str]:
     if zero_shot:
         part = "seen_compositions" if "seen_compositions" in zero_shot else None
         figure = (zero_shot[part] if part else zero_shot)["balanced_accuracy"]
-        lines.append(f"Held out        {held_out['images']} images of {held_out['groups']} groups that training never saw")
+        torn = held_out.get("torn_groups")
+        apart = f"; {torn} groups lie in more than one part of the source's own split" if torn else " that training never saw"
+        lines.append(f"Held out        {held_out['images']} images of {held_out['groups']} groups{apart}")
         which = f", {figure['n']} images of combinations that training showed" if part else ""
         lines.append(f"  zero-shot     balanced accuracy over {zero_shot['classes']} classes{which}: {interval(figure)}")
         if control:

@@ -13,6 +13,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from domainclip.benchmarks.held_out import class_names_of, evaluate_held_out
 from domainclip.config import RunConfig
+from domainclip.data.prepared_set import PreparedSet
 from domainclip.errors import UsageError
 from domainclip.model_record import ModelRecord, Preprocessing, Prompts
 
@@ -156,3 +157,12 @@ def test_other_splits_and_no_control(prepared):
 
 def test_the_same_twice(prepared):
     assert json.dumps(_evaluate(prepared)) == json.dumps(_evaluate(prepared))
+
+
+def test_a_split_that_tears_groups_is_said(prepared):
+    assert "training never saw" in _evaluate(prepared)["protocol"]
+    torn = PreparedSet(prepared.folder)
+    torn.card["counts"]["groups_across_splits"] = 3
+    report = _evaluate(torn)
+    assert report["torn_groups"] == 3
+    assert "never saw" not in report["protocol"] and "leaves 3 groups in more than one part" in report["protocol"]

@@ -144,7 +144,7 @@ def test_no_sample_fits_is_an_error_that_names_the_label():
         (pd.DataFrame({"key": ["a"]}), {}, "labels"),
         (pd.DataFrame({"key": ["a", "a"], "labels": [BOTH, BOTH]}), {}, "repeat"),
         (_samples(BOTH), {"per_sample": 0}, "none"),
-        (_samples(BOTH), {"language": "de"}, "no language"),
+        (_samples(BOTH), {"language": "de"}, "No language"),
         (pd.DataFrame({"key": ["a"], "labels": ['{"tissue": "adipose"}']}), {}, "a str"),
     ],
 )

@@ -43,8 +43,8 @@ def test_captions_of_which_nothing_is_left_go():
 
 def test_a_report_gives_away_its_own_names():
     text = (
-        "PATIENT NAME: Quarrington, Mabel\nREFERRING PHYSICIAN: Ostrowski\n\nFINDINGS: The lungs are clear. Quarrington was unable to "
-        "stand. \n\nIMPRESSION: Per Ostrowski, no change. No acute disease."
+        "PATIENT NAME: Quarrington, Mabel\nREFERRING PHYSICIAN: Ostrowski\n\nFINDINGS: The lungs are clear. "
+        "Quarrington was unable to stand. \n\nIMPRESSION: Per Ostrowski, no change. No acute disease."
     )
     counts: Counter[str] = Counter()
     made = {caption.section: caption.text for caption in report_captions(parse_report(text), counts)}

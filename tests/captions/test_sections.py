@@ -59,7 +59,10 @@ def test_mimic_style():
         ("IMPRESSION: One.\n\nADDENDUM: Two.\n\nIMPRESSION: Three.", {"impression": "One.\n\nThree.", "addendum": "Two."}),
         ("FINDINGS: LUNGS: Clear.\nHEART: Normal.", {"findings": "LUNGS: Clear. HEART: Normal."}),
         ("FINDINGS: The findings are as follows: clear.", {"findings": "The findings are as follows: clear."}),
-        ("IMPRESSION:\r\nClear.\r\n----------\r\nELECTRONICALLY SIGNED BY: A B", {"impression": "Clear.", "administrative": "A B", "names": "A B"}),
+        (
+            "IMPRESSION:\r\nClear.\r\n----------\r\nELECTRONICALLY SIGNED BY: A B",
+            {"impression": "Clear.", "administrative": "A B", "names": "A B"},
+        ),
         ("IMPRESSION:", {}),
         ("", {}),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +61,7 @@ CASES = {
     "unknown model": (["zero-shot", "starter-patology", "rgb.png", "--classes", "a,b"], "'starter-pathology'"),
     "no such input": (["zero-shot", "starter-pathology", "lost.png", "--classes", "a,b"], "lost.png"),
     "no such index": (["search", "empty", "words"], "empty"),
+    "a setting of another verb": (["prepare", "rgb.png", *PREPARE, "--set", "training.max_steps=3"], "does not depend on it"),
     "search for nothing": (["search", "empty"], "--image"),
 }
 
@@ -87,12 +90,41 @@ def test_a_broken_file_among_good_ones_is_counted_and_the_job_goes_on(place: Pat
     assert len((place / "set" / "rejected.jsonl").read_text().splitlines()) == 3
 
 
-def test_strict_stops_at_a_broken_file(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (place / "broken" / "good.png").write_bytes((place / "rgb.png").read_bytes())
+def test_strict_stops_at_a_broken_file_and_names_it_to_its_owner_alone(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (place / "broken").rename(place / "Jane Doe")
     with pytest.raises(SystemExit) as end:
-        main(["prepare", "broken", *PREPARE, "--strict"])
+        main(["prepare", "Jane Doe", *PREPARE, "--strict"])
+    said = capfd.readouterr().err
     assert end.value.code == 2
-    assert "To do: " in capfd.readouterr().err
+    assert "To do: " in said and "Jane" not in said
+    (named,) = re.findall(r"\S+\.jsonl", said)
+    assert json.loads(Path(named).read_text())["path"].startswith(str(place / "Jane Doe"))
+
+
+@pytest.mark.parametrize("words", [["prepare", "broken", *PREPARE], ["pretrain", "--domain", "pathology", "--data", "broken"]])
+def test_a_start_that_failed_does_not_stand_in_the_way_of_the_next(words: list[str], place: Path) -> None:
+    output = place / "set"
+    if words[0] == "pretrain":
+        words = [*words, "--output", str(output)]
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2
+    assert not output.exists()
+
+
+def test_what_a_prepared_set_has_decided_is_not_ignored_in_silence(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["prepare", "rgb.png", *PREPARE])
+    for words, mentioned in (
+        (["embed", "starter-pathology", "set", "--output", "f", "--set", "reading.nonsense=1"], "nonsense"),
+        (["pretrain", "--domain", "pathology", "--data", "set", "--output", "r", "--set", "data.held_out_fraction=0.3"], "0.3"),
+    ):
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main(words)
+        said = capfd.readouterr().err
+        assert (end.value.code == 2 and mentioned in said and "prepared already" in said) or "split already" in said, said
+        assert not (place / "r").exists()
 
 
 @pytest.mark.real_data

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from domainclip.data.augment import build_augmentation
+from domainclip.data.augment import Augmentation
 from domainclip.errors import UsageError
 
 RNG = np.random.default_rng(3)
@@ -26,7 +26,7 @@ IMAGE = RNG.integers(0, 256, (32, 32, 3), dtype=np.uint8)
 
 
 def test_draws_depend_on_seed_epoch_and_row_and_on_nothing_else():
-    one, two, other = build_augmentation(STEPS, 1), build_augmentation(STEPS, 1), build_augmentation(STEPS, 2)
+    one, two, other = Augmentation(STEPS, 1), Augmentation(STEPS, 1), Augmentation(STEPS, 2)
     for row in (5, 3, 9):  # Another history than that of ``two``.
         one(IMAGE, None, 32, 7, row)
     first, again = one(IMAGE, None, 32, 0, 4)[0], two(IMAGE, None, 32, 0, 4)[0]
@@ -38,7 +38,7 @@ def test_draws_depend_on_seed_epoch_and_row_and_on_nothing_else():
 
 
 def test_every_orientation_of_the_square_is_drawn_about_equally():
-    augmentation = build_augmentation([{"name": "D4", "p": 1.0}], 0)
+    augmentation = Augmentation([{"name": "D4", "p": 1.0}], 0)
     seen = {}
     for row in range(800):
         key = augmentation(IMAGE, None, 32, 0, row)[0].tobytes()
@@ -51,7 +51,7 @@ def test_image_and_mask_move_together():
     valid = np.zeros((32, 32), bool)
     valid[4:20, 9:30] = True
     image = np.repeat(np.where(valid, 200, 0)[..., None], 3, axis=2).astype(np.uint8)
-    augmentation = build_augmentation(
+    augmentation = Augmentation(
         [{"name": "D4", "p": 1.0}, {"name": "Affine", "rotate": [-90, 90], "interpolation": 0, "p": 1.0}], 0
     )
     for row in range(20):
@@ -60,7 +60,7 @@ def test_image_and_mask_move_together():
 
 
 def test_crops_give_the_size_that_is_wanted():
-    augmentation = build_augmentation([{"name": "RandomResizedCrop", "size": [64, 64], "scale": [0.25, 1.0], "p": 0.5}], 0)
+    augmentation = Augmentation([{"name": "RandomResizedCrop", "size": [64, 64], "scale": [0.25, 1.0], "p": 0.5}], 0)
     assert augmentation.smallest_crop == 0.5
     shapes = {augmentation(IMAGE, np.ones((32, 32), bool), 20, 0, row)[0].shape for row in range(20)}
     assert shapes == {(20, 20, 3)}
@@ -69,7 +69,7 @@ def test_crops_give_the_size_that_is_wanted():
 @pytest.mark.parametrize(("bands", "dtype"), [(1, np.uint8), (3, np.uint8), (1, np.float32), (12, np.float32)])
 def test_band_gain_is_linear_and_clips_floats_nowhere(bands, dtype):
     image = (RNG.random((16, 16, bands)) * (255 if dtype == np.uint8 else 3)).astype(dtype)
-    augmentation = build_augmentation([{"name": "BandGain", "gain": [0.8, 1.25], "offset": [-0.02, 0.02], "p": 1.0}], 0)
+    augmentation = Augmentation([{"name": "BandGain", "gain": [0.8, 1.25], "offset": [-0.02, 0.02], "p": 1.0}], 0)
     changed, _ = augmentation(image, None, 16, 0, 0)
     assert changed.dtype == dtype and changed.shape == image.shape
     for band in range(bands):
@@ -84,16 +84,16 @@ def test_band_gain_is_linear_and_clips_floats_nowhere(bands, dtype):
 
 def test_what_does_not_fit_is_refused():
     with pytest.raises(UsageError, match="'ColorJitter'"):
-        build_augmentation([{"name": "ColorJiter"}])
+        Augmentation([{"name": "ColorJiter"}], 0)
     with pytest.raises(UsageError, match="to be built"):
-        build_augmentation([{"name": "Affine", "rotatee": 5}])
+        Augmentation([{"name": "Affine", "rotatee": 5}], 0)
     with pytest.raises(UsageError, match="to be built"):
-        build_augmentation([{"name": "BandGain", "gain": [2, 1]}])
+        Augmentation([{"name": "BandGain", "gain": [2, 1]}], 0)
     with pytest.raises(UsageError, match="colour only"):
-        build_augmentation(STEPS).check(12, "reflectance")
+        Augmentation(STEPS, 0).check(12, "reflectance")
     with pytest.raises(UsageError, match="clips everything"):
-        build_augmentation([{"name": "GaussNoise"}]).check(12, "reflectance")
-    build_augmentation([{"name": "BandGain"}, {"name": "D4"}]).check(12, "reflectance")
+        Augmentation([{"name": "GaussNoise"}], 0).check(12, "reflectance")
+    Augmentation([{"name": "BandGain"}, {"name": "D4"}], 0).check(12, "reflectance")
 
 
 def test_the_domains_own_pipelines_fit_their_images():
@@ -102,5 +102,5 @@ def test_the_domains_own_pipelines_fit_their_images():
     for name in ("pathology", "radiology", "remote-sensing"):
         facts = domains.get(name).facts
         for steps in facts.augmentations.values():
-            build_augmentation(steps)
-        build_augmentation(facts.augmentations["default"]).check(len(facts.preprocessing.channels), facts.preprocessing.values_kind)
+            Augmentation(steps, 0)
+        Augmentation(facts.augmentations["default"], 0).check(len(facts.preprocessing.channels), facts.preprocessing.values_kind)

@@ -166,17 +166,6 @@ def _texts(ours, step):
     return [(keys[p], t) for p, t in zip(positions, ours._captions.tokens(drawn), strict=True)]
 
 
-def test_evaluation_shows_every_image_once_in_order_unchanged(prepared):
-    ours = loader(prepared, split="held_out", batch_size=2, augmentation=STEPS)
-    parts = list(ours.evaluation_batches(3))
-    assert [list(p) for p, _ in parts] == [[0, 1, 2], [3, 4, 5], [6]]
-    images = torch.cat([images for _, images in parts])
-    for n in range(7):
-        row = ours.rows.iloc[n]
-        expected = transform(prepared.read(row), prepared.sample(row).values, row["channels"], PREPROCESSING)
-        torch.testing.assert_close(images[n], expected, rtol=0, atol=0)
-
-
 def test_a_split_smaller_than_a_batch_repeats_and_says_so(prepared):
     with pytest.warns(UserWarning, match="7 captioned images, a global batch 16"):
         ours = loader(prepared, split="held_out", batch_size=16)
@@ -201,14 +190,13 @@ def test_long_captions_are_counted_and_said_once(prepared, caplog):
     assert len(caplog.records) == 1
 
 
-def test_images_without_captions_are_evaluated_but_not_trained_on(prepared, monkeypatch):
+def test_images_without_captions_are_not_trained_on(prepared, monkeypatch):
     few = PreparedSet(prepared.folder)
     keys = list(few.subset("train")["key"])
     few.captions = few.captions[few.captions["key"].isin(keys[:20])]
     ours = loader(few)
     assert ours.rows_without_caption == 23
     assert {key for step in range(20) for key in ours.batch(step).keys} == set(keys[:20])
-    assert sum(len(p) for p, _ in ours.evaluation_batches(10)) == 43
     few.captions = few.captions.iloc[:0]
     with pytest.raises(UsageError, match="None of its 43 images has a caption"):
         loader(few).batch(0)

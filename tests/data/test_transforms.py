@@ -68,10 +68,18 @@ def test_channels_are_taken_by_name():
     out = transform(Pixels(array), SRGB, ("nir", "blue", "red", "green"), preprocessing())
     same = transform(Pixels(array[[2, 3, 1]]), SRGB, RGB, preprocessing())
     torch.testing.assert_close(out, same, rtol=0, atol=0)
-    with pytest.raises(UsageError, match="green, blue are missing"):
+    with pytest.raises(UsageError, match="lacks green, blue"):
         transform(Pixels(array[:2]), SRGB, ("nir", "red"), preprocessing())
     with pytest.raises(UsageError, match="shape"):
         transform(Pixels(array), SRGB, RGB, preprocessing())
+
+
+def test_channels_are_taken_by_their_synonyms_and_never_by_place():
+    array = RNG.integers(0, 256, (4, 16, 16), dtype=np.uint8)
+    out = transform(Pixels(array), SRGB, ("B08", "B02", "B04", "B03"), preprocessing())
+    torch.testing.assert_close(out, transform(Pixels(array[[2, 3, 1]]), SRGB, RGB, preprocessing()), rtol=0, atol=0)
+    with pytest.raises(UsageError, match="lacks red, green, blue"):
+        transform(Pixels(array[:3]), SRGB, ("band1", "band2", "band3"), preprocessing())
 
 
 def test_one_channel_is_its_own_or_three():

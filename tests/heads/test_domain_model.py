@@ -109,7 +109,7 @@ def test_runs_and_model_folders_load(model_folder, tmp_path):
         (Image.fromarray(PICTURE).convert("L"), "mode is L"),
         ([3], "a int"),
         ("nowhere.png", "no such file"),
-        (_sample(PICTURE.transpose(2, 0, 1)[:2], ("red", "nir")), "green, blue are missing"),
+        (_sample(PICTURE.transpose(2, 0, 1)[:2], ("red", "nir")), "lacks green, blue"),
         (_sample(PICTURE.transpose(2, 0, 1), values=Values("reflectance", 1e-4)), "reflectance"),
     ],
 )

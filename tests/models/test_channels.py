@@ -7,9 +7,10 @@ import pytest
 import timm
 import torch
 
+from domainclip.channel_names import channel_positions
 from domainclip.config import ModelConfig
 from domainclip.errors import UsageError
-from domainclip.models.channels import adapt_channels, check_channel_names, inflate_input, inflate_weight, require_channels
+from domainclip.models.channels import adapt_channels, check_channel_names, inflate_input, inflate_weight
 from domainclip.models.checkpoint import load_checkpoint, save_model
 from domainclip.models.towers import build_model
 
@@ -196,9 +197,9 @@ def test_images_with_other_channels_than_the_tower_are_refused(make_model):
 
 
 def test_planes_are_found_by_name_and_synonym():
-    assert require_channels(S2, RGB) == (3, 2, 1)
-    assert require_channels(("red", "B04"), ("B04",)) == (1,)  # the exact name goes before a synonym
+    assert channel_positions(S2, RGB) == (3, 2, 1)
+    assert channel_positions(("red", "B04"), ("B04",)) == (1,)  # the exact name goes before a synonym
     with pytest.raises(UsageError, match="lacks B08"):
-        require_channels(RGB, ("red", "B08"))
+        channel_positions(RGB, ("red", "B08"))
     with pytest.raises(UsageError, match="Several answer"):
-        require_channels(("R", "B04"), ("red",))
+        channel_positions(("R", "B04"), ("red",))

@@ -119,20 +119,6 @@ def test_no_parameter_is_without_dimension_and_no_weight_is_channels_last(sigmoi
         assert parameter.is_contiguous(), name
 
 
-@pytest.mark.parametrize("channels", [RGB, ("MONOCHROME2",), tuple(f"B{i:02}" for i in range(1, 13))])
-@pytest.mark.parametrize("architecture", OURS)
-def test_zero_would_keep_every_weight_aligned(architecture, channels):
-    # notes/gpu.md: ZeRO flattens each group in order; 8 bf16 elements are 16 bytes.
-    model = build_model(ModelConfig(architecture=architecture), channels)
-    groups = parameter_groups(model, 0.1)
-    for group in groups[:-1]:
-        offset = 0
-        for name, parameter in zip(group["parameter_names"], group["params"], strict=True):
-            assert offset % 8 == 0, name
-            offset += parameter.numel()
-    assert groups[-1]["name"] == "ragged" and "clip.logit_scale" in groups[-1]["parameter_names"]
-
-
 def test_groups_hold_each_trainable_parameter_once_under_its_name_and_decay_matrices_only():
     model = build_model(ModelConfig(architecture="tiny-vit"), RGB)
     model.get_parameter("clip.visual.proj").requires_grad_(False)

@@ -63,7 +63,7 @@ def test_a_folder_of_the_same_name_without_a_model_does_not_hide_the_shipped_one
         ("hf-hub:org/name", "without a prefix"),
         ("runs/of/nobody", "Check the path"),
         ("/no/such", "Check the path"),
-        ("", "no model of that name"),
+        ("", "No model is called"),
         ("..", "without a model"),
     ],
 )

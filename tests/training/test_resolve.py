@@ -33,7 +33,7 @@ def test_own_data_do_not_get_a_files_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "found"),
     [
-        ({"domain": "patology"}, "no domain of that name"),
+        ({"domain": "patology"}, "No domain is called"),
         ({"domain": "radiology", "path": "other.yaml"}, "is for pathology"),
         ({"domain": "pathology", "path": "missing.yaml"}, "no such file"),
         ({"domain": "pathology", "path": "list.yaml"}, "not a mapping"),

@@ -182,7 +182,11 @@ def test_nothing_of_the_person_in_inspect_errors_or_logs(radiology, ramp, make_d
 
 def test_sentences_with_the_header_s_names_leave_the_owner_s_captions(tmp_path, radiology, make_dicom, ramp):
     path = make_dicom(tmp_path / "a.dcm", ramp, ReferringPhysicianName="Ostrowski^Ian")
-    captions = (Caption("Clear lungs. BRIGHTWATER could not stand.", "en"), Caption("Seen by ostrowski.", "en"), Caption("Ok.", "en"))
+    captions = (
+        Caption("Clear lungs. BRIGHTWATER could not stand.", "en"),
+        Caption("Seen by ostrowski.", "en"),
+        Caption("Ok.", "en"),
+    )
     (sample,) = radiology.samples(SourceItem(path, "file", captions=captions), radiology.reading_model())
     assert [caption.text for caption in sample.captions] == ["Clear lungs.", "Ok."]
     assert sample.meta["sentences_with_name_dropped"] == 2
