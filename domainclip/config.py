@@ -45,6 +45,9 @@ class ModelConfig(Section):
     initial_weights: str | None = Field(None, description="Folder, or open_clip pretrained tag in the local cache.")
     tokenizer: str = Field("corpus-bpe", description="'corpus-bpe' is trained on the captions; 'clip' is CLIP's own; or a folder.")
     vocabulary_size: int = Field(1000, ge=259, description="Upper bound for corpus-bpe.")
+    views: Literal["one", "d4"] = Field(
+        "one", description="Features after training: of the image, or the mean of its 8 orientations (8 times the work)."
+    )
     batch_norm: Literal["auto", "frozen", "local", "sync"] = "auto"
 
 
@@ -87,7 +90,11 @@ class TrainingConfig(Section):
     save_every_steps: int = Field(100, ge=1)
     evaluate_every_steps: int | None = Field(None, ge=1, description="Choose the best checkpoint on val; None keeps the last.")
     average_last: float = Field(
-        0.0, ge=0, lt=1, description="Share of training at whose end weights are averaged (SWA); keep final_lr_fraction up. 0: not."
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of training at whose end weights are averaged (SWA), 0 for none; keep final_lr_fraction up. Batch-norm "
+        "statistics for the mean come on top of max_seconds.",
     )
     average_every_steps: int = Field(10, ge=1, description="Steps between the weights that are averaged.")
     log_every_steps: int = Field(10, ge=1)

@@ -26,6 +26,7 @@ class Preprocessing(Section):
         one_channel: ``replicated`` feeds one channel to three input planes.
         spacing: Spacing (Y, X) that the model was trained at, in ``spacing_unit``, or None where images have no scale.
         spacing_unit: Unit of ``spacing``.
+        views: ``d4`` takes the mean of the features of an image's eight orientations; ``one`` those of the image as it is.
     """
 
     channels: tuple[str, ...]
@@ -38,6 +39,7 @@ class Preprocessing(Section):
     one_channel: Literal["own", "replicated"] = "own"
     spacing: tuple[float, float] | None = None
     spacing_unit: Literal["um", "mm", "m", "degree"] | None = None
+    views: Literal["one", "d4"] = "one"
 
 
 class Prompts(Section):

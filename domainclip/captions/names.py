@@ -14,31 +14,45 @@ from domainclip.captions.sentences import split_sentences
 from domainclip.sample import Caption
 
 _WORD = re.compile(r"[^\W\d_]+")
-# What stands in name fields where no name is: dropping sentences for these words would empty the reports of every patient.
+# Where a name line of a report goes on with something else: a date, a bracket, "on", "at".
+_END_OF_NAME = re.compile(r"\d|[(\[<]|\s(?:on|at)\s", re.IGNORECASE)
+# Words in name fields that are no names, or so common that dropping their sentences would empty the reports.
 _NO_NAMES = frozenset((
     "anonymous", "anonymized", "anonymised", "anon", "deidentified", "patient", "unknown", "none", "name", "test", "case", "study",
     "subject", "phantom", "dr", "drs", "mr", "mrs", "ms", "miss", "prof", "md", "do", "phd", "rn", "np", "jr", "sr", "ii", "iii",
-    "and", "of", "the", "by", "at", "on", "in", "no", "pa", "ap", "chest",
+    "and", "of", "the", "by", "at", "on", "in", "to", "for", "with", "is", "was", "has", "had", "not", "no", "pa", "ap", "or", "as",
+    "male", "female", "year", "years", "old", "chest", "available",
+    # particles
+    "de", "la", "le", "el", "al", "an", "du", "da", "das", "dos", "di", "del", "della", "van", "von", "der", "den", "ter", "ten",
+    "bin", "ibn", "bint", "san", "santa", "st", "zu",
 ))  # fmt: skip
-_MOST_WORDS = 6
 
 
-def name_words(values: Iterable[str]) -> frozenset[str]:
-    """Returns the words of names, case folded, each of two letters or more.
+def header_names(values: Iterable[str]) -> frozenset[str]:
+    """Returns the words of names in DICOM headers (``SMITH^JOHN^^DR``, several scripts with ``=`` between), case folded.
 
-    Args:
-        values: Names as headers and reports write them: ``SMITH^JOHN``, ``Smith, John``, ``Dr. J. Smith``. A value with digits
-            or of more than six words is no name ("65 year old male with cough"), and gives nothing.
+    Words of two letters or more; in scripts without spaces, of two characters or more and the whole name in one.
     """
+    return _words((part for whole in values for part in whole.split("=")), capitals=False)
+
+
+def line_names(lines: Iterable[str]) -> frozenset[str]:
+    """Returns the words of names that stand in lines of a report's head ("Smith, John", "Anna Ostrowski, MD on 03/02/2021").
+
+    A line counts up to the first digit, bracket, "on" or "at"; of it, words that begin with a capital ("has cough" gives none).
+    """
+    return _words((_END_OF_NAME.split(line, maxsplit=1)[0] for line in lines), capitals=True)
+
+
+def _words(values: Iterable[str], *, capitals: bool) -> frozenset[str]:
     words: set[str] = set()
-    for value in (part for whole in values for part in whole.split("=")):  # DICOM: the same name in several scripts
-        found = [_folded(word) for word in _WORD.findall(value)]
-        if re.search(r"\d", value) or len(found) > _MOST_WORDS:
-            continue
-        words.update(word for word in found if len(word) > 1 and word not in _NO_NAMES)
-        if any(map(_unspaced, found)):
-            words.add("".join(found))
-    return frozenset(words)
+    for value in values:
+        found = _WORD.findall(unicodedata.normalize("NFC", value))
+        named = [_folded(word) for word in found if not capitals or word[0].isupper() or _unspaced(word)]
+        words.update(word for word in named if len(word) > 1 and word not in _NO_NAMES)
+        if named and all(map(_unspaced, named)):
+            words.add("".join(named))
+    return frozenset(word for word in words if len(word) > 1)
 
 
 def sentences_without(text: str, names: frozenset[str]) -> tuple[str, int]:
@@ -76,5 +90,5 @@ def _unspaced(word: str) -> bool:
 
 
 def _folded(word: str) -> str:
-    plain = unicodedata.normalize("NFKD", word)
-    return "".join(character for character in plain if not unicodedata.combining(character)).casefold()
+    plain = "".join(character for character in unicodedata.normalize("NFKD", word) if not unicodedata.combining(character))
+    return unicodedata.normalize("NFC", plain).casefold()  # composed again: Hangul would stay in pieces

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from domainclip.captions.names import name_words, sentences_without
+from domainclip.captions.names import line_names, sentences_without
 from domainclip.captions.scrub import scrub
 from domainclip.captions.sentences import split_sentences
 from domainclip.errors import UnreadableFileError, missing_dependency
@@ -178,7 +178,7 @@ def report_captions(sections: dict[str, str], counts: Counter[str] | None = None
     counts = counts if counts is not None else Counter()
     counts["reports"] += 1
     captions: list[Caption] = []
-    persons = name_words(sections.get("names", "").splitlines())
+    persons = line_names(sections.get("names", "").splitlines())
     for names in (("impression", "findings"), ("combined",), ("last_paragraph",)):
         for name in names:
             if text := clean_section(sections.get(name, ""), counts, persons):

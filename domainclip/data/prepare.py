@@ -77,13 +77,14 @@ def prepare(
     output, options = Path(output), _checked_reading(domain, reading)
     settings = {"reading": options.model_dump(mode="json"), "seed": seed}
     settings |= {"held_out_fraction": held_out_fraction, "val_fraction": val_fraction}
-    with _clean_stops(output):
+    with _clean_stops(output) as claimed:
         items, key = list(source.items()), owner_key()
         refuse_torn_groups(items)
         plan_id = _plan_id(source, items, domain, settings, key)
         finished = claim_output(output, plan_id, overwrite=overwrite, resume=resume)
         if finished is not None:
             return finished
+        claimed.append(not resume)
         count = min(os.cpu_count() or 1, len(items)) if workers is None else workers
         plan = SpoolPlan(output / WORK, key, seed)
         job = _Job(items, domain, options, plan, count, limits or Limits(), plan_id if strict else None, progress or _quiet)
@@ -93,16 +94,18 @@ def prepare(
 
 
 @contextlib.contextmanager
-def _clean_stops(output: Path) -> Iterator[None]:
+def _clean_stops(output: Path) -> Iterator[list[bool]]:
     """Turns Ctrl-C and a full disk into messages; what is finished stays for ``resume``.
 
-    A call that fails leaves nothing in a folder that it made, so that the corrected command can follow at once.
+    Yields:
+        A list to which is added, once the output belongs to this call alone, whether nothing that lay there is being gone on with.
+        If so and the call fails, the folder is removed, so that the corrected command can follow at once.
     """
-    fresh = not output.is_dir() or not any(output.iterdir())
+    claimed: list[bool] = []
     try:
-        yield
+        yield claimed
     except (UsageError, UnreadableFileError) as error:
-        if fresh and not isinstance(error, DiskFullError) and (output / WORK).is_dir():
+        if any(claimed) and not isinstance(error, DiskFullError):
             shutil.rmtree(output)
         raise
     except KeyboardInterrupt as error:

@@ -56,7 +56,10 @@ def claim_output(output: Path, plan_id: str, *, overwrite: bool, resume: bool) -
             (output / name).unlink()
         if WORK in entries:
             shutil.rmtree(output / WORK)
-    (output / WORK).mkdir(parents=True, mode=0o700, exist_ok=True)
+    try:
+        (output / WORK).mkdir(parents=True, mode=0o700, exist_ok=resume)
+    except FileExistsError as error:
+        raise UsageError(asked, "Another process has just begun to write there.", "Choose another --output.") from error
     for draft in (*output.glob("*.part"), *(output / WORK).glob("*.part")):
         draft.unlink(missing_ok=True)
     write_bytes(output / WORK / "plan.json", json.dumps({"plan": plan_id}).encode())

@@ -137,6 +137,8 @@ class DomainModel:
         """
         import torch
 
+        from domainclip.models.views import features_of_views
+
         size = self.record.preprocessing.image_size
         if images.ndim != 4 or not images.is_floating_point() or tuple(images.shape[2:]) != (size, size):
             raise UsageError(
@@ -145,8 +147,11 @@ class DomainModel:
                 "Give pixels to encode_image, which does resizing and normalising.",
             )
         with torch.inference_mode():
-            features = self.clip(images=images.to(self.device), mode="image").image_features
-        return _unit(features)
+            return _unit(features_of_views(self._encode_view, images.to(self.device), self.record.preprocessing.views))
+
+    def _encode_view(self, images: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.clip(images=images, mode="image").image_features
+        return features
 
     def encode_text(self, texts: str | Sequence[str], language: str | None = None, batch_size: int = _TEXTS_AT_ONCE) -> Features:
         """Encodes texts.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -82,14 +83,16 @@ def reading_settings(settings: Sequence[str]) -> dict[str, Any]:
 
 
 def refuse_reading(prepared: PreparedSet, reading: Mapping[str, Any] | None) -> None:
-    """Refuses options of the reader for a set that is read already.
+    """Refuses options of the reader other than those that a set was read with.
 
     Raises:
         UsageError: There are some.
     """
-    if reading:
+    own = prepared.card.get("reading") or {}
+    plain = json.loads(json.dumps(dict(reading or {})))
+    if differing := [name for name, value in plain.items() if name not in own or own[name] != value]:
         raise UsageError(
-            f"The set {prepared.folder} was to be read with other options ({', '.join(reading)}).",
+            f"The set {prepared.folder} was to be read with other options ({', '.join(differing)}).",
             "It is prepared already, with the options that its dataset.json names.",
             "Leave them out, or give the source that it was prepared from.",
         )

@@ -33,11 +33,12 @@ class MultiPositiveLoss:
 
 
 def _belongs(captions: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    """Returns (N, M) bool: caption m (M,) is among the captions of image n (N, K), one column of K at a time to spare memory."""
-    found = captions[None, :] == images[:, :1]
-    for column in images.T[1:]:
-        found |= captions[None, :] == column[:, None]
-    return found
+    """Returns (N, M) bool: caption m of (M,) is among the captions of image n of (N, K). Memory N x (K + M)."""
+    distinct, place = torch.unique(captions, return_inverse=True)
+    nearest = torch.searchsorted(distinct, images).clamp(max=len(distinct) - 1)
+    counts = torch.zeros(len(images), len(distinct), dtype=torch.int64, device=images.device)
+    counts.scatter_add_(1, nearest, (distinct[nearest] == images).long())
+    return counts[:, place] > 0
 
 
 def _shared(right: torch.Tensor) -> torch.Tensor:

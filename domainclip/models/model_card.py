@@ -136,6 +136,12 @@ def read_front_matter(card: Path) -> dict[str, Any]:
     return facts
 
 
+_VIEWS = {
+    "one": "of the image as it is",
+    "d4": "the mean over the eight orientations of an image (stock open_clip gives those of one)",
+}
+
+
 def _front_matter(record: ModelRecord) -> dict[str, Any]:
     """Keys that the Hugging Face hub reads."""
     licence = record.provenance.get("licence", "Apache-2.0" if record.synthetic else None)
@@ -172,6 +178,7 @@ def _card(front: Mapping[str, Any], record: ModelRecord, figures: Mapping[str, A
         f"- Channels: {_listed(p.channels)} ({kind})\n"
         f"- Size: {p.image_size} x {p.image_size} px, resized by {p.resize} with {p.interpolation} interpolation\n"
         f"- Scale: {scale}\n"
+        f"- Features: {_VIEWS[p.views]}\n"
         f"- Texts: up to {record.context_length} tokens, {_listed(record.languages)}\n"
         f"- Architecture: {_cell(record.architecture)}{_inflation(record)}",
         f"## Training data\n\n{_data(record)}",

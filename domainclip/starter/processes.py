@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing.connection import wait
 from typing import Any
@@ -32,19 +33,20 @@ def spread(
     """
     results: list[Any] = [None] * len(jobs)
     pairs = _one_by_one(work, jobs) if workers <= 1 else _in_processes(work, jobs, min(workers, len(jobs)))
-    for done, (number, result) in enumerate(pairs, start=1):
-        results[number] = result
-        if progress is not None:
-            progress(done, len(jobs), text)
+    with contextlib.closing(pairs):  # whatever stops the loop ends the processes
+        for done, (number, result) in enumerate(pairs, start=1):
+            results[number] = result
+            if progress is not None:
+                progress(done, len(jobs), text)
     return results
 
 
-def _one_by_one(work: Callable[[Any], Any], jobs: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+def _one_by_one(work: Callable[[Any], Any], jobs: Sequence[Any]) -> Generator[tuple[int, Any]]:
     for number, job in enumerate(jobs):
         yield number, work(job)
 
 
-def _in_processes(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> Iterator[tuple[int, Any]]:
+def _in_processes(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> Generator[tuple[int, Any]]:
     before = set(multiprocessing.active_children())
     # Spawned, since GDAL and threads of the parent do not survive a fork.
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)

@@ -55,12 +55,16 @@ def use_average(engine: Engine, average: WeightAverage, batches: Iterator[Batch]
     if not layers:
         return
     momenta = [layer.momentum for layer in layers]
+    engine.train(False)  # ZeRO-3 fetches ahead along the steps of training, which a forward without a backward would break
     for layer in layers:
+        layer.train()
         layer.reset_running_stats()
         layer.momentum = None  # the plain mean over what follows
     with torch.no_grad():
         for batch in islice(batches, _REFRESH_BATCHES):
-            engine.forward(batch.images.to(engine.processes.device), None, "image")
+            batch = batch.to(engine.processes.device)
+            engine.forward(batch.images, batch.tokens)  # both towers: half a forward would leave ZeRO-3 with parameters on the way
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
+        layer.eval()
     engine.average_buffers()

@@ -1,4 +1,4 @@
-"""Notices that other work keeps the cores busy, which slows threads that wait for each other by a factor of ten."""
+"""Notices that there is more work than cores, which slows threads that wait for each other by a factor of ten."""
 
 from __future__ import annotations
 
@@ -16,12 +16,8 @@ class Contention:
         self._waited, self._begun = _waited_seconds(), time.monotonic()
         self._said = self._waited is None
 
-    def notice(self, threads: int) -> str:
-        """Returns a sentence for the user, once, when more than a fifth of the time since the last call was spent waiting.
-
-        Args:
-            threads: Of this process, for the advice.
-        """
+    def notice(self) -> str:
+        """Returns a sentence for the user, once, when more than a fifth of the time since the last call was spent waiting."""
         passed = time.monotonic() - self._begun
         if self._said or passed < _LONG_ENOUGH_SECONDS:
             return ""
@@ -31,8 +27,10 @@ class Contention:
             return ""
         self._said = True
         share = (waited - before) / passed
-        advice = " --set training.threads=1 suffers less." if threads > 1 else ""
-        return f"Other work keeps the cores busy: training waited for one {share:.0%} of the time, and is slow.{advice}"
+        return (
+            f"There is more work than cores: training waited for one {share:.0%} of the time, and is slow. "
+            "Stop what else runs here, or lower training.threads, data.workers or the number of processes."
+        )
 
 
 def _waited_seconds() -> float | None:

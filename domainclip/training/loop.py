@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-import torch
-
 from domainclip.batch import Batch
 from domainclip.config import RunConfig
 from domainclip.errors import RunInterruptedError, UsageError
@@ -152,8 +150,8 @@ class _Loop:
             self._step(batches)
             stop = self._agree(signals)
             step, over = self.state.step, self.state.progress >= 1.0
-            if self.state.progress > 1.0 - every.average_last and (step % every.average_every_steps == 0 or over):
-                self.average.add(self.engine.weights())
+            if every.average_last:
+                self._add_to_average(over)
             if step % every.log_every_steps == 0 or over or stop:
                 self._report()
             if every.evaluate_every_steps and (step % every.evaluate_every_steps == 0 or over) and not stop:
@@ -168,6 +166,15 @@ class _Loop:
                 "Repeat the command with --resume to go on from there.",
             )
         return self._result(kept=self._averaged(batches))
+
+    def _add_to_average(self, over: bool) -> None:
+        """Adds the weights where the end of training has begun; it counts as training time."""
+        if self.state.progress <= 1.0 - self.training.average_last:
+            self.average = WeightAverage()  # a resumed run may have been given more time, so that the end begins later
+        elif self.state.step % self.training.average_every_steps == 0 or over:
+            begun = time.perf_counter()
+            self.average.add(self.engine.weights())
+            self.state = self.state.model_copy(update={"seconds": self.state.seconds + time.perf_counter() - begun})
 
     def _averaged(self, batches: Iterator[Batch]) -> int:
         """Puts the mean of the weights into the engine where it does at least as well on val as the best checkpoint.
@@ -253,7 +260,7 @@ class _Loop:
             append_line(self.folder / "metrics.jsonl", report)
             if self.on_report is not None:
                 self.on_report(report)
-        if self.processes.device.type == "cpu" and (words := self.contention.notice(torch.get_num_threads())):
+        if self.processes.device.type == "cpu" and (words := self.contention.notice()):
             self.log(words)
         self.recent = Stopwatch()
 

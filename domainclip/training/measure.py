@@ -12,6 +12,7 @@ from domainclip.benchmarks.held_out import evaluate_held_out
 from domainclip.config import RunConfig
 from domainclip.data.prepared_set import PreparedSet
 from domainclip.model_record import ModelRecord
+from domainclip.models.views import features_of_views
 from domainclip.training.engine import Engine
 
 
@@ -63,7 +64,10 @@ class Measure:
 
     @torch.no_grad()
     def _encode_image(self, images: torch.Tensor) -> torch.Tensor:
-        features = self.engine.forward(images.to(self.engine.processes.device), mode="image").image_features
+        return features_of_views(self._encode_view, images.to(self.engine.processes.device), self.record.preprocessing.views)
+
+    def _encode_view(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.engine.forward(images, mode="image").image_features
         assert features is not None
         return features.float()
 

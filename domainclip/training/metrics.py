@@ -50,7 +50,7 @@ class LoopResult:
         data_share: Share of this process's training time spent waiting for batches, 0 to 1.
         checkpoint: The last checkpoint.
         best_checkpoint: The best by the evaluation's value, or None without evaluation.
-        best_value: That value.
+        best_value: The value of what is kept: of the mean where ``averaged``, else of the best checkpoint.
         averaged: How many weights the engine now holds the mean of; 0 for none.
     """
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from domainclip import __version__
 from domainclip.benchmarks.held_out import class_names_of
-from domainclip.channel_names import channel_positions
 from domainclip.config import RunConfig
 from domainclip.data.loader import BatchLoader
 from domainclip.domains.base import Domain, domains
-from domainclip.errors import DomainClipError, RunInterruptedError, UsageError
+from domainclip.errors import DiskFullError, RunInterruptedError
 from domainclip.model_record import ModelRecord, Preprocessing, Prompts
 from domainclip.models.checkpoint import SavableTokenizer, save_model
 from domainclip.models.model_card import write_model_card
@@ -30,7 +27,8 @@ from domainclip.training.input_statistics import fit_preprocessing
 from domainclip.training.loop import train, use_weights
 from domainclip.training.measure import Measure
 from domainclip.training.metrics import LoopResult, StepReport
-from domainclip.training.run_data import Progress, RunData, opened_run_data, run_data
+from domainclip.training.run_data import Progress, RunData, check_parts, opened_run_data, run_data
+from domainclip.training.run_folder import claim_run_folder, start_of_run
 
 Say = Callable[[str], None]
 
@@ -56,60 +54,24 @@ def pretrain(
     """
     domain = domains.get(config.domain)
     with processes(config.training) as here:
-        run = _run_folder(config, here, resume, overwrite)
+        run = claim_run_folder(config, here, resume, overwrite)
         quiet_say: Say = say if say is not None and here.main else (lambda text: None)
         quiet_progress = progress if here.main else None
-        if here.main:
-            with _nothing_left(run):
-                data = run_data(config, domain, run, resume=resume, progress=quiet_progress)
-        here.wait_for_main()
-        if not here.main:
-            data = opened_run_data(run)
         try:
+            with start_of_run(run, active=here.main, resume=resume):
+                if here.main:
+                    data = run_data(config, domain, run, resume=resume, progress=quiet_progress)
+                here.wait_for_main()
+                if not here.main:
+                    data = opened_run_data(run)
+                check_parts(config, data.prepared)
             return _Run(config, domain, run, data, here, quiet_say, quiet_progress).carry_out(resume)
         except RunInterruptedError as error:
             going_on = f"Go on from there: domainclip pretrain --domain {config.domain} --output {run} --resume"
             raise RunInterruptedError(error.asked, error.found, going_on) from error
-
-
-def _run_folder(config: RunConfig, here: Processes, resume: bool, overwrite: bool) -> Path:
-    """Makes the run folder with the resolved configuration; the clock of the first process names it where nobody did."""
-    started = here.agree([time.time()])[0]
-    run = Path(config.output or Path("runs") / f"{config.domain}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(started))}")
-    if here.main:
-        if run.exists() and any(run.iterdir()) and not resume:
-            if not overwrite:
-                raise UsageError(
-                    f"The run was to be written to {run}.",
-                    "The folder exists and is not empty.",
-                    "Give --resume to go on with it, --overwrite to replace it, or another --output.",
-                )
-            _refuse_foreign(run)
-            shutil.rmtree(run)
-        run.mkdir(parents=True, exist_ok=True)
-        resolved = config.model_copy(update={"output": str(run)})
-        (run / "config.yaml").write_text(resolved.to_yaml(), encoding="utf-8")
-    here.barrier()
-    return run
-
-
-@contextlib.contextmanager
-def _nothing_left(run: Path) -> Iterator[None]:
-    """Removes the folder of a run that could not start and holds the configuration alone: the corrected command may follow."""
-    try:
-        yield
-    except DomainClipError:
-        if [path.name for path in run.iterdir()] == ["config.yaml"]:
-            shutil.rmtree(run)
-        raise
-
-
-def _refuse_foreign(run: Path) -> None:
-    """Overwriting removes runs, never a folder that holds something else."""
-    if not (run / "config.yaml").is_file():
-        raise UsageError(
-            f"The run in {run} was to be replaced.", "The folder holds no run (config.yaml is missing).", "Name another --output."
-        )
+        except DiskFullError as error:
+            going_on = f"Free space, then go on: domainclip pretrain --domain {config.domain} --output {run} --resume"
+            raise DiskFullError(error.asked, error.found, going_on) from error
 
 
 class _Run:
@@ -125,7 +87,6 @@ class _Run:
     def carry_out(self, resume: bool) -> dict[str, Any]:
         """Builds the parts, trains, measures, writes."""
         config = self.config
-        self._check_parts()
         tokenizer = self._tokenizer()
         model, preprocessing = self._model(tokenizer)
         kind = apply_batch_norm(model, config.model.batch_norm, self.here.world_size, self.here.backend)
@@ -153,20 +114,6 @@ class _Run:
             (self.run / "summary.json").write_text(json.dumps(written, indent=1, default=str, ensure_ascii=False), encoding="utf-8")
         self.here.barrier()
         return summary | {"rank": self.here.rank}
-
-    def _check_parts(self) -> None:
-        """Finds out before training, not after it, whether there is something to train on and something to measure on."""
-        train, held_out = self.prepared.subset("train"), self.prepared.subset("held_out")
-        wanted = self.config.model.channels or train["channels"].iloc[0]
-        for number, channels in enumerate(held_out["channels"]):
-            try:
-                channel_positions(channels, wanted)
-            except UsageError as error:
-                raise UsageError(
-                    f"A model of the channels {', '.join(wanted)} was to be measured on the held-out images.",
-                    f"Held-out image {number} of {len(held_out)} does not do: {error.found}",
-                    "Choose channels that all images have (--set model.channels=[...]), or prepare the set without such files.",
-                ) from error
 
     @cached_property
     def class_names(self) -> dict[str, tuple[str, ...]]:
@@ -201,7 +148,7 @@ class _Run:
             image_size=size,
             one_channel=config.model.one_channel,
             seed=config.training.seed,
-        )
+        ).model_copy(update={"views": config.model.views})
         return (
             build_model(config.model, preprocessing.channels, vocabulary_size=tokenizer.vocabulary_size, seed=config.training.seed),
             preprocessing,
@@ -301,9 +248,7 @@ class _Run:
             "images_per_second": result.images_per_second,
             "data_share": result.data_share,
             "averaged_weights": result.averaged,
-            "best_step": None
-            if result.best_checkpoint is None or result.averaged
-            else int(result.best_checkpoint.name.rpartition("-")[2]),
+            "best_step": _kept_step(result),
             "synthetic": self.data.synthetic,
             "starter_set": str(starter) if starter else None,
             "data": {"prepared": str(self.prepared.folder), "counts": self.prepared.card["counts"]},

@@ -15,7 +15,8 @@ from domainclip.resources import resource_folder
 
 # What may differ when a run goes on: where and how long, not what is learnt from what.
 _FREE_ON_RESUME = {
-    "training": {"max_seconds", "save_every_steps", "log_every_steps", "threads", "engine", "zero_stage"},
+    # batch_size with the number of processes: the loop checks that the global batch stays.
+    "training": {"batch_size", "max_seconds", "save_every_steps", "log_every_steps", "threads", "engine", "zero_stage"},
     "data": {"workers", "cache", "cache_gib", "prepared", "root"},
     "evaluation": {"bootstrap", "recall_at", "control"},
 }

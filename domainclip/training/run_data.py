@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from domainclip.channel_names import channel_positions
 from domainclip.config import DataConfig, RunConfig
+from domainclip.data.owner_map import owner_map_path
 from domainclip.data.prepare import prepare
 from domainclip.data.prepared_set import PreparedSet
 from domainclip.data.sources import Source, open_source
@@ -77,6 +79,29 @@ def opened_run_data(run: Path) -> RunData:
     where = json.loads((run / "data.json").read_text(encoding="utf-8"))
     prepared = PreparedSet(Path(where["prepared"]))
     return RunData(prepared, Path(where["starter_set"]) if where["starter_set"] else None, prepared.synthetic)
+
+
+def check_parts(config: RunConfig, prepared: PreparedSet) -> None:
+    """Finds out before training, not after it, whether there is something to train on and something to measure on.
+
+    Raises:
+        UsageError: A part is empty, or an image to be measured lacks a channel of the model.
+    """
+    train = prepared.subset("train")
+    wanted = config.model.channels or train["channels"].iloc[0]
+    parts = ["held_out", *(["val"] if (prepared.index["split"] == "val").any() else [])]
+    for part in parts:
+        rows = prepared.subset(part)
+        for key, channels in zip(rows["key"], rows["channels"], strict=True):
+            try:
+                channel_positions(channels, wanted)
+            except UsageError as error:
+                raise UsageError(
+                    f"A model of the channels {', '.join(wanted)} was to be measured on the part {part}.",
+                    f"Its image {key} does not do: {error.found}",
+                    "Choose channels that all images have (--set model.channels=[...]), or prepare the set without such files; "
+                    f"which file it is says {owner_map_path(str(prepared.card.get('set_id')))}, to you alone.",
+                ) from error
 
 
 def _refuse_other_splits(data: DataConfig, prepared: PreparedSet) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from domainclip.captions.names import captions_without, name_words, sentences_without
+from domainclip.captions.names import captions_without, header_names, line_names, sentences_without
 from domainclip.captions.sections import parse_report, report_captions
 from domainclip.sample import Caption
 
@@ -17,28 +17,47 @@ from domainclip.sample import Caption
         ("SMITH^JOHN^^DR", {"smith", "john"}),
         ("Müller-Lüdenscheidt, Åsa", {"muller", "ludenscheidt", "asa"}),
         ("Ng^A.", {"ng"}),
-        ("65 year old male with cough", set()),
-        ("A known case of a large effusion after surgery", set()),
-        ("Anonymous^Patient", set()),
+        ("da Silva Pereira dos Santos Almeida e Costa^Maria", {"silva", "pereira", "santos", "almeida", "costa", "maria"}),
+        ("van der Berg^Jan", {"berg", "jan"}),
+        ("Anonymous^Patient^0034", set()),
         ("Yamada^Tarou=山田^太郎", {"yamada", "tarou", "山田", "太郎", "山田太郎"}),
+        ("Jeong^Sangmin=정^상민", {"jeong", "sangmin", "상민", "정상민"}),
         ("", set()),
     ],
 )
-def test_words_of_names(value, words):
-    assert name_words([value]) == words
+def test_words_of_names_in_headers(value, words):
+    assert header_names([value]) == words
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("Quarrington, Mabel", {"quarrington", "mabel"}),
+        ("Anna Ostrowski, MD on 03/02/2021 10:33", {"anna", "ostrowski"}),
+        ("Smith, John (DOB 1960)", {"smith", "john"}),
+        ("65 year old male with cough", set()),
+        ("has cough, not available", set()),
+        ("Female with known effusion", set()),
+    ],
+)
+def test_words_of_names_in_lines_of_a_report(line, words):
+    assert line_names([line]) == words
 
 
 def test_only_the_sentences_that_hold_a_name_go():
-    names = name_words(["LONG^ROSE"])
+    names = header_names(["LONG^ROSE"])
     text = "Heart size is normal. Findings were discussed with Róse. No effusion. A LONG catheter is seen."
     assert sentences_without(text, names) == ("Heart size is normal. No effusion.", 2)
     assert sentences_without("Prolonged stay; longer than usual.", names) == ("Prolonged stay; longer than usual.", 0)
-    assert sentences_without("太郎さんの胸部。心臓は正常。", name_words(["太郎"])) == ("心臓は正常。", 1)
+    # Korean: the family name alone is one syllable, and that of many words
+    assert sentences_without("심장은 정상이다.", header_names(["정^상민"])) == ("심장은 정상이다.", 0)
+    assert sentences_without("정상민 환자. 심장은 정상이다.", header_names(["정^상민"])) == ("심장은 정상이다.", 1)
+    assert sentences_without("太郎さんの胸部。心臓は正常。", header_names(["太郎"])) == ("心臓は正常。", 1)
 
 
 def test_captions_of_which_nothing_is_left_go():
     captions = (Caption("Mr Olsen has no effusion.", "en"), Caption("A normal chest.", "en"))
-    assert captions_without(captions, name_words(["Olsen^Per"])) == ((captions[1],), 1)
+    assert captions_without(captions, header_names(["Olsen^Per"])) == ((captions[1],), 1)
 
 
 def test_a_report_gives_away_its_own_names():

@@ -86,6 +86,28 @@ def test_two_processes_train_one_model(first_run: Path) -> None:
     summary = summary_of(first_run.parent / "two")
     assert summary["processes"] == 2
     assert summary["samples_seen"] == 4 * 16
+    # One process goes on where two stopped, with the same global batch; another global batch is refused.
+    more = ["--set", "training.max_steps=4", "--resume"]
+    alone = domainclip(*words, *more, "--set", "training.batch_size=16", cwd=first_run.parent)
+    assert alone.returncode == 0, alone.stderr
+    assert summary_of(first_run.parent / "two")["processes"] == 1
+    other = domainclip(*words, *more, "--set", "training.batch_size=12", cwd=first_run.parent)
+    assert other.returncode == 2 and "global batch" in other.stderr
+
+
+def test_a_failed_start_gives_back_the_run_that_it_was_to_replace(first_run: Path) -> None:
+    place = first_run.parent
+    words = ["pretrain", "--domain", "pathology", "--output", "kept", "--set", "training.max_steps=2"]
+    small = ["--set", "training.batch_size=8", "--set", "evaluation.bootstrap=200", "--set", "model.views=d4"]
+    assert domainclip(*words, *small, "--data", str(first_run / "set"), cwd=place).returncode == 0
+    before = (place / "kept" / "summary.json").read_bytes()
+    assert json.loads((place / "kept" / "model" / "domainclip.json").read_text())["preprocessing"]["views"] == "d4"
+    failed = domainclip(*words, "--data", "no/such/set", "--overwrite", cwd=place)
+    assert failed.returncode == 2
+    assert (place / "kept" / "summary.json").read_bytes() == before
+    again = domainclip(*words, *small, "--data", str(first_run / "set"), "--overwrite", cwd=place)
+    assert again.returncode == 0, again.stderr
+    assert not list(place.glob(".kept*"))
 
 
 def test_a_killed_run_resumes_to_the_same_losses(first_run: Path) -> None:

@@ -75,6 +75,17 @@ def test_multi_positive_counts_every_caption_of_an_image():
     assert value.item() == pytest.approx((sum(image_rows) + sum(text_rows)) / 6, abs=1e-6)
 
 
+def test_many_captions_of_one_image():
+    generator = torch.Generator().manual_seed(0)
+    own = torch.randint(0, 50, (6, 2000), generator=generator)
+    own[1:, 3:] = -1
+    drawn = own[:, 0]
+    from domainclip.losses.multi_positive import _belongs
+
+    expected = torch.tensor([[int(caption) in row for caption in drawn] for row in own.tolist()])
+    assert _belongs(drawn, own).equal(expected) and expected.sum() > 6
+
+
 def test_multi_positive_is_clip_when_captions_differ():
     torch.manual_seed(0)
     features = torch.nn.functional.normalize(torch.randn(2, 6, 8), dim=-1)

@@ -50,3 +50,13 @@ def test_no_worker_outlives_its_parent(tmp_path, how):
         assert waited(lambda: not any(map(alive, workers)), 5)
     finally:
         parent.kill()
+
+
+def test_a_progress_that_fails_ends_the_work(tmp_path):
+    def refuse(done, total, text):
+        raise RuntimeError("enough")
+
+    before = time.monotonic()
+    with pytest.raises(RuntimeError, match="enough"):
+        spread(time.sleep, [0.0, *[20.0] * 6], 2, "naps", refuse)
+    assert time.monotonic() - before < 15

@@ -11,7 +11,7 @@ from domainclip.training.averaging import WeightAverage, use_average
 from domainclip.training.distributed import processes
 from domainclip.training.engine import make_engine
 from domainclip.training.loop import train
-from domainclip.training.state import read_average, read_state
+from domainclip.training.state import checkpoint_folder, read_average, read_state, read_tensors
 
 
 def test_the_mean_is_the_mean():
@@ -23,7 +23,7 @@ def test_the_mean_is_the_mean():
     assert average.mean["steps"] == 6 and average.count == 7
 
 
-@pytest.mark.parametrize(("engine_name", "stage"), [("torch", 0), ("deepspeed", 0), ("deepspeed", 1)])
+@pytest.mark.parametrize(("engine_name", "stage"), [("torch", 0), ("deepspeed", 0), ("deepspeed", 1), ("deepspeed", 3)])
 def test_a_run_ends_with_the_mean_and_statistics_of_its_own(tiny, tmp_path, engine_name, stage):
     config = tiny.run_config(
         engine_name, stage, batch_size=8, max_steps=10, average_last=0.5, average_every_steps=2, save_every_steps=1
@@ -34,8 +34,6 @@ def test_a_run_ends_with_the_mean_and_statistics_of_its_own(tiny, tmp_path, engi
         result = train(engine, tiny.Loader(size=8), config, tmp_path, keep=20)
         ours = engine.weights()
         engine.close()
-    from domainclip.training.state import checkpoint_folder, read_tensors
-
     saved = [read_tensors(checkpoint_folder(tmp_path / "checkpoints", step), ("parameters",)).parameters for step in (6, 8, 10)]
     assert result.averaged == 3
     for name in saved[0]:
@@ -70,6 +68,10 @@ def test_the_mean_must_do_as_well_as_the_best_checkpoint(tiny, tmp_path):
             last = read_average(result.checkpoint)
             assert read_state(result.checkpoint).averaged == last.count == 2
             assert result.averaged == kept
+            last_step = read_tensors(result.checkpoint, ("parameters",)).parameters
+            ours, expected = engine.weights(), last.mean if kept else last_step
+            assert all(ours[name].equal(expected[name]) for name in last_step)
+            assert not all(last.mean[name].equal(last_step[name]) for name in last_step)
             engine.close()
 
 
@@ -120,3 +122,17 @@ def test_frozen_statistics_stay(tiny):
         use_average(engine, average, tiny.Loader(size=8).iterate(0))
         assert all(value.equal(average.mean[name]) for name, value in engine.weights().items())
         engine.close()
+
+
+def test_more_time_on_resume_begins_the_mean_anew(tiny, tmp_path):
+    counts = []
+    for steps, resume in ((4, False), (12, True)):
+        config = tiny.run_config(
+            "torch", batch_size=8, max_steps=steps, average_last=0.5, average_every_steps=1, save_every_steps=2, lr=1e-3
+        )
+        with processes(config.training) as here:
+            model = tiny.build("vit")
+            engine = make_engine(config.training, config.optimizer, model, tiny.groups_of(model), here)
+            counts.append(train(engine, tiny.Loader(size=8), config, tmp_path, resume=resume).averaged)
+            engine.close()
+    assert counts == [2, 6]

@@ -14,6 +14,7 @@ from domainclip.losses.gather import Gather
 from domainclip.training.deepspeed_config import deepspeed_config
 from domainclip.training.distributed import processes
 from domainclip.training.engine import LOGIT_SCALE_LIMIT, aligned_groups, make_engine
+from domainclip.training.loop import train
 
 # ZeRO-3 is slow to start: DeepSpeed imports torch's compiler for it.
 ENGINES = [("torch", 0), ("deepspeed", 0), ("deepspeed", 1), pytest.param("deepspeed", 3, marks=pytest.mark.slow)]
@@ -182,3 +183,26 @@ def test_deepspeed_configuration():
     assert config["torch_autocast"] == {"enabled": True, "dtype": "bfloat16"} and "bf16" not in config
     assert config["gradient_clipping"] == 0.0 and config["zero_allow_untested_optimizer"] is True
     assert "torch_autocast" not in deepspeed_config(TrainingConfig(), OptimizerConfig())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("last", ["image", "text"])
+def test_training_goes_on_and_saves_after_an_evaluation_at_stage_3(tiny, tmp_path, last):
+    """Encodes of one tower alone leave nothing of the other half-way, whichever comes last."""
+    config = tiny.run_config("deepspeed", 3, batch_size=8, max_steps=6, evaluate_every_steps=2, save_every_steps=2)
+    batch = tiny.global_batch(0, 8)
+    with processes(config.training) as p:
+        model = tiny.build("resnet")
+        engine = make_engine(config.training, config.optimizer, model, tiny.groups_of(model), p)
+
+        def evaluate(step):
+            with torch.no_grad():
+                for mode in ("text", "image") if last == "image" else ("image", "text"):
+                    inputs = {"images": batch.images} if mode == "image" else {"tokens": batch.tokens}
+                    engine.forward(**inputs, mode=mode)
+            return float(step)
+
+        result = train(engine, tiny.Loader(size=8), config, tmp_path, evaluate=evaluate)
+        assert result.steps == 6
+        engine.weights()
+        engine.close()

@@ -103,10 +103,10 @@ def age_band(age: str) -> str | None:
 
 
 def person_names(header: Any) -> frozenset[str]:
-    """Returns the words of all persons' names in the header (every element of type PN), to keep them out of captions."""
-    from domainclip.captions.names import name_words
+    """Returns the words of every person's name in the header and its sequences (elements of type PN), to keep out of captions."""
+    from domainclip.captions.names import header_names
 
-    return name_words(str(value) for element in header if element.VR == "PN" for value in _values(element.value))
+    return header_names(str(name) for element in header.iterall() if element.VR == "PN" for name in _values(element.value))
 
 
 def _values(value: Any) -> list[Any]:

@@ -182,11 +182,16 @@ def test_nothing_of_the_person_in_inspect_errors_or_logs(radiology, ramp, make_d
 
 def test_sentences_with_the_header_s_names_leave_the_owner_s_captions(tmp_path, radiology, make_dicom, ramp):
     path = make_dicom(tmp_path / "a.dcm", ramp, ReferringPhysicianName="Ostrowski^Ian")
+    dataset = pydicom.dcmread(path)
+    inner = Dataset()
+    inner.RequestingPhysician = "Hollowell^Tess"
+    dataset.RequestAttributesSequence = [inner]
+    dataset.save_as(path)
     captions = (
         Caption("Clear lungs. BRIGHTWATER could not stand.", "en"),
         Caption("Seen by ostrowski.", "en"),
-        Caption("Ok.", "en"),
+        Caption("Ok. Hollowell asked.", "en"),
     )
     (sample,) = radiology.samples(SourceItem(path, "file", captions=captions), radiology.reading_model())
     assert [caption.text for caption in sample.captions] == ["Clear lungs.", "Ok."]
-    assert sample.meta["sentences_with_name_dropped"] == 2
+    assert sample.meta["sentences_with_name_dropped"] == 3

@@ -1,0 +1,83 @@
+"""The folder of a run: claimed, set aside when it is to be replaced, given back when the start fails."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from domainclip.config import RunConfig
+from domainclip.errors import UsageError
+from domainclip.training.distributed import Processes
+
+
+def claim_run_folder(config: RunConfig, here: Processes, resume: bool, overwrite: bool) -> Path:
+    """Makes the run folder with the resolved configuration; the clock of the first process names it where nobody did.
+
+    A run that is to be replaced is set aside until the new one has its data (``start_of_run``).
+
+    Raises:
+        UsageError: The folder is in use, or to be replaced and no run.
+    """
+    started = here.agree([time.time()])[0]
+    run = Path(config.output or Path("runs") / f"{config.domain}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(started))}")
+    if here.main:
+        if run.exists() and any(run.iterdir()) and not resume:
+            if not overwrite:
+                raise UsageError(
+                    f"The run was to be written to {run}.",
+                    "The folder exists and is not empty.",
+                    "Give --resume to go on with it, --overwrite to replace it, or another --output.",
+                )
+            _set_aside(run)
+        run.mkdir(parents=True, exist_ok=True)
+        resolved = config.model_copy(update={"output": str(run)})
+        (run / "config.yaml").write_text(resolved.to_yaml(), encoding="utf-8")
+    here.barrier()
+    return run
+
+
+@contextlib.contextmanager
+def start_of_run(run: Path, *, active: bool, resume: bool) -> Iterator[None]:
+    """Around all that happens before training.
+
+    Where it fails and the folder holds the configuration alone, the folder goes, and a run that was set aside comes back: the
+    corrected command may follow. Where it succeeds, what was set aside is removed.
+
+    Args:
+        run: The folder.
+        active: This process looks after it (rank 0).
+        resume: The folder is the user's from before.
+    """
+    try:
+        yield
+    except BaseException:
+        if active and not resume and [path.name for path in run.iterdir()] == ["config.yaml"]:
+            shutil.rmtree(run)
+            if _aside(run).is_dir():
+                _aside(run).rename(run)
+        raise
+    if active:
+        shutil.rmtree(_aside(run), ignore_errors=True)
+
+
+def _set_aside(run: Path) -> None:
+    """Moves a run out of the way; what is set aside already is the last that started, and stays.
+
+    Raises:
+        UsageError: The folder holds something else than a run.
+    """
+    if not (run / "config.yaml").is_file():
+        raise UsageError(
+            f"The run in {run} was to be replaced.", "The folder holds no run (config.yaml is missing).", "Name another --output."
+        )
+    if _aside(run).is_dir():
+        shutil.rmtree(run)
+    else:
+        run.rename(_aside(run))
+
+
+def _aside(run: Path) -> Path:
+    return run.with_name(f".{run.name}.replaced")
