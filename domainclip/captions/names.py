@@ -28,31 +28,57 @@ _NO_NAMES = frozenset((
 ))  # fmt: skip
 
 
-def header_names(values: Iterable[str]) -> frozenset[str]:
-    """Returns the words of names in DICOM headers (``SMITH^JOHN^^DR``, several scripts with ``=`` between), case folded.
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"})
+_LONG_ENOUGH = 7
+"""Letters from which a name is looked for without regard to spaces, hyphens and apostrophes."""
 
-    Words of two letters or more; in scripts without spaces, of two characters or more and the whole name in one.
+
+def header_names(values: Iterable[str]) -> frozenset[str]:
+    """Returns the words of names in DICOM headers (``SMITH^JOHN^^DR``, several scripts with ``=`` between), folded.
+
+    Words of two letters or more; parts of several words also in one (``O'Shea``: oshea); German umlauts also spelt out.
     """
-    return _words((part for whole in values for part in whole.split("=")), capitals=False)
+    parts: list[str] = []
+    for script in (part for whole in values for part in whole.split("=")):
+        parts += script.split("^")
+        if all(map(_unspaced, _WORD.findall(script))):
+            parts.append(script.replace("^", ""))  # scripts without spaces write the whole name in one
+    return _words(parts)
 
 
 def line_names(lines: Iterable[str]) -> frozenset[str]:
     """Returns the words of names that stand in lines of a report's head ("Smith, John", "Anna Ostrowski, MD on 03/02/2021").
 
-    A line counts up to the first digit, bracket, "on" or "at"; of it, words that begin with a capital ("has cough" gives none).
+    A line counts up to the first digit, bracket, "on" or "at".
     """
-    return _words((_END_OF_NAME.split(line, maxsplit=1)[0] for line in lines), capitals=True)
+    return _words(part for line in lines for part in _END_OF_NAME.split(line, maxsplit=1)[0].split(","))
 
 
-def _words(values: Iterable[str], *, capitals: bool) -> frozenset[str]:
+def name_in_line(heading: str, line: str) -> str:
+    """Returns what of a line behind a heading may be a name.
+
+    Behind PATIENT anything may stand ("has cough"): there only words with a capital count, unless a comma follows the first word.
+    """
+    if heading != "PATIENT" or re.match(r"\s*[^\W\d_]+\s*,", line):
+        return line
+    cut = _END_OF_NAME.split(line, maxsplit=1)[0]
+    return " ".join(word for word in _WORD.findall(cut) if word[0].isupper() or _unspaced(word))
+
+
+def _words(values: Iterable[str]) -> frozenset[str]:
     words: set[str] = set()
     for value in values:
-        found = _WORD.findall(unicodedata.normalize("NFC", value))
-        named = [_folded(word) for word in found if not capitals or word[0].isupper() or _unspaced(word)]
-        words.update(word for word in named if len(word) > 1 and word not in _NO_NAMES)
-        if named and all(map(_unspaced, named)):
-            words.add("".join(named))
-    return frozenset(word for word in words if len(word) > 1)
+        for spelt in {value, _spelt_out(value)}:
+            found = [_folded(word) for word in _WORD.findall(unicodedata.normalize("NFC", spelt))]
+            named = [word for word in found if word not in _NO_NAMES]
+            words.update(word for word in named if len(word) > 1)
+            if named and len(found) > 1:
+                words.add("".join(found))
+    return frozenset(words)
+
+
+def _spelt_out(text: str) -> str:
+    return unicodedata.normalize("NFC", text).translate(_UMLAUTS)
 
 
 def sentences_without(text: str, names: frozenset[str]) -> tuple[str, int]:
@@ -81,7 +107,11 @@ def captions_without(captions: Iterable[Caption], names: frozenset[str]) -> tupl
 
 def _holds(text: str, names: frozenset[str]) -> bool:
     folded = _folded(text)
-    return bool(names & set(_WORD.findall(folded))) or any(name in folded for name in names if _unspaced(name))
+    words = _WORD.findall(folded)
+    if names & set(words):
+        return True
+    squeezed = "".join(words)
+    return any(name in squeezed for name in names if len(name) >= _LONG_ENOUGH or _unspaced(name))
 
 
 def _unspaced(word: str) -> bool:

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from domainclip.captions.names import line_names, sentences_without
+from domainclip.captions.names import line_names, name_in_line, sentences_without
 from domainclip.captions.scrub import scrub
 from domainclip.captions.sentences import split_sentences
 from domainclip.errors import UnreadableFileError, missing_dependency
@@ -97,7 +97,7 @@ def parse_report(text: str) -> dict[str, str]:
         end = found[position + 1].start() if position + 1 < len(found) else len(text)
         parts.append((_SECTION_OF[heading], text[match.end() : end]))
         if heading in _PERSONS and (lines := text[match.end() : end].strip().splitlines()):
-            names.append(lines[0].strip())
+            names.append(name_in_line(heading, lines[0].strip()))
     sections: dict[str, str] = {}
     for name, body in parts:
         closed = "\n\n".join(" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", body) if paragraph.strip())

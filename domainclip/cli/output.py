@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +62,17 @@ def _write_all(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Shows warnings as sentences, without the line of code that they come from."""
+    before = warnings.showwarning
+    warnings.showwarning = lambda message, *_: print(f"Warning: {message}", file=sys.stderr, flush=True)  # noqa: T201
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
+
+
 def run_verb(work: Callable[[Reporter], None], *, as_json: bool, debug: bool) -> int:
     """Runs a verb's work and turns what happens into output and an exit code.
 
@@ -75,7 +87,11 @@ def run_verb(work: Callable[[Reporter], None], *, as_json: bool, debug: bool) ->
     reporter = Reporter(as_json, debug)
     with _stdout_kept_clean(as_json) as write:
         try:
-            work(reporter)
+            with _plain_warnings():
+                work(reporter)
+        except BrokenPipeError:  # `| head` has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return DONE
         except (Exception, KeyboardInterrupt) as error:
             if debug:
                 raise

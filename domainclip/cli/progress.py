@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 _LINE_EVERY_SECONDS = 10.0
 _BAR_EVERY_SECONDS = 0.2
+_PERCENT = 100
 
 
 def progress_printer() -> Callable[[int, int, str], None]:
@@ -18,12 +19,14 @@ def progress_printer() -> Callable[[int, int, str], None]:
 class _Progress:
     def __init__(self, terminal: bool) -> None:
         self.terminal = terminal
-        self.text, self.started, self.shown, self.first = "", 0.0, 0.0, 0
+        self.title, self.text, self.started, self.shown, self.first = "", "", 0.0, 0.0, 0
 
     def __call__(self, done: int, total: int, text: str) -> None:
         now = time.monotonic()
-        if text != self.text:
-            self.text, self.started, self.shown, self.first = text, now, now if not self.terminal else 0.0, done
+        title = text.partition(",")[0]  # what follows a comma changes with every call (step, loss)
+        if title != self.title:
+            self.title, self.started, self.shown, self.first = title, now, now if not self.terminal else 0.0, done
+        self.text = text
         every = _BAR_EVERY_SECONDS if self.terminal else _LINE_EVERY_SECONDS
         if done < total and now - self.shown < every:
             return
@@ -38,9 +41,12 @@ class _Progress:
         print(f"\r\x1b[K[{'#' * filled}{'.' * (width - filled)}] {line}", end=end, file=sys.stderr, flush=True)  # noqa: T201
 
     def _line(self, done: int, total: int, seconds: float) -> str:
-        rate = (done - self.first) / seconds if seconds > 0 else 0.0
-        left = f", {_clock((total - done) / rate)} left" if rate > 0 and done < total else ""
-        return f"{self.text}: {done}/{total} ({rate:.1f}/s{left}, {_clock(seconds)} so far)"
+        rate = (done - self.first) / seconds if seconds > 1 else 0.0
+        left = f"{_clock((total - done) / rate)} left, " if rate > 0 and done < total else ""
+        if total == _PERCENT:
+            return f"{self.text}: {done} % ({left}{_clock(seconds)} so far)"
+        speed = f"{rate:.1f}/s, " if rate > 0 else ""
+        return f"{self.text}: {done}/{total} ({speed}{left}{_clock(seconds)} so far)"
 
 
 def _clock(seconds: float) -> str:

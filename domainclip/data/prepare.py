@@ -22,7 +22,7 @@ from domainclip.data.set_writer import SetFacts, refuse_torn_groups, write_set
 from domainclip.data.sources import Source
 from domainclip.data.spool import FULL_DISK, SpoolPlan, is_whole, read_spool, write_rejection, write_spool
 from domainclip.data.supervised import Limits, disk_full, run_supervised
-from domainclip.data.workplace import WORK, claim_output
+from domainclip.data.workplace import WORK, aside_of, claim_output, give_back
 from domainclip.domains.base import Domain
 from domainclip.errors import DiskFullError, RunInterruptedError, UnreadableFileError, UsageError
 from domainclip.identifiers import keyed_hash, owner_key
@@ -61,7 +61,7 @@ def prepare(
         val_fraction: Share of training groups set aside, where the source has no ``val``.
         seed: Of the splits and of composed captions.
         strict: Stop at the first file or image that cannot be used, instead of counting it in rejected.jsonl.
-        overwrite: Replace a prepared set that lies at ``output``.
+        overwrite: Replace a prepared set that lies at ``output``; until the new one is done it waits in ``.<output>.replaced``.
         resume: Go on with what an interrupted call left there; a finished set of the same options is returned.
         workers: Reader processes, default one a core; 0 reads in this process, without limits of time and memory.
         limits: Of time and memory of one file.
@@ -85,11 +85,11 @@ def prepare(
         if finished is not None:
             return finished
         claimed.append(not resume)
-        count = min(os.cpu_count() or 1, len(items)) if workers is None else workers
-        plan = SpoolPlan(output / WORK, key, seed)
-        job = _Job(items, domain, options, plan, count, limits or Limits(), plan_id if strict else None, progress or _quiet)
-        job.run(source.rejections)
+        workers = min(os.cpu_count() or 1, len(items)) if workers is None else workers
+        plan, strict_map = SpoolPlan(output / WORK, key, seed), plan_id if strict else None
+        _Job(items, domain, options, plan, workers, limits or Limits(), strict_map, progress or _quiet).run(source.rejections)
         write_set(output, plan.folder, items, SetFacts(source, domain, settings, plan_id, key))
+        shutil.rmtree(aside_of(output), ignore_errors=True)
     return PreparedSet(output)
 
 
@@ -106,7 +106,7 @@ def _clean_stops(output: Path) -> Iterator[list[bool]]:
         yield claimed
     except (UsageError, UnreadableFileError) as error:
         if any(claimed) and not isinstance(error, DiskFullError):
-            shutil.rmtree(output)
+            give_back(output)
         raise
     except KeyboardInterrupt as error:
         raise RunInterruptedError(

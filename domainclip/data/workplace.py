@@ -52,10 +52,7 @@ def claim_output(output: Path, plan_id: str, *, overwrite: bool, resume: bool) -
             shutil.rmtree(output / WORK, ignore_errors=True)
             return PreparedSet(output)
     else:
-        for name in entries - {WORK}:
-            (output / name).unlink()
-        if WORK in entries:
-            shutil.rmtree(output / WORK)
+        _clear(output, entries)
     try:
         (output / WORK).mkdir(parents=True, mode=0o700, exist_ok=resume)
     except FileExistsError as error:
@@ -64,6 +61,26 @@ def claim_output(output: Path, plan_id: str, *, overwrite: bool, resume: bool) -
         draft.unlink(missing_ok=True)
     write_bytes(output / WORK / "plan.json", json.dumps({"plan": plan_id}).encode())
     return None
+
+
+def aside_of(output: Path) -> Path:
+    """Returns where a finished set waits that is to be replaced, until the new one is done."""
+    return output.absolute().with_name(f".{output.name}.replaced")
+
+
+def give_back(output: Path) -> None:
+    """Removes what a call made that failed, and puts back the set that it was to replace."""
+    shutil.rmtree(output)
+    if aside_of(output).is_dir():
+        aside_of(output).rename(output)
+
+
+def _clear(output: Path, entries: set[str]) -> None:
+    """Makes room: a finished set is set aside (the last one that was finished, if there is one already), the rest goes."""
+    if "dataset.json" in entries and not aside_of(output).exists():
+        output.rename(aside_of(output))
+    elif entries:
+        shutil.rmtree(output)
 
 
 def _plan_at(output: Path, done: bool) -> str | None:

@@ -122,7 +122,7 @@ def read_features(folder: Path | str, kind: Kind) -> tuple[Features, pd.DataFram
         UsageError: The folder holds none, is of a newer format, or its parts do not fit each other.
     """
     folder = Path(folder)
-    asked = f"The {'index' if kind == 'index' else 'features'} in {folder} were to be opened."
+    asked = f"The {'index in' if kind == 'index' else 'feature table in'} {folder} was to be opened."
     remedy = f"Make it: domainclip {kind} MODEL SRC --output {folder}."
     try:
         facts: dict[str, Any] = json.loads((folder / f"{kind}.json").read_text(encoding="utf-8"))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from domainclip.training.loop import train, use_weights
 from domainclip.training.measure import Measure
 from domainclip.training.metrics import LoopResult, StepReport
 from domainclip.training.run_data import Progress, RunData, check_parts, opened_run_data, run_data
-from domainclip.training.run_folder import claim_run_folder, start_of_run
+from domainclip.training.run_folder import claim_run_folder, guarded_run
 
 Say = Callable[[str], None]
 
@@ -57,21 +58,25 @@ def pretrain(
         run = claim_run_folder(config, here, resume, overwrite)
         quiet_say: Say = say if say is not None and here.main else (lambda text: None)
         quiet_progress = progress if here.main else None
-        try:
-            with start_of_run(run, active=here.main, resume=resume):
-                if here.main:
-                    data = run_data(config, domain, run, resume=resume, progress=quiet_progress)
-                here.wait_for_main()
-                if not here.main:
-                    data = opened_run_data(run)
-                check_parts(config, data.prepared)
+        with guarded_run(run, active=here.main, resume=resume), _own_words(f"--domain {config.domain} --output {run} --resume"):
+            if here.main:
+                data = run_data(config, domain, run, resume=resume, progress=quiet_progress)
+            here.wait_for_main()
+            if not here.main:
+                data = opened_run_data(run)
+            check_parts(config, data.prepared)
             return _Run(config, domain, run, data, here, quiet_say, quiet_progress).carry_out(resume)
-        except RunInterruptedError as error:
-            going_on = f"Go on from there: domainclip pretrain --domain {config.domain} --output {run} --resume"
-            raise RunInterruptedError(error.asked, error.found, going_on) from error
-        except DiskFullError as error:
-            going_on = f"Free space, then go on: domainclip pretrain --domain {config.domain} --output {run} --resume"
-            raise DiskFullError(error.asked, error.found, going_on) from error
+
+
+@contextlib.contextmanager
+def _own_words(options: str) -> Iterator[None]:
+    """Names the command by which a stopped run goes on."""
+    try:
+        yield
+    except RunInterruptedError as error:
+        raise RunInterruptedError(error.asked, error.found, f"Go on from there: domainclip pretrain {options}") from error
+    except DiskFullError as error:
+        raise DiskFullError(error.asked, error.found, f"Free space, then go on: domainclip pretrain {options}") from error
 
 
 class _Run:
@@ -226,9 +231,9 @@ class _Run:
 
     def _report(self, report: StepReport) -> None:
         if self.progress is not None:
-            done = round(report.progress * 1000)
+            done = round(report.progress * 100)
             self.progress(
-                done, 1000, f"training, step {report.step}, loss {report.loss:.3f}, {report.images_per_second:.0f} images/s"
+                done, 100, f"training, step {report.step}, loss {report.loss:.3f}, {report.images_per_second:.0f} images/s"
             )
 
     def _summary(self, engine: Engine, result: LoopResult, held_out: dict[str, Any]) -> dict[str, Any]:

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from domainclip.config import RunConfig
-from domainclip.errors import UsageError
+from domainclip.errors import DomainClipError, UsageError
 from domainclip.training.distributed import Processes
 
 
 def claim_run_folder(config: RunConfig, here: Processes, resume: bool, overwrite: bool) -> Path:
     """Makes the run folder with the resolved configuration; the clock of the first process names it where nobody did.
 
-    A run that is to be replaced is set aside until the new one has its data (``start_of_run``).
+    A run that is to be replaced is set aside until the new one is done (``guarded_run``).
 
     Raises:
         UsageError: The folder is in use, or to be replaced and no run.
@@ -40,11 +40,12 @@ def claim_run_folder(config: RunConfig, here: Processes, resume: bool, overwrite
 
 
 @contextlib.contextmanager
-def start_of_run(run: Path, *, active: bool, resume: bool) -> Iterator[None]:
-    """Around all that happens before training.
+def guarded_run(run: Path, *, active: bool, resume: bool) -> Iterator[None]:
+    """Around a whole run.
 
-    Where it fails and the folder holds the configuration alone, the folder goes, and a run that was set aside comes back: the
-    corrected command may follow. Where it succeeds, what was set aside is removed.
+    Where it fails before anything of worth is in the folder, the folder goes, and a run that was set aside comes back: the
+    corrected command may follow. Where it fails later, the message says where the run lies that was to be replaced. Where it ends
+    well, that one is removed.
 
     Args:
         run: The folder.
@@ -53,14 +54,28 @@ def start_of_run(run: Path, *, active: bool, resume: bool) -> Iterator[None]:
     """
     try:
         yield
-    except BaseException:
-        if active and not resume and [path.name for path in run.iterdir()] == ["config.yaml"]:
+    except BaseException as error:
+        if not active:
+            raise
+        if not resume and {path.name for path in run.iterdir()} <= {"config.yaml", "data.json"}:
             shutil.rmtree(run)
             if _aside(run).is_dir():
                 _aside(run).rename(run)
+        elif isinstance(error, DomainClipError):
+            raise type(error)(error.asked, error.found, error.remedy + _kept(run, resume)) from error
         raise
     if active:
         shutil.rmtree(_aside(run), ignore_errors=True)
+
+
+def _kept(run: Path, resume: bool) -> str:
+    """Says what is of use after a failure, beside going on."""
+    words = ""
+    if not resume and (run / "set" / "dataset.json").is_file() and not (run / "checkpoints").exists():
+        words += f" The prepared set is whole: with other settings, give --data {run / 'set'} and another --output."
+    if _aside(run).is_dir():
+        words += f" The run that was to be replaced lies in {_aside(run)}."
+    return words
 
 
 def _set_aside(run: Path) -> None:

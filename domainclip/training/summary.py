@@ -57,15 +57,14 @@ def _training(summary: Mapping[str, Any]) -> str:
 
 
 def _held_out(held_out: Mapping[str, Any]) -> list[str]:
-    lines = []
+    torn = held_out.get("torn_groups")
+    apart = f"; {torn} groups lie in more than one part of the source's own split" if torn else " that training never saw"
+    lines = [f"Held out        {held_out['images']} images of {held_out['groups']} groups{apart}"]
     zero_shot = held_out.get("zero_shot")
     control = held_out.get("baselines", {}).get("control")
     if zero_shot:
         part = "seen_compositions" if "seen_compositions" in zero_shot else None
         figure = (zero_shot[part] if part else zero_shot)["balanced_accuracy"]
-        torn = held_out.get("torn_groups")
-        apart = f"; {torn} groups lie in more than one part of the source's own split" if torn else " that training never saw"
-        lines.append(f"Held out        {held_out['images']} images of {held_out['groups']} groups{apart}")
         which = f", {figure['n']} images of combinations that training showed" if part else ""
         lines.append(f"  zero-shot     balanced accuracy over {zero_shot['classes']} classes{which}: {interval(figure)}")
         if control:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +139,23 @@ def test_the_broken_slide_of_the_sample_data(real_data: Path, place: Path, capfd
     rejected = (place / "set" / "rejected.jsonl").read_text()
     assert "broken" not in rejected
     assert len(rejected.splitlines()) >= 1
+
+
+def test_a_failed_replacement_gives_back_what_was_there(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["prepare", "rgb.png", *PREPARE])
+    before = {path.name: path.read_bytes() for path in (place / "set").iterdir()}
+    with pytest.raises(SystemExit) as end:
+        main(["prepare", "broken", *PREPARE, "--overwrite"])
+    assert end.value.code == 2
+    assert {path.name: path.read_bytes() for path in (place / "set").iterdir()} == before
+    with pytest.raises(SystemExit) as end:
+        main(["prepare", "rgb.png", *PREPARE, "--overwrite"])
+    assert end.value.code == 0, capfd.readouterr().err
+    assert not list(place.glob(".set*"))
+
+
+def test_a_reader_that_stops_early_is_no_defect(place: Path) -> None:
+    command = f"{sys.executable} -m domainclip datasets ucm | head -c 10; exit ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", command], cwd=place, capture_output=True, text=True)
+    assert "defect" not in result.stderr and "Traceback" not in result.stderr

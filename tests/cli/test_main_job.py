@@ -102,9 +102,16 @@ def test_a_failed_start_gives_back_the_run_that_it_was_to_replace(first_run: Pat
     assert domainclip(*words, *small, "--data", str(first_run / "set"), cwd=place).returncode == 0
     before = (place / "kept" / "summary.json").read_bytes()
     assert json.loads((place / "kept" / "model" / "domainclip.json").read_text())["preprocessing"]["views"] == "d4"
-    failed = domainclip(*words, "--data", "no/such/set", "--overwrite", cwd=place)
-    assert failed.returncode == 2
-    assert (place / "kept" / "summary.json").read_bytes() == before
+    own = str(first_run / "set")
+    for wrong in (
+        ["--data", "no/such/set"],
+        *(["--data", own, "--set", w] for w in ("training.augmentation=nope", "model.channels=[nir]")),
+    ):
+        failed = domainclip(*words, *wrong, "--overwrite", cwd=place)
+        assert failed.returncode == 2, failed.stderr
+        assert (place / "kept" / "summary.json").read_bytes() == before
+        assert domainclip(*words[:-3], "fresh", *wrong, cwd=place).returncode == 2
+        assert not (place / "fresh").exists()
     again = domainclip(*words, *small, "--data", str(first_run / "set"), "--overwrite", cwd=place)
     assert again.returncode == 0, again.stderr
     assert not list(place.glob(".kept*"))
