@@ -33,6 +33,7 @@ def test_a_run_ends_with_the_mean_and_statistics_of_its_own(tiny, tmp_path, engi
         engine = make_engine(config.training, config.optimizer, model, tiny.groups_of(model), here)
         result = train(engine, tiny.Loader(size=8), config, tmp_path, keep=20)
         ours = engine.weights()
+        assert {m.momentum for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)} == {0.1}
         engine.close()
     saved = [read_tensors(checkpoint_folder(tmp_path / "checkpoints", step), ("parameters",)).parameters for step in (6, 8, 10)]
     assert result.averaged == 3
