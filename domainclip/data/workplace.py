@@ -64,21 +64,29 @@ def claim_output(output: Path, plan_id: str, *, overwrite: bool, resume: bool) -
 
 
 def aside_of(output: Path) -> Path:
-    """Returns where a finished set waits that is to be replaced, until the new one is done."""
-    return output.absolute().with_name(f".{output.name}.replaced")
+    """Returns where a finished set or run waits that is to be replaced, until the new one is done."""
+    return output.with_name(f".{output.name}.replaced")
+
+
+def set_aside(output: Path) -> None:
+    """Moves a set or run out of the way; where one waits already, that is the last that was finished, and it stays."""
+    if aside_of(output).is_dir():
+        shutil.rmtree(output)
+    else:
+        output.rename(aside_of(output))
 
 
 def give_back(output: Path) -> None:
-    """Removes what a call made that failed, and puts back the set that it was to replace."""
+    """Removes what a call made that failed, and puts back what it was to replace."""
     shutil.rmtree(output)
     if aside_of(output).is_dir():
         aside_of(output).rename(output)
 
 
 def _clear(output: Path, entries: set[str]) -> None:
-    """Makes room: a finished set is set aside (the last one that was finished, if there is one already), the rest goes."""
-    if "dataset.json" in entries and not aside_of(output).exists():
-        output.rename(aside_of(output))
+    """Makes room: a finished set is set aside, the rest goes."""
+    if "dataset.json" in entries:
+        set_aside(output)
     elif entries:
         shutil.rmtree(output)
 

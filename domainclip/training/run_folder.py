@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from domainclip.config import RunConfig
+from domainclip.data.workplace import aside_of, give_back, set_aside
 from domainclip.errors import DomainClipError, UsageError
 from domainclip.training.distributed import Processes
 
@@ -31,7 +32,8 @@ def claim_run_folder(config: RunConfig, here: Processes, resume: bool, overwrite
                     "The folder exists and is not empty.",
                     "Give --resume to go on with it, --overwrite to replace it, or another --output.",
                 )
-            _set_aside(run)
+            _refuse_foreign(run)
+            set_aside(run)
         run.mkdir(parents=True, exist_ok=True)
         resolved = config.model_copy(update={"output": str(run)})
         (run / "config.yaml").write_text(resolved.to_yaml(), encoding="utf-8")
@@ -58,14 +60,12 @@ def guarded_run(run: Path, *, active: bool, resume: bool) -> Iterator[None]:
         if not active:
             raise
         if not resume and {path.name for path in run.iterdir()} <= {"config.yaml", "data.json"}:
-            shutil.rmtree(run)
-            if _aside(run).is_dir():
-                _aside(run).rename(run)
+            give_back(run)
         elif isinstance(error, DomainClipError):
             raise type(error)(error.asked, error.found, error.remedy + _kept(run, resume)) from error
         raise
     if active:
-        shutil.rmtree(_aside(run), ignore_errors=True)
+        shutil.rmtree(aside_of(run), ignore_errors=True)
 
 
 def _kept(run: Path, resume: bool) -> str:
@@ -73,26 +73,14 @@ def _kept(run: Path, resume: bool) -> str:
     words = ""
     if not resume and (run / "set" / "dataset.json").is_file() and not (run / "checkpoints").exists():
         words += f" The prepared set is whole: with other settings, give --data {run / 'set'} and another --output."
-    if _aside(run).is_dir():
-        words += f" The run that was to be replaced lies in {_aside(run)}."
+    if aside_of(run).is_dir():
+        words += f" The run that was to be replaced lies in {aside_of(run)}."
     return words
 
 
-def _set_aside(run: Path) -> None:
-    """Moves a run out of the way; what is set aside already is the last that started, and stays.
-
-    Raises:
-        UsageError: The folder holds something else than a run.
-    """
+def _refuse_foreign(run: Path) -> None:
+    """Overwriting replaces runs, never a folder that holds something else."""
     if not (run / "config.yaml").is_file():
         raise UsageError(
             f"The run in {run} was to be replaced.", "The folder holds no run (config.yaml is missing).", "Name another --output."
         )
-    if _aside(run).is_dir():
-        shutil.rmtree(run)
-    else:
-        run.rename(_aside(run))
-
-
-def _aside(run: Path) -> Path:
-    return run.with_name(f".{run.name}.replaced")
