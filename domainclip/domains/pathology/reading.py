@@ -18,7 +18,24 @@ class PathologyReading(Section):
     min_tissue: float = Field(
         0.5, ge=0, le=1, description="Share of a tile that the tissue mask must cover; 0 keeps all, unmasked."
     )
-    max_tiles: int | None = Field(None, ge=1, description="At most so many tiles a slide, evenly spread; the rest is counted.")
+    tissue: str = Field("optical", description="Name of the tissue segmenter: 'optical', 'otsu', or a plug-in's.")
+    max_tiles: int | None = Field(
+        None, ge=1, description="At most so many tiles a slide, chosen as choose says; the rest is counted."
+    )
+    choose: Literal["even", "random", "diverse", "prompt"] = Field(
+        "even",
+        description="Which tiles max_tiles keeps: evenly spread over the slide; at random (choose_seed); k-means clusters each "
+        "giving alike (of choose_model's features, else of colour and its spread); those nearest to choose_prompts.",
+    )
+    choose_seed: int = Field(0, description="Of choose=random and diverse.")
+    choose_model: str | None = Field(None, description="MODEL (run folder or zoo name) whose features choose tiles.")
+    choose_prompts: tuple[str, ...] = Field((), description="Texts of choose=prompt.")
+    choose_pooling: Literal["max", "sum"] = Field(
+        "max", description="Of a tile's similarities to several prompts (PathGen: max over attributes, sum over findings)."
+    )
+    max_missing: float = Field(
+        0.01, ge=0, le=1, description="Share of a tile that the file may lack (never scanned, never written); else it is rejected."
+    )
     region_purity: float = Field(0.75, gt=0, le=1, description="Share of a tile that one annotated region must cover.")
     spacing_um: float | None = Field(None, gt=0, description="um/px of level 0, where files do not say or are wrong; the owner's.")
     mode: Literal["auto", "tiles", "whole"] = Field(
@@ -26,3 +43,6 @@ class PathologyReading(Section):
     )
     whole_px: int = Field(1024, ge=8, description="Longest side up to which a file of one level is one image.")
     upsample: bool = Field(False, description="Allow tiles finer than level 0 (invents detail); otherwise such slides are refused.")
+    scene: int | None = Field(None, ge=0, description="Which image of a file that holds several, from 0.")
+    white_level: int | None = Field(None, ge=1, le=65535, description="Stored number that is white in 16-bit colour slides.")
+    channels: tuple[str, ...] | None = Field(None, description="Names of the channels, where the file names none (fluorescence).")
