@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from domainclip.domains.base import Inspection, load_facts
 from domainclip.domains.pathology.reading import PathologyReading
-from domainclip.domains.pathology.region import SlideView
-from domainclip.domains.pathology.scale import REMEDY, chosen_spacing, scale_needed
+from domainclip.domains.pathology.scale import REMEDY
+from domainclip.domains.pathology.slide_samples import NAME_CHANNELS, cut_slide
 from domainclip.domains.pathology.slides import (
     COLOURS,
     JPEG_MAGIC,
@@ -20,28 +20,28 @@ from domainclip.domains.pathology.slides import (
     SlideFacts,
     first_bytes,
     open_slide,
-    unreadable,
 )
-from domainclip.domains.pathology.tiles import TileReader, plan_tiles
-from domainclip.sample import Sample, SourceItem, Spacing, Values, Window
+from domainclip.domains.pathology.tiles import TilePlan
+from domainclip.sample import Sample, SourceItem
 
 SUFFIXES = frozenset(
     (".svs", ".tif", ".tiff", ".btf", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif", ".czi", ".png", ".jpg", ".jpeg")
 )
-VALUES = Values("srgb", scale=1 / 255)
 _WHOLE_LOOK = 16_000_000
 _PART_LOOK = 2048
-_NAME_CHANNELS = 'Name them: --set reading.channels=\'["DAPI", "CD8"]\'; models ask for channels by name.'
 
 
 class PathologyDomain:
     """Whole-slide images and patches; see ``domains.base.Domain``."""
 
     name = "pathology"
+    thread_safe = True
+    """Tiles of one slide may be read by several threads."""
     reading_model: type[BaseModel] = PathologyReading
 
     def __init__(self) -> None:
         self.facts = load_facts(Path(__file__).with_name("facts.yaml"))
+        self._last: TilePlan | None = None
 
     def recognises(self, path: Path) -> bool:
         """Says yes to TIFF, PNG and JPEG under any name, and to every file with the suffix of a slide or patch.
@@ -93,16 +93,8 @@ class PathologyDomain:
             UnreadableFileError: It cannot be read, has no scale though tiles were asked for, or no tile is left.
         """
         assert isinstance(reading, PathologyReading)
-        view = SlideView(item.path, reading.scene, reading.white_level)
-        slide = view.open()
-        channels = _channels(slide.facts, reading)
-        spacing = chosen_spacing(item.spacing, reading.spacing_um, slide.facts.scale)
-        if _is_whole(slide, reading):
-            yield _whole(item, view, channels, spacing)
-            return
-        if spacing is None:
-            raise scale_needed(slide.facts.scale)
-        yield from _tiles(item, view, channels, spacing, reading)
+        samples, self._last = cut_slide(item, reading)
+        yield from samples
 
 
 def _missing(facts: SlideFacts, sixteen: bool) -> tuple[str, ...]:
@@ -113,90 +105,13 @@ def _missing(facts: SlideFacts, sixteen: bool) -> tuple[str, ...]:
         remedy = "give it: --set reading.white_level=65535 (the range is shown above)."
         missing.append(f"The pixels are {facts.dtype}; which number is white is not in the file: {remedy}")
     if not facts.channels and not facts.refusal:
-        missing.append(f"The {facts.samples} channels have no names. {_NAME_CHANNELS}")
+        missing.append(f"The {facts.samples} channels have no names. {NAME_CHANNELS}")
     if spacing is None:
         why = f" ({'; '.join(facts.scale.passed_over)})" if facts.scale.passed_over else ""
         missing.append(f"No scale in um per pixel{why}. {REMEDY}")
     elif spacing.source == "objective-power":
         missing.append(f"The scale is 10 / objective power, which may be off by a fifth. {REMEDY}")
     return tuple(missing)
-
-
-def _channels(facts: SlideFacts, reading: PathologyReading) -> tuple[str, ...]:
-    """Returns the names of the channels: the file's, else the owner's.
-
-    Raises:
-        UnreadableFileError: Nobody names them, or not as many as there are.
-    """
-    names = facts.channels or reading.channels or ()
-    if not names:
-        raise unreadable(f"It has {facts.samples} channels without names; it is no red, green and blue picture.", _NAME_CHANNELS)
-    if len(names) != facts.samples:
-        raise unreadable(f"{len(names)} channel names were given; the file has {facts.samples} channels.", _NAME_CHANNELS)
-    return tuple(names)
-
-
-def _is_whole(slide: Slide, reading: PathologyReading) -> bool:
-    if reading.mode != "auto":
-        return reading.mode == "whole"
-    levels = slide.facts.levels
-    return len(levels) == 1 and max(levels[0][:2]) <= reading.whole_px
-
-
-def _values(slide: Slide) -> Values:
-    return VALUES if slide.facts.channels == COLOURS else Values("dn")
-
-
-def _whole(item: SourceItem, view: SlideView, channels: tuple[str, ...], spacing: Spacing | None) -> Sample:
-    slide = view.open()
-    width, height, _ = slide.facts.levels[0]
-    return Sample(
-        key=item.name,
-        axes="CYX",
-        channels=channels,
-        values=_values(slide),
-        reader=TileReader(view, 0, (0.0, 0.0, float(width), float(height)), (width, height)),
-        group=item.group or item.name,
-        spacing=spacing,
-        sensor=slide.facts.vendor,
-        captions=item.captions,
-        labels=dict(item.labels),
-        regions=item.regions,
-        ids=dict(item.ids) or {"slide": item.group or item.name},
-        split=item.split,
-        window=Window(0, 0, width, height),
-    )
-
-
-def _tiles(
-    item: SourceItem, view: SlideView, channels: tuple[str, ...], spacing: Spacing, reading: PathologyReading
-) -> Iterator[Sample]:
-    slide = view.open()
-    plan = plan_tiles(view, (spacing.values[0], spacing.values[-1]), reading, item.regions, item.name)
-    wanted = reading.tile_um / reading.tile_px
-    tile_spacing = Spacing((wanted, wanted), "um", spacing.source)
-    values, group = _values(slide), item.group or item.name
-    ids = dict(item.ids) or {"slide": group}
-    meta = {"tiles": plan.counts}
-    for tile in plan.tiles:
-        x, y, width, height = (round(value) for value in tile.box)
-        yield Sample(
-            key=f"{item.name}#{x}_{y}_{width}_{height}",
-            axes="CYX",
-            channels=channels,
-            values=values,
-            reader=TileReader(view, plan.level, tile.box, (reading.tile_px, reading.tile_px), reading.max_missing),
-            group=group,
-            spacing=tile_spacing,
-            sensor=slide.facts.vendor,
-            captions=item.captions,
-            labels={**item.labels, **(tile.region.labels if tile.region else {})},
-            regions=(tile.region,) if tile.region else (),
-            ids=ids,
-            split=item.split,
-            window=Window(x, y, width, height, plan.level),
-            meta=meta,
-        )
 
 
 def _range(slide: Slide) -> dict[str, float] | None:

@@ -115,8 +115,10 @@ def read_box(slide: Slide, level: int, box: Box, size: tuple[int, int]) -> Maske
         size: (width, height) of the result.
 
     Returns:
-        (height, width, C) of the stored type; antialiased (Hamming window) where it shrinks, bicubic where it grows. ``missing``
-        is True where any pixel that went in is not in the file; colour is white there, other channels 0.
+        (height, width, C) of the stored type. Where it shrinks by a whole number and the box lies on whole pixels, each pixel is
+        the mean of those that it covers; at other ratios a Hamming window (of two pixels) keeps it free of aliasing; where it
+        grows, bicubic. ``missing`` is True where any pixel that went in is not in the file; colour is white there, other
+        channels 0.
 
     Raises:
         UnreadableFileError: The pixels cannot be decoded.
@@ -131,14 +133,26 @@ def read_box(slide: Slide, level: int, box: Box, size: tuple[int, int]) -> Maske
     if missing is not None:
         fill = 255 if slide.facts.channels == COLOURS else 0
         array = np.where(missing[..., None], array.dtype.type(fill), array)
-    if (x1 - x0, y1 - y0) == size and max(abs(left - x0), abs(top - y0), abs(right - x1), abs(bottom - y1)) < 1e-3:
+    whole = max(abs(left - x0), abs(top - y0), abs(right - x1), abs(bottom - y1)) < 1e-3
+    if whole and (x1 - x0, y1 - y0) == size:
         return Masked(array, missing)
+    factor = (x1 - x0) // size[0]
+    if whole and missing is None and array.dtype == np.uint8 and (x1 - x0, y1 - y0) == (factor * size[0], factor * size[1]):
+        return Masked(_block_means(array, size), None)
     cut = (max(left - x0, 0.0), max(top - y0, 0.0), min(right - x0, x1 - x0), min(bottom - y0, y1 - y0))
     how = Image.Resampling.BICUBIC if right - left < size[0] else Image.Resampling.HAMMING
     if missing is not None:
         gap = Image.fromarray(missing.astype(np.float32)).resize(size, Image.Resampling.BOX, box=cut)
         missing = np.asarray(gap) > 0
     return Masked(_resized(array, size, how, cut), missing)
+
+
+def _block_means(array: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Averages blocks of pixels, ten times as fast as a window of other shape."""
+    import cv2
+
+    means = np.asarray(cv2.resize(array, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return means.reshape(size[1], size[0], array.shape[2])
 
 
 def _resized(array: npt.NDArray[Any], size: tuple[int, int], how: Image.Resampling, cut: Box) -> npt.NDArray[Any]:

@@ -164,7 +164,7 @@ class TileReader:
             UnreadableFileError: The pixels cannot be decoded, or too many are missing.
         """
         array, missing = read_box(self.view.open(), self.level, self.box, self.size)
-        planes = np.ascontiguousarray(array.transpose(2, 0, 1))
+        planes = array.transpose(2, 0, 1)  # a view: what is stored and shown is interleaved again
         if missing is None or not missing.any():
             return Pixels(planes)
         if missing.mean() > self.max_missing:

@@ -1,0 +1,112 @@
+"""Slides and patches as samples: a grid of tiles, or a small picture whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from domainclip.domains.pathology.reading import PathologyReading
+from domainclip.domains.pathology.region import SlideView
+from domainclip.domains.pathology.scale import chosen_spacing, scale_needed
+from domainclip.domains.pathology.slides import COLOURS, Slide, SlideFacts, unreadable
+from domainclip.domains.pathology.tiles import TilePlan, TileReader, plan_tiles
+from domainclip.sample import Sample, SourceItem, Spacing, Values, Window
+
+NAME_CHANNELS = 'Name them: --set reading.channels=\'["DAPI", "CD8"]\'; models ask for channels by name.'
+_COLOUR = Values("srgb", scale=1 / 255)
+
+
+def cut_slide(item: SourceItem, reading: PathologyReading) -> tuple[Iterator[Sample], TilePlan | None]:
+    """Plans what to take of a file.
+
+    Returns:
+        The samples, whose pixels are read later; and the plan of its tiles, None for a picture that is taken whole.
+
+    Raises:
+        UnreadableFileError: It cannot be read, has no scale though tiles were asked for, or no tile is left.
+    """
+    view = SlideView(item.path, reading.scene, reading.white_level)
+    slide = view.open()
+    channels = _channels(slide.facts, reading)
+    spacing = chosen_spacing(item.spacing, reading.spacing_um, slide.facts.scale)
+    if _is_whole(slide, reading):
+        return iter((_whole(item, view, channels, spacing, reading.max_missing),)), None
+    if spacing is None:
+        raise scale_needed(slide.facts.scale)
+    plan = plan_tiles(view, (spacing.values[0], spacing.values[-1]), reading, item.regions, item.name)
+    return _tiles(item, view, channels, spacing, reading, plan), plan
+
+
+def _channels(facts: SlideFacts, reading: PathologyReading) -> tuple[str, ...]:
+    """Returns the names of the channels: the file's, else the owner's.
+
+    Raises:
+        UnreadableFileError: Nobody names them, or not as many as there are.
+    """
+    names = facts.channels or reading.channels or ()
+    if not names:
+        raise unreadable(f"It has {facts.samples} channels without names; it is no red, green and blue picture.", NAME_CHANNELS)
+    if len(names) != facts.samples:
+        raise unreadable(f"{len(names)} channel names were given; the file has {facts.samples} channels.", NAME_CHANNELS)
+    return tuple(names)
+
+
+def _is_whole(slide: Slide, reading: PathologyReading) -> bool:
+    if reading.mode != "auto":
+        return reading.mode == "whole"
+    levels = slide.facts.levels
+    return len(levels) == 1 and max(levels[0][:2]) <= reading.whole_px
+
+
+def _values(slide: Slide) -> Values:
+    return _COLOUR if slide.facts.channels == COLOURS else Values("dn")
+
+
+def _whole(item: SourceItem, view: SlideView, channels: tuple[str, ...], spacing: Spacing | None, max_missing: float) -> Sample:
+    slide = view.open()
+    width, height, _ = slide.facts.levels[0]
+    return Sample(
+        key=item.name,
+        axes="CYX",
+        channels=channels,
+        values=_values(slide),
+        reader=TileReader(view, 0, (0.0, 0.0, float(width), float(height)), (width, height), max_missing),
+        group=item.group or item.name,
+        spacing=spacing,
+        sensor=slide.facts.vendor,
+        captions=item.captions,
+        labels=dict(item.labels),
+        regions=item.regions,
+        ids=dict(item.ids) or {"slide": item.group or item.name},
+        split=item.split,
+        window=Window(0, 0, width, height),
+    )
+
+
+def _tiles(
+    item: SourceItem, view: SlideView, channels: tuple[str, ...], spacing: Spacing, reading: PathologyReading, plan: TilePlan
+) -> Iterator[Sample]:
+    slide = view.open()
+    wanted = reading.tile_um / reading.tile_px
+    tile_spacing = Spacing((wanted, wanted), "um", spacing.source)
+    values, group = _values(slide), item.group or item.name
+    ids = dict(item.ids) or {"slide": group}
+    meta = {"tiles": plan.counts}
+    for tile in plan.tiles:
+        x, y, width, height = (round(value) for value in tile.box)
+        yield Sample(
+            key=f"{item.name}#{x}_{y}_{width}_{height}",
+            axes="CYX",
+            channels=channels,
+            values=values,
+            reader=TileReader(view, plan.level, tile.box, (reading.tile_px, reading.tile_px), reading.max_missing),
+            group=group,
+            spacing=tile_spacing,
+            sensor=slide.facts.vendor,
+            captions=item.captions,
+            labels={**item.labels, **(tile.region.labels if tile.region else {})},
+            regions=(tile.region,) if tile.region else (),
+            ids=ids,
+            split=item.split,
+            window=Window(x, y, width, height, plan.level),
+            meta=meta,
+        )
