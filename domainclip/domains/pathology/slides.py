@@ -219,6 +219,14 @@ def _opened(path: Path, scene: int | None) -> Slide:
     from domainclip.domains.pathology.openslide_reader import open_with_openslide
 
     tiff = start[:4] in TIFF_MAGIC
+    if tiff:
+        from domainclip.domains.pathology.tiff_directories import check_directories
+
+        try:
+            check_directories(path)
+        except (ValueError, OSError, struct.error) as error:
+            found = str(error) if isinstance(error, ValueError) else type(error).__name__
+            raise unreadable(f"It begins as a TIFF, but cannot be read: {found}.", "The file is damaged; copy it again.") from error
     slide = open_with_openslide(path, required=not tiff)
     if not tiff:
         assert slide is not None

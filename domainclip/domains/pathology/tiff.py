@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -58,8 +59,8 @@ class TiffSlide:
             if scene is not None and not 0 <= scene < len(found):
                 raise unreadable(f"Scene {scene} was asked for; the file holds {_listed(found)}.", "Give --set reading.scene=0.")
             chosen = found[scene or 0]
-            self.facts = _facts(self._file, chosen, found if scene is None else [chosen])
-            self._levels = [] if self.facts.refusal else _segmented(path, chosen.levels)
+            facts = _facts(self._file, chosen, found if scene is None else [chosen])
+            self._levels, self.facts = ([], facts) if facts.refusal else _segmented(path, chosen.levels, facts)
         except ImportError as error:
             raise missing_dependency("imagecodecs", "Reading this compressed TIFF", "imagecodecs") from error
         except FOREIGN_ERRORS as error:
@@ -82,8 +83,7 @@ class DirectSlide:
 
     def __init__(self, path: Path, file: Any, facts: SlideFacts, levels: list[list[Any]]) -> None:
         self._file = file
-        self._levels = _segmented(path, levels)
-        self.facts = facts
+        self._levels, self.facts = _segmented(path, levels, facts)
 
     def read_masked(self, level: int, x: int, y: int, width: int, height: int) -> Masked:
         """See ``slides.Slide``."""
@@ -95,7 +95,7 @@ class DirectSlide:
 
 
 def direct_levels(path: Path, slide: Slide) -> Slide | None:
-    """Returns a DirectSlide where each level that OpenSlide names is one tiled page of 8-bit colour, else None.
+    """Returns a DirectSlide where level 0 is one tiled page of 8-bit colour, else None.
 
     Only Aperio's files are built so; other vendors' tiles overlap or lie at fractions of pixels, which OpenSlide knows best.
     """
@@ -108,9 +108,11 @@ def direct_levels(path: Path, slide: Slide) -> Slide | None:
             plain = page.is_tiled and page.samplesperpixel == 3 and page.planarconfig == 1 and str(page.dtype) == "uint8"
             if plain and int(page.compression) in _DIRECT_CODECS and int(page.photometric) in {_RGB, _YCBCR}:
                 by_size.setdefault((int(page.imagewidth), int(page.imagelength)), page)
-        if any(level[:2] not in by_size for level in slide.facts.levels):
+        levels = [level for level in slide.facts.levels if level[:2] in by_size]
+        if slide.facts.levels[0][:2] not in by_size:
             return None
-        return DirectSlide(path, file, slide.facts, [[by_size[level[:2]]] for level in slide.facts.levels])
+        facts = replace(slide.facts, levels=tuple(levels), details={**slide.facts.details, **_lost(slide.facts, len(levels))})
+        return DirectSlide(path, file, facts, [[by_size[level[:2]]] for level in levels])
     except (*FOREIGN_ERRORS, ImportError):
         return None  # OpenSlide has opened it and reads it.
 
@@ -127,13 +129,33 @@ def _opened(path: Path) -> Any:
         raise unreadable(f"It begins as a TIFF, but its directory cannot be read ({type(error).__name__}).", DAMAGED) from error
 
 
-def _segmented(path: Path, levels: Sequence[Sequence[Any]]) -> list[list[SegmentedPage]]:
-    """Wraps every page of every level; all share one handle and one cache."""
+def _segmented(path: Path, levels: Sequence[Sequence[Any]], facts: SlideFacts) -> tuple[list[list[SegmentedPage]], SlideFacts]:
+    """Wraps every page of every level; all share one handle and one cache. Lower levels that contradict themselves are left out.
+
+    Raises:
+        ValueError: Level 0 contradicts itself (or another of ``FOREIGN_ERRORS``).
+    """
     if any(int(page.keyframe.compression) != 1 for pages in levels for page in pages):
         import imagecodecs  # noqa: F401 - without it tifffile would call the file damaged
     source, cache = ByteSource(path), SegmentCache()
-    numbers = iter(range(1 << 20))
-    return [[SegmentedPage(page, next(numbers), source, cache) for page in pages] for pages in levels]
+    wrapped: list[list[SegmentedPage]] = []
+    kept: list[Level] = []
+    numbers = itertools.count()
+    for number, (pages, level) in enumerate(zip(levels, facts.levels, strict=True)):
+        try:
+            wrapped.append([SegmentedPage(page, next(numbers), source, cache) for page in pages])
+        except FOREIGN_ERRORS:
+            if number == 0:
+                raise
+            continue
+        kept.append(level)
+    return wrapped, replace(facts, levels=tuple(kept), details={**facts.details, **_lost(facts, len(kept))})
+
+
+def _lost(facts: SlideFacts, kept: int) -> dict[str, int]:
+    """Says how many levels cannot be read; coarser reading then takes longer, from finer levels."""
+    lost = len(facts.levels) - kept + int(facts.details.get("broken_levels", 0))
+    return {"broken_levels": lost} if lost else {}
 
 
 def _read(pages: list[SegmentedPage], box: tuple[int, int, int, int], premultiplied: bool) -> Masked:

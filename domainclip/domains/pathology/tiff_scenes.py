@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-MOST_PAGES = 4096
-"""More directories are no slide; a cycle of directories ends here (tifffile stops at cycles itself)."""
 _REDUCED, _MACRO = 1, 8
 _SCENE_SHARE = 0.25
 """A further page with fewer pixels than this share of the largest is a thumbnail, label or macro picture and not a scene."""
@@ -38,10 +36,8 @@ def scenes(file: Any) -> list[Scene]:
         file: tifffile's TiffFile.
 
     Raises:
-        ValueError: Too many pages (and whatever tifffile raises at broken directories).
+        ValueError: Whatever tifffile raises at broken directories (one of ``FOREIGN_ERRORS``).
     """
-    if len(file.pages) > MOST_PAGES:
-        raise ValueError("too many pages")
     if file.is_ome or file.is_qpi:
         found = [_of_series(number, series) for number, series in enumerate(file.series)]
         named = [s for s, series in zip(found, file.series, strict=True) if not str(series.name).lower().startswith(_NOT_SLIDES)]
@@ -53,9 +49,12 @@ def _of_series(number: int, series: Any) -> Scene:
     """OME's and PerkinElmer's files say which page belongs to which level and channel."""
     sizes = dict(zip(series.axes, series.shape, strict=True))
     planes = [f"{sizes[axis]} {name}" for axis, name in (("Z", "focal planes"), ("T", "times")) if sizes.get(axis, 1) > 1]
-    levels = tuple(tuple(level.pages) if len(level.pages) > 1 else (level.keyframe,) for level in series.levels)
-    count = len(levels[0])
-    return Scene(tuple(level for level in levels if len(level) == count), number, " and ".join(planes))
+    levels = [tuple(level.pages) if len(level.pages) > 1 else (level.keyframe,) for level in series.levels]
+    kept = [levels[0]]
+    for level in levels[1:]:
+        if len(level) == len(levels[0]) and _is_level(level[0].keyframe, [kept[0][0].keyframe, kept[-1][0].keyframe]):
+            kept.append(level)
+    return Scene(tuple(kept), number, " and ".join(planes))
 
 
 def _of_pages(file: Any) -> list[Scene]:
@@ -81,7 +80,9 @@ def _flattened(file: Any) -> Iterator[Any]:
 
 def _is_level(page: Any, base: list[Any]) -> bool:
     first, last = base[0], base[-1]
-    if (page.samplesperpixel, str(page.dtype)) != (first.samplesperpixel, str(first.dtype)) or page.imagewidth >= last.imagewidth:
+    if (page.samplesperpixel, str(page.dtype)) != (first.samplesperpixel, str(first.dtype)) or not (
+        0 < page.imagewidth < last.imagewidth and page.imagelength > 0
+    ):
         return False
     if int(page.subfiletype) & _MACRO or page.is_tiled != first.is_tiled:
         return False

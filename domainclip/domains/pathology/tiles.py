@@ -17,6 +17,9 @@ from domainclip.domains.pathology.tissue import TissueMask, tissue_mask
 from domainclip.domains.regions import best_region
 from domainclip.sample import Pixels, Region
 
+MOST_TILES = 4_000_000
+"""Of one slide's grid: 200,000 x 200,000 px in tiles of 100 px."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tile:
@@ -99,6 +102,11 @@ def _grid(slide: Slide, spacing_um: tuple[float, float], reading: PathologyReadi
             found,
             f"Ask for smaller tiles (reading.tile_um is {reading.tile_um:g}), or reading.mode=whole; if it is the macro or label "
             "picture of a slide, take it out.",
+        )
+    if columns * rows > MOST_TILES:
+        found = f"The grid would have {columns} x {rows} tiles; the limit is {MOST_TILES}."
+        raise unreadable(
+            found, "Ask for larger tiles (reading.tile_um) or less overlap; or take the file out: its size may be a lie."
         )
     left, top = np.meshgrid(np.arange(columns) * wide * (1 - reading.overlap), np.arange(rows) * high * (1 - reading.overlap))
     return np.stack([left.ravel(), top.ravel(), np.full(left.size, wide), np.full(left.size, high)], axis=1)
