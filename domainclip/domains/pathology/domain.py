@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel
 
 from domainclip.domains.base import Inspection, load_facts
@@ -41,7 +43,7 @@ class PathologyDomain:
 
     def __init__(self) -> None:
         self.facts = load_facts(Path(__file__).with_name("facts.yaml"))
-        self._last: TilePlan | None = None
+        self._last: tuple[SourceItem, PathologyReading, TilePlan | None] | None = None
 
     def recognises(self, path: Path) -> bool:
         """Says yes to TIFF, PNG and JPEG under any name, and to every file with the suffix of a slide or patch.
@@ -93,8 +95,32 @@ class PathologyDomain:
             UnreadableFileError: It cannot be read, has no scale though tiles were asked for, or no tile is left.
         """
         assert isinstance(reading, PathologyReading)
-        samples, self._last = cut_slide(item, reading)
+        samples, plan = cut_slide(item, reading)
+        self._last = item, reading, plan
         yield from samples
+
+    def overview(self, item: SourceItem, reading: BaseModel) -> npt.NDArray[np.uint8] | None:
+        """Draws the tissue, the artefacts and the tiles that were taken of a slide.
+
+        Args:
+            item: The file.
+            reading: As for ``samples``; nothing is planned again where it was just called for the same file.
+
+        Returns:
+            (H, W, 3) uint8, at most 1,600 px wide or high; None for a picture that is taken whole.
+
+        Raises:
+            UnreadableFileError: As ``samples``.
+        """
+        assert isinstance(reading, PathologyReading)
+        if self._last is None or self._last[:2] != (item, reading):
+            self._last = item, reading, cut_slide(item, reading)[1]
+        plan = self._last[2]
+        if plan is None:
+            return None
+        from domainclip.domains.pathology.overview import draw_overview
+
+        return draw_overview(plan.seen(), [tile.box for tile in plan.tiles])
 
 
 def _missing(facts: SlideFacts, sixteen: bool) -> tuple[str, ...]:

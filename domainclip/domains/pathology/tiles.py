@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -38,13 +39,13 @@ class TilePlan:
         level: Pyramid level that they are read from.
         counts: ``grid`` (tiles that fit into the slide; a rest narrower than a tile at the right and lower edge is not
             cut), and of these ``kept``, ``without_tissue``, ``impure`` (no region covers enough), ``over_cap``.
-        mask: What was found on the slide, where it was looked for.
+        seen: Returns what was found on the slide; looks only now where the options ask for no tissue.
     """
 
     tiles: tuple[Tile, ...]
     level: int
     counts: Mapping[str, int]
-    mask: TissueMask | None
+    seen: Callable[[], TissueMask]
 
 
 def plan_tiles(
@@ -67,9 +68,9 @@ def plan_tiles(
     level = best_level(slide, spacing_um, reading.tile_um / reading.tile_px, upsample=reading.upsample)
     boxes = _grid(slide, spacing_um, reading)
     counts = {"grid": len(boxes), "kept": 0, "without_tissue": 0, "impure": 0, "over_cap": 0}
-    mask = _mask(slide, spacing_um, reading) if reading.min_tissue > 0 else None
-    if mask is not None:
-        enough = mask.shares(boxes) >= reading.min_tissue - 1e-9  # rounding must not cost a tile that is all tissue
+    seen = cache(partial(_mask, view, spacing_um, reading))
+    if reading.min_tissue > 0:
+        enough = seen().shares(boxes) >= reading.min_tissue - 1e-9  # rounding must not cost a tile that is all tissue
         counts["without_tissue"] = int(len(boxes) - enough.sum())
         boxes = boxes[enough]
     tiles: list[Tile] = []
@@ -82,11 +83,11 @@ def plan_tiles(
         tiles.append(Tile(box, region))
     if reading.max_tiles is not None and len(tiles) > reading.max_tiles:
         counts["over_cap"] = len(tiles) - reading.max_tiles
-        tiles = _capped(tiles, view, spacing_um, level, reading, mask, name)
+        tiles = _capped(tiles, view, level, reading, seen, name)
     counts["kept"] = len(tiles)
     if not tiles:
-        raise unreadable(*_nothing_left(counts, mask))
-    return TilePlan(tuple(tiles), level, counts, mask)
+        raise unreadable(*_nothing_left(counts, reading.min_tissue > 0 and not seen().tissue.any()))
+    return TilePlan(tuple(tiles), level, counts, seen)
 
 
 def _grid(slide: Slide, spacing_um: tuple[float, float], reading: PathologyReading) -> npt.NDArray[np.float64]:
@@ -112,7 +113,8 @@ def _grid(slide: Slide, spacing_um: tuple[float, float], reading: PathologyReadi
     return np.stack([left.ravel(), top.ravel(), np.full(left.size, wide), np.full(left.size, high)], axis=1)
 
 
-def _mask(slide: Slide, spacing_um: tuple[float, float], reading: PathologyReading) -> TissueMask:
+def _mask(view: SlideView, spacing_um: tuple[float, float], reading: PathologyReading) -> TissueMask:
+    slide = view.open()
     if slide.facts.channels == COLOURS:
         return tissue_mask(slide, spacing_um, reading.tissue)
     from domainclip.domains.pathology.fluorescence import signal_mask
@@ -120,26 +122,19 @@ def _mask(slide: Slide, spacing_um: tuple[float, float], reading: PathologyReadi
     return signal_mask(slide, spacing_um)
 
 
-def _nothing_left(counts: Mapping[str, int], mask: TissueMask | None) -> tuple[str, str]:
+def _nothing_left(counts: Mapping[str, int], glass_only: bool) -> tuple[str, str]:
     found = f"No tile is left of {counts['grid']}: {counts['without_tissue']} without tissue, {counts['impure']} in no region."
-    if mask is not None and not mask.tissue.any():
+    if glass_only:
         remedy = "It seems to hold glass only (domainclip inspect FILE --overview PICTURE.png shows what was found); take it out, "
         return f"No tissue was found on the slide. {found}", f"{remedy}or keep all tiles with --set reading.min_tissue=0."
     return found, "Lower reading.min_tissue or reading.region_purity, or take the file out."
 
 
 def _capped(
-    tiles: list[Tile],
-    view: SlideView,
-    spacing_um: tuple[float, float],
-    level: int,
-    reading: PathologyReading,
-    mask: TissueMask | None,
-    name: str,
+    tiles: list[Tile], view: SlideView, level: int, reading: PathologyReading, seen: Callable[[], TissueMask], name: str
 ) -> list[Tile]:
     def colours() -> npt.NDArray[np.float32]:
-        seen = mask or _mask(view.open(), spacing_um, reading)
-        return thumbnail_features(seen.thumbnail, seen.step, [tile.box for tile in tiles])
+        return thumbnail_features(seen().thumbnail, seen().step, [tile.box for tile in tiles])
 
     def read(number: int) -> npt.NDArray[np.uint8]:
         return TileReader(view, level, tiles[number].box, (reading.tile_px, reading.tile_px))().array
