@@ -1,0 +1,292 @@
+"""Stain: planted stains are found, changed ones come back, glass stays, a slide has no seams, augmentation is drawn and bounded."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import pickle
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from domainclip.data.augment import Augmentation
+from domainclip.domains.base import domains
+from domainclip.domains.pathology.stain import (
+    MACENKO_TARGET,
+    REINHARD_TARGET,
+    MacenkoNormalizer,
+    MacenkoStains,
+    ReinhardNormalizer,
+    stain_normalizer,
+)
+from domainclip.domains.pathology.stain_augment import StainAugment
+from domainclip.domains.pathology.stain_space import lab_from_rgb, rgb_from_lab
+from domainclip.errors import UnreadableFileError, UsageError
+
+_spec = importlib.util.spec_from_file_location("stained", Path(__file__).with_name("stained.py"))
+stained = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(stained)
+BOTH = pytest.mark.parametrize("kind", [MacenkoNormalizer, ReinhardNormalizer])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_planted_stains_are_found_within_two_degrees(seed):
+    stains, made = stained.turned(seed), stained.amounts(seed)
+    found = MacenkoNormalizer().fit(stained.mixed(made, stains)).target_
+    assert stained.angle(found.haematoxylin, stains[0]) < 2.0
+    assert stained.angle(found.eosin, stains[1]) < 2.0
+    # Glass and what is nearly glass stand below the 99th percentile of all pixels and of tissue alike.
+    tissue = made[(made @ np.stack(stains)).mean(axis=-1) >= 0.15]
+    assert found.strongest == pytest.approx(tuple(np.percentile(tissue, 99, axis=0)), rel=0.05)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_image_in_other_stains_and_amounts_becomes_the_one_in_the_targets(seed):
+    made, ours, theirs = stained.amounts(seed), stained.turned(seed), stained.turned(seed + 50)
+    factor = np.array([0.7, 1.3])  # their slide is paler in haematoxylin and darker in eosin
+    wanted, given = stained.mixed(made, ours, noise=0), stained.mixed(made * factor, theirs, noise=0)
+    normalizer = MacenkoNormalizer().fit(wanted).fit_source(given)
+    before = np.abs(given.astype(int) - wanted).mean()
+    after = np.abs(normalizer.transform(given).astype(int) - wanted).mean()
+    assert before > 10 and after < 2.0
+
+
+def test_an_image_in_the_published_stains_stays_as_it_is():
+    image = stained.mixed(stained.amounts(1), (MACENKO_TARGET.haematoxylin, MACENKO_TARGET.eosin), noise=0)
+    normalizer = MacenkoNormalizer().fit(image)
+    changed = normalizer.transform(image)  # fits the image itself as the source
+    assert np.abs(changed.astype(int) - image).max() <= 1
+
+
+def test_reinhard_gives_the_image_itself_when_source_equals_target():
+    image = stained.mixed(stained.amounts(1), stained.turned(1))
+    changed = ReinhardNormalizer().fit(image).transform(image)
+    assert np.abs(changed.astype(int) - image).max() <= 1
+
+
+def _lab_by_hand(pixel):
+    """CIE 15 and IEC 61966-2-1 for one pixel, in plain floats."""
+    linear = [c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in pixel]
+    rows = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
+    ratios = [sum(m * v for m, v in zip(row, linear, strict=True)) / sum(row) for row in rows]
+    x, y, z = (t ** (1 / 3) if t > (6 / 29) ** 3 else t / (3 * (6 / 29) ** 2) + 4 / 29 for t in ratios)
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
+
+
+def test_lab_is_that_of_the_standard_and_comes_back():
+    rng = np.random.default_rng(0)
+    pixels = np.concatenate([rng.integers(0, 256, (200, 3)), [[0, 0, 0], [255, 255, 255], [2, 1, 0]]]).astype(np.uint8)
+    lab = lab_from_rgb(pixels)
+    np.testing.assert_allclose(lab, [_lab_by_hand(p.tolist()) for p in pixels], atol=2e-3)
+    np.testing.assert_allclose(rgb_from_lab(lab), pixels, atol=0.02)
+    cv2 = pytest.importorskip("cv2")
+    # OpenCV interpolates in a table, up to 0.5 off.
+    np.testing.assert_allclose(cv2.cvtColor(pixels[None].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[0], lab, atol=1.0)
+
+
+def test_reinhard_reaches_the_targets_moments():
+    image = stained.mixed(stained.amounts(3, glass=0), stained.turned(3))
+    tissue = (-np.log((image + 1.0) / 240)).mean(axis=-1) >= 0.15
+    normalizer = ReinhardNormalizer().fit_source(image)
+    lab = normalizer._lab(image[tissue], normalizer.source_).astype(np.float64)  # before clipping and rounding
+    np.testing.assert_allclose(lab.mean(axis=0), REINHARD_TARGET.mean, atol=1e-2)
+    np.testing.assert_allclose(lab.std(axis=0), REINHARD_TARGET.std, atol=1e-2)
+    # A target that sRGB can show: rounding apart, the same in the image.
+    mild = ReinhardNormalizer(type(REINHARD_TARGET)((60, 20, -12), (6, 3, 3))).fit_source(image)
+    shown = lab_from_rgb(mild.transform(image)[tissue]).astype(np.float64)
+    np.testing.assert_allclose(shown.mean(axis=0), (60, 20, -12), atol=0.2)
+
+
+@BOTH
+def test_glass_stays(kind):
+    normalizer = kind().fit_source(stained.mixed(stained.amounts(2), stained.turned(2)))
+    for level in (255, 248, 240):
+        white = np.full((32, 32, 3), level, np.uint8)
+        np.testing.assert_array_equal(normalizer.transform(white), white)
+    noisy = np.clip(240 + np.random.default_rng(0).normal(0, 2, (64, 64, 3)), 0, 255).astype(np.uint8)
+    assert np.abs(normalizer.transform(noisy).astype(int) - noisy).max() <= 2
+    black = normalizer.transform(np.zeros((8, 8, 3), np.uint8))
+    assert black.max() < 60
+
+
+@BOTH
+def test_two_halves_of_a_slide_meet_without_a_seam(kind):
+    """One half is full of nuclei, the other of eosin; fitted for the slide they stay one picture, each for itself they do not."""
+    made = stained.amounts(4, glass=0)
+    made[:, 128:, 0] *= 0.35
+    made[:, 120:136] = made[:, 120:121]  # the same tissue on both sides of the cut
+    image = stained.mixed(made, stained.turned(4), noise=0)
+    left, right = image[:, :128], image[:, 128:]
+    slide = kind().fit_source(image)
+    np.testing.assert_array_equal(np.concatenate([slide.transform(left), slide.transform(right)], axis=1), slide.transform(image))
+    step = np.abs(slide.transform(left)[:, -1].astype(int) - slide.transform(right)[:, 0]).mean()
+    alone = np.abs(kind().transform(left)[:, -1].astype(int) - kind().transform(right)[:, 0]).mean()
+    assert step == 0 and alone > 5
+
+
+@BOTH
+def test_too_little_tissue_is_refused_at_a_fit_and_no_problem_for_a_tile_of_a_fitted_slide(kind):
+    made = stained.amounts(5, side=64, glass=0)
+    image = stained.mixed(made, stained.turned(5))
+    almost = np.full((64, 64, 3), 245, np.uint8)
+    almost[:31, :31] = image[:31, :31]
+    for call in (kind().fit, kind().fit_source, kind().transform):
+        with pytest.raises(UnreadableFileError, match="pixels of tissue") as caught:
+            call(almost)
+        assert caught.value.remedy
+    changed = kind().fit_source(image).transform(almost)
+    np.testing.assert_array_equal(changed[32:], almost[32:])
+    assert np.abs(changed[:31, :31].astype(int) - almost[:31, :31]).max() > 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [(MacenkoNormalizer, "one stain|hold none"), (ReinhardNormalizer, "more than one colour")]
+)
+def test_flat_colour_is_refused(kind, words):
+    with pytest.raises(UnreadableFileError, match=words):
+        kind().fit_source(np.full((64, 64, 3), (180, 90, 160), np.uint8))
+
+
+def test_one_stain_is_refused():
+    made = stained.amounts(6)
+    made[..., 1] = 0
+    with pytest.raises(UnreadableFileError, match="one stain"):
+        MacenkoNormalizer().fit(stained.mixed(made, (stained.H, stained.E), noise=0.2))
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((64, 64, 3), np.float32), np.zeros((64, 64, 4), np.uint8), np.zeros((64, 64), np.uint8), np.zeros((64, 64, 3), np.uint16),
+     [[0]]],
+    ids=["float", "rgba", "grey", "uint16", "list"],
+)  # fmt: skip
+def test_other_values_are_refused(kind, image):
+    step = StainAugment(p=1.0)
+    step.set_random_state(np.random.default_rng(0), random.Random(0))
+    fitted = kind().fit_source(stained.mixed(stained.amounts(0), stained.turned(0)))
+    for call in (kind().fit, kind().fit_source, kind().transform, fitted.transform, step):
+        with pytest.raises(UsageError, match="uint8 sRGB"):
+            call(image)
+
+
+@BOTH
+def test_state_comes_back_from_json_and_travels_to_workers(kind):
+    image = stained.mixed(stained.amounts(7), stained.turned(7))
+    fitted = kind().fit(stained.mixed(stained.amounts(8), stained.turned(8))).fit_source(image)
+    restored = kind.from_dict(json.loads(json.dumps(fitted.to_dict())))
+    assert (restored.target_, restored.source_) == (fitted.target_, fitted.source_)
+    travelled = pickle.loads(pickle.dumps(fitted))  # what multiprocessing does; files hold JSON
+    for other in (restored, travelled):
+        np.testing.assert_array_equal(other.transform(image), fitted.transform(image))
+    assert kind.from_dict(kind().to_dict()).source_ is None
+    broken = fitted.to_dict()
+    first = next(iter(broken["target"]))
+    for bad in ({}, {**broken, "method": "vahadane"}, {**broken, "target": {**broken["target"], first: [1.0, float("nan"), 0.0]}}):
+        with pytest.raises(UsageError, match="restored"):
+            kind.from_dict(bad)
+
+
+def test_names():
+    assert isinstance(stain_normalizer("macenko"), MacenkoNormalizer)
+    assert isinstance(stain_normalizer("reinhard"), ReinhardNormalizer)
+    with pytest.raises(UsageError, match="'macenko'"):
+        stain_normalizer("macenco")
+
+
+@pytest.mark.real_data
+def test_reinhards_target_is_that_of_the_slide_that_it_names(real_data):
+    image = _cmu(real_data)
+    found = ReinhardNormalizer().fit(image).target_
+    np.testing.assert_allclose(found.mean, REINHARD_TARGET.mean, atol=2e-2)
+    np.testing.assert_allclose(found.std, REINHARD_TARGET.std, atol=2e-2)
+
+
+@pytest.mark.real_data
+def test_real_slides_come_closer_to_the_target(real_data):
+    from PIL import Image
+
+    folders = [real_data / "pathology" / "lc25000" / "lung_image_sets" / name for name in ("lung_aca", "lung_n")]
+    slides = {"cmu": _cmu(real_data)}
+    for folder in folders:
+        files = sorted(folder.glob("*.jpeg"))[:16]
+        slides[folder.name] = np.concatenate([np.asarray(Image.open(file).convert("RGB")) for file in files])
+    for name, image in slides.items():
+        normalizer = MacenkoNormalizer().fit_source(image)
+        before, after = normalizer.source_, MacenkoNormalizer().fit(normalizer.transform(image)).target_
+        angles = [[stained.angle(getattr(s, stain), getattr(MACENKO_TARGET, stain)) for stain in ("haematoxylin", "eosin")]
+                  for s in (before, after)]  # fmt: skip
+        print(name, np.round(angles, 1).tolist(), np.round([before.strongest, after.strongest], 2).tolist())
+        assert max(angles[1]) < 4.0 and sum(angles[1]) < sum(angles[0])
+        np.testing.assert_allclose(after.strongest, MACENKO_TARGET.strongest, rtol=0.15)
+
+
+def _cmu(real_data):
+    from PIL import Image
+
+    from domainclip.domains.pathology.slides import open_slide
+
+    slide = open_slide(real_data / "pathology" / "slides" / "cmu-1-small-region.svs")
+    width, height, _ = slide.facts.levels[0]
+    return np.asarray(Image.fromarray(slide.read_level(0, 0, 0, width // 2 * 2, height // 2 * 2)).reduce(2))
+
+
+def _drawn(image, seed, **arguments):
+    step = StainAugment(**arguments)
+    step.set_random_state(np.random.default_rng(seed), random.Random(seed))
+    return step(image=image, mask="kept")
+
+
+def test_augmentation_scales_and_shifts_the_stains_and_nothing_else():
+    """Against amounts that were scaled before the image was mixed: the draw is read from the same generator."""
+    made = stained.amounts(9, glass=0) + 0.3
+    image = stained.mixed(made, (stained.H, stained.E), noise=0)
+    changed = _drawn(image, 3, sigma=0.2, bias=0.05, p=1.0)
+    assert changed["mask"] == "kept"
+    drawn = np.random.default_rng(3).uniform(-1, 1, (2, 3))
+    stains = np.stack([stained.unit(stained.H), stained.unit(stained.E)])
+    rest = stained.unit(np.cross(*stains))
+    density = (made * (1 + 0.2 * drawn[0, :2]) + 0.05 * drawn[1, :2]) @ stains + 0.05 * drawn[1, 2] * rest
+    wanted = np.clip(240 * np.exp(-density), 0, 255)
+    inner = image.min(axis=-1) > 5  # 1 of 5 levels is too coarse to tell
+    assert np.abs(changed["image"].astype(float) - wanted)[inner].mean() < 1.0
+    assert np.abs(image.astype(float) - wanted)[inner].mean() > 3.0
+
+
+def test_augmentation_leaves_glass_and_without_strength_all():
+    white = np.full((16, 16, 3), 244, np.uint8)
+    np.testing.assert_array_equal(_drawn(white, 0, sigma=0.3, bias=0.2, p=1.0)["image"], white)
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    assert np.abs(_drawn(image, 0, sigma=0.0, bias=0.0, p=1.0)["image"].astype(int) - image).max() <= 1
+    np.testing.assert_array_equal(_drawn(image, 0, sigma=0.3, bias=0.2, p=0.0)["image"], image)
+
+
+def test_the_step_is_refused_where_there_is_no_stain():
+    steps = [{"name": "StainAugment", "sigma": 0.05, "bias": 0.01, "p": 0.5}]
+    Augmentation(steps, 0).check(3, "srgb")
+    with pytest.raises(UsageError, match="12 channels"):
+        Augmentation(steps, 0).check(12, "reflectance")
+    for kind in ("display", "hu", "dn"):
+        with pytest.raises(UsageError, match=kind):
+            Augmentation(steps, 0).check(3, kind)
+    for wrong in ({"sigma": 1.5}, {"bias": -1}, {"p": 2}, {"sigmaa": 0.1}):
+        with pytest.raises(UsageError, match="to be built"):
+            Augmentation([{"name": "StainAugment", **wrong}], 0)
+
+
+def test_the_pipeline_stain_is_the_default_and_the_stains_and_is_drawn_the_same_again():
+    pipelines = domains.get("pathology").facts.augmentations
+    assert [step for step in pipelines["stain"] if step["name"] != "StainAugment"] == pipelines["default"]
+    image = stained.mixed(stained.amounts(1, side=64), stained.turned(1))
+    one, two = (Augmentation(pipelines["stain"], 5) for _ in range(2))
+    one(image, None, 64, 3, 2)  # another history
+    for row in range(20):
+        first, again = one(image, None, 64, 1, row)[0], two.copy()(image, None, 64, 1, row)[0]
+        assert first.dtype == np.uint8 and first.shape == (64, 64, 3)
+        np.testing.assert_array_equal(first, again)
+
+
+def test_states_are_values():
+    assert MacenkoStains((1, 0, 0), (0, 1, 0), (1, 1)) == MacenkoStains((1, 0, 0), (0, 1, 0), (1, 1))
