@@ -18,12 +18,16 @@ GLASS_DENSITY, STAINED_DENSITY = 0.03, 0.10
 """Below the first a pixel is glass and stays as it is, above the second it is changed in full, between them in part: no edge."""
 
 _DENSITY = -np.log((np.arange(256) + 1) / LIGHT).astype(np.float32)
+_THIRDS = np.full(3, 1 / 3, np.float32)
 _XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]], np.float64)
 _WHITE = _XYZ.sum(axis=1)
 _CUBE_FROM = 216 / 24389
 _LINE = 841 / 108
 _TO_XYZ = (_XYZ / _WHITE[:, None]).T.astype(np.float32)
 _FROM_XYZ = np.linalg.inv(_XYZ / _WHITE[:, None]).T.astype(np.float32)
+_LAB = np.array([[0, 116, 0], [500, -500, 0], [0, 200, -200]], np.float64)
+_TO_LAB, _FROM_LAB = _LAB.T.astype(np.float32), np.linalg.inv(_LAB).T.astype(np.float32)
+_LIGHTNESS = np.array([16, 0, 0], np.float32)
 _LEVELS = np.arange(256) / 255
 _LINEAR = np.where(_LEVELS > 0.04045, ((_LEVELS + 0.055) / 1.055) ** 2.4, _LEVELS / 12.92).astype(np.float32)
 
@@ -48,6 +52,12 @@ def optical_density(image: RGB) -> Float:
     return density
 
 
+def mean_density(density: Float) -> Float:
+    """Returns the mean over red, green and blue, (...)."""
+    mean: Float = density @ _THIRDS  # many times faster than mean() over an axis of three
+    return mean
+
+
 def rgb_from_density(density: Float) -> Float:
     """Returns 240 * exp(-density) - 1, not clipped or rounded."""
     light: Float = np.float32(LIGHT) * np.exp(-density) - np.float32(1)
@@ -64,8 +74,7 @@ def lab_from_rgb(image: RGB) -> Float:
     """
     xyz = _LINEAR[image] @ _TO_XYZ
     root = np.where(xyz > _CUBE_FROM, np.cbrt(xyz), np.float32(_LINE) * xyz + np.float32(4 / 29))
-    lightness = 116 * root[..., 1] - 16
-    lab: Float = np.stack([lightness, 500 * (root[..., 0] - root[..., 1]), 200 * (root[..., 1] - root[..., 2])], axis=-1)
+    lab: Float = root @ _TO_LAB - _LIGHTNESS
     return lab
 
 
@@ -75,12 +84,12 @@ def rgb_from_lab(lab: Float) -> Float:
     Args:
         lab: (..., 3) float32.
     """
-    middle = (lab[..., 0] + 16) / 116
-    root = np.stack([middle + lab[..., 1] / 500, middle, middle - lab[..., 2] / 200], axis=-1)
-    xyz = np.where(root > np.float32(6 / 29), root**3, (root - np.float32(4 / 29)) / np.float32(_LINE))
+    root = (lab + _LIGHTNESS) @ _FROM_LAB
+    xyz = np.where(root > np.float32(6 / 29), root * root * root, (root - np.float32(4 / 29)) / np.float32(_LINE))
     linear = np.clip(xyz @ _FROM_XYZ, 0, 1)
-    rgb: Float = np.where(linear > 0.0031308, 1.055 * linear ** np.float32(1 / 2.4) - 0.055, 12.92 * linear)
-    return rgb * np.float32(255)
+    bright = np.float32(255 * 1.055) * linear ** np.float32(1 / 2.4) - np.float32(255 * 0.055)
+    rgb: Float = np.where(linear > np.float32(0.0031308), bright, np.float32(255 * 12.92) * linear)
+    return rgb
 
 
 def blended(image: RGB, changed: Float, density: Float) -> RGB:
@@ -91,7 +100,7 @@ def blended(image: RGB, changed: Float, density: Float) -> RGB:
         changed: (H, W, 3) in 0..255; what lies beyond is clipped.
         density: Optical density of ``image``.
     """
-    share = (density.mean(axis=-1, keepdims=True) - np.float32(GLASS_DENSITY)) / np.float32(STAINED_DENSITY - GLASS_DENSITY)
+    share = (mean_density(density)[..., None] - np.float32(GLASS_DENSITY)) / np.float32(STAINED_DENSITY - GLASS_DENSITY)
     np.clip(share, 0, 1, out=share)
     mixed = np.clip(changed, 0, 255)
     mixed -= image
