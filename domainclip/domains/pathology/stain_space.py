@@ -27,7 +27,7 @@ _TO_XYZ = (_XYZ / _WHITE[:, None]).T.astype(np.float32)
 _FROM_XYZ = np.linalg.inv(_XYZ / _WHITE[:, None]).T.astype(np.float32)
 _LAB = np.array([[0, 116, 0], [500, -500, 0], [0, 200, -200]], np.float64)
 _TO_LAB, _FROM_LAB = _LAB.T.astype(np.float32), np.linalg.inv(_LAB).T.astype(np.float32)
-_LIGHTNESS = np.array([16, 0, 0], np.float32)
+_BLACK = np.float32(16 / 116)
 _LEVELS = np.arange(256) / 255
 _LINEAR = np.where(_LEVELS > 0.04045, ((_LEVELS + 0.055) / 1.055) ** 2.4, _LEVELS / 12.92).astype(np.float32)
 
@@ -74,7 +74,7 @@ def lab_from_rgb(image: RGB) -> Float:
     """
     xyz = _LINEAR[image] @ _TO_XYZ
     root = np.where(xyz > _CUBE_FROM, np.cbrt(xyz), np.float32(_LINE) * xyz + np.float32(4 / 29))
-    lab: Float = root @ _TO_LAB - _LIGHTNESS
+    lab: Float = (root - _BLACK) @ _TO_LAB
     return lab
 
 
@@ -84,7 +84,7 @@ def rgb_from_lab(lab: Float) -> Float:
     Args:
         lab: (..., 3) float32.
     """
-    root = (lab + _LIGHTNESS) @ _FROM_LAB
+    root = lab @ _FROM_LAB + _BLACK
     xyz = np.where(root > np.float32(6 / 29), root * root * root, (root - np.float32(4 / 29)) / np.float32(_LINE))
     linear = np.clip(xyz @ _FROM_XYZ, 0, 1)
     bright = np.float32(255 * 1.055) * linear ** np.float32(1 / 2.4) - np.float32(255 * 0.055)
