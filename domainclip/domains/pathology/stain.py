@@ -170,7 +170,9 @@ class StainNormalizer(ABC, Generic[State]):
 class MacenkoNormalizer(StainNormalizer[MacenkoStains]):
     """Macenko et al., "A method for normalizing histology slides for quantitative analysis", ISBI 2009.
 
-    Stains are the 1st and 99th percentile of the angles in the plane of the two largest principal components of density.
+    Stains are the 1st and 99th percentile of the angles in the plane of the two largest principal components of density. What no
+    mixture of the two can make gets the nearest amounts by least squares, those below 0 taken as 0: scaled up, negative eosin
+    turns dark nuclei white and red (torchstain and MONAI let it).
 
     Args:
         target: Stains to bring images to; by default the published reference.
@@ -206,8 +208,9 @@ class MacenkoNormalizer(StainNormalizer[MacenkoStains]):
 
     def _moved(self, image: RGB, density: Float, source: MacenkoStains) -> Float:
         scale = np.divide(self.target_.strongest, source.strongest)
-        change = (self.target_.matrix() * scale) @ np.linalg.pinv(source.matrix())
-        return rgb_from_density(density @ change.T.astype(np.float32))
+        amounts = density @ np.linalg.pinv(source.matrix()).T.astype(np.float32)
+        np.maximum(amounts, 0, out=amounts)
+        return rgb_from_density(amounts @ (self.target_.matrix() * scale).T.astype(np.float32))
 
 
 class ReinhardNormalizer(StainNormalizer[ReinhardColours]):

@@ -56,7 +56,17 @@ def test_an_image_in_the_published_stains_stays_as_it_is():
     changed = normalizer.transform(image)  # fits the image itself as the source
     off = np.abs(changed.astype(int) - image)
     # Where a channel holds 2 of 240, rounding has taken the pixel out of the stains' plane, and it comes back to it.
-    assert off.mean() < 0.25 and off.max() <= 4 and off[image.min(axis=-1) > 10].max() <= 1
+    assert off.mean() < 0.25 and off.max() <= 4 and off[image.min(axis=-1) > 10].max() <= 2
+
+
+def test_what_lies_outside_of_the_two_stains_does_not_light_up():
+    """A slide poor in eosin is scaled up in it; a pixel bluer than haematoxylin holds none, not less than none."""
+    made = stained.amounts(3) * (1, 0.25)
+    normalizer = MacenkoNormalizer().fit_source(stained.mixed(made, (stained.H, stained.E)))
+    blue = stained.unit(stained.H) * 1.6 + np.array([0.9, -0.5, 0.1])
+    pixel = np.full((1, 1, 3), np.rint(240 * np.exp(-blue)), np.uint8)
+    changed = normalizer.transform(pixel)[0, 0].astype(int)
+    assert changed.max() < 170 and changed[2] >= changed[0]
 
 
 def test_reinhard_gives_the_image_itself_when_source_equals_target():
