@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from domainclip.domains.pathology.stain_space import RGB, blended, checked_rgb, optical_density, rgb_from_density
+from domainclip.domains.pathology.stain_space import RGB, checked_rgb, rgb_from_density, tissue_changed
 
 RUIFROK = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11))
 """Optical densities of haematoxylin and eosin (Ruifrok and Johnston 2001)."""
@@ -49,8 +49,7 @@ class StainAugment:
         if self._python.random() >= self._p:
             return {"image": image, **others}
         drawn = self._generator.uniform(-1.0, 1.0, (2, 3))
-        change = (self._stains * (1 + self._sigma * drawn[0])) @ self._amounts
-        shift = self._stains @ (self._bias * drawn[1])
-        density = optical_density(image)
-        moved = rgb_from_density(density @ change.T.astype(np.float32) + shift.astype(np.float32))
-        return {"image": blended(image, moved, density), **others}
+        change = ((self._stains * (1 + self._sigma * drawn[0])) @ self._amounts).T.astype(np.float32)
+        shift = (self._stains @ (self._bias * drawn[1])).astype(np.float32)
+        changed = tissue_changed(image, lambda _, density: rgb_from_density(density @ change + shift))
+        return {"image": changed, **others}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ LIGHT = 240.0
 GLASS_DENSITY, STAINED_DENSITY = 0.03, 0.10
 """Below the first a pixel is glass and stays as it is, above the second it is changed in full, between them in part: no edge."""
 
+_BLOCK = 8192
 _DENSITY = -np.log((np.arange(256) + 1) / LIGHT).astype(np.float32)
 _THIRDS = np.full(3, 1 / 3, np.float32)
 _XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]], np.float64)
@@ -92,19 +94,25 @@ def rgb_from_lab(lab: Float) -> Float:
     return rgb
 
 
-def blended(image: RGB, changed: Float, density: Float) -> RGB:
-    """Returns the changed image where there is tissue and the image itself where there is glass, without an edge between.
+def tissue_changed(image: RGB, change: Callable[[RGB, Float], Float]) -> RGB:
+    """Changes an image where there is tissue and leaves it where there is glass, without an edge between.
+
+    It goes by a few rows at a time: larger arrays come from the system anew each time, which costs several times the arithmetic.
 
     Args:
         image: (H, W, 3).
-        changed: (H, W, 3) in 0..255; what lies beyond is clipped.
-        density: Optical density of ``image``.
+        change: Gives the new pixels, (h, W, 3) in 0..255 (what lies beyond is clipped), of a block and its optical density.
     """
-    share = (mean_density(density)[..., None] - np.float32(GLASS_DENSITY)) / np.float32(STAINED_DENSITY - GLASS_DENSITY)
-    np.clip(share, 0, 1, out=share)
-    mixed = np.clip(changed, 0, 255)
-    mixed -= image
-    mixed *= share
-    mixed += image
-    result: RGB = np.rint(mixed).astype(np.uint8)
+    result = np.empty_like(image)
+    rows = max(1, _BLOCK // max(1, image.shape[1]))
+    for top in range(0, len(image), rows):
+        block = image[top : top + rows]
+        density = optical_density(block)
+        share = (mean_density(density)[..., None] - np.float32(GLASS_DENSITY)) / np.float32(STAINED_DENSITY - GLASS_DENSITY)
+        np.clip(share, 0, 1, out=share)
+        mixed = np.clip(change(block, density), 0, 255)
+        mixed -= block
+        mixed *= share
+        mixed += block
+        result[top : top + rows] = np.rint(mixed)
     return result
