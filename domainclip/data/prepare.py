@@ -93,7 +93,7 @@ def prepare(
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
             workers = min(cores, len(items))
             threads = max(1, cores // workers) if getattr(domain, "thread_safe", False) else 1
-        plan, strict_map = SpoolPlan(output / WORK, key, seed, jpeg_quality, threads), plan_id if strict else None
+        plan, strict_map = SpoolPlan(output / WORK, key, seed, jpeg_quality, threads, overviews=True), plan_id if strict else None
         _Job(items, domain, options, plan, workers, limits or Limits(), strict_map, progress or _quiet).run(source.rejections)
         write_set(output, plan.folder, items, SetFacts(source, domain, settings, plan_id, key))
         shutil.rmtree(aside_of(output), ignore_errors=True)
@@ -164,8 +164,7 @@ class _Job:
             "folder": str(self.plan.folder.absolute()),
             "key": self.plan.key.hex(),
             "seed": self.plan.seed,
-            "jpeg_quality": self.plan.jpeg_quality,
-            "threads": self.plan.threads,
+            "plan": {name: getattr(self.plan, name) for name in ("jpeg_quality", "threads", "overviews")},
         }
         for outcome in run_supervised(waiting, self.domain, setup, self.workers, self.limits):
             if outcome.reason is not None:

@@ -43,6 +43,7 @@ class SpoolPlan:
         seed: Seed of the splits.
         jpeg_quality: Of 8-bit colour; None stores it without loss.
         threads: Images of one file that are read and encoded at a time.
+        overviews: Draw a picture of what was taken of each file, where the domain does.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class SpoolPlan:
     seed: int
     jpeg_quality: int | None = None
     threads: int = 1
+    overviews: bool = False
 
 
 def spool_paths(folder: Path, number: int) -> tuple[Path, Path]:
@@ -94,7 +96,8 @@ def write_spool(
                         file.write(member)
                     lines.append(line)
                     tick()
-                _write_overview(domain, item, reading, plan, number)
+                if plan.overviews:
+                    _write_overview(domain, item, reading, plan, number)
             except UnreadableFileError as error:
                 file.seek(0)
                 file.truncate()

@@ -30,9 +30,7 @@ def main() -> None:
     setup = json.loads(sys.stdin.buffer.readline())
     domain = _domain(setup["domain"])
     reading = domain.reading_model.model_validate(setup["reading"])
-    plan = SpoolPlan(
-        Path(setup["folder"]), bytes.fromhex(setup["key"]), setup["seed"], setup.get("jpeg_quality"), setup.get("threads", 1)
-    )
+    plan = SpoolPlan(Path(setup["folder"]), bytes.fromhex(setup["key"]), setup["seed"], **setup.get("plan", {}))
     _limit_memory(setup["memory_bytes"])
     _say(answers, {"ready": True})
     for line in sys.stdin.buffer:

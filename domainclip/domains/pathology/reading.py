@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,12 @@ from domainclip.config import Section
 
 class PathologyReading(Section):
     """How a slide becomes tiles. Lengths are physical, so slides of any scanner give tiles of the same size and scale."""
+
+    of_files: ClassVar[frozenset[str]] = frozenset(
+        {"spacing_um", "scene", "white_level", "channels", "mode", "whole_px", "max_tiles", "choose", "choose_seed", "choose_model",
+         "choose_prompts", "choose_pooling", "region_purity"}
+    )  # fmt: skip
+    """Options that speak of the files at hand: a model that was trained with them does not ask them of other files."""
 
     tile_um: float = Field(96.0, gt=0, description="Side of a tile on the slide, in um.")
     tile_px: int = Field(64, ge=8, le=4096, description="Side of what is read, in pixels; tile_um / tile_px is the scale in um/px.")
@@ -46,3 +52,6 @@ class PathologyReading(Section):
     scene: int | None = Field(None, ge=0, description="Which image of a file that holds several, from 0.")
     white_level: int | None = Field(None, ge=1, le=65535, description="Stored number that is white in 16-bit colour slides.")
     channels: tuple[str, ...] | None = Field(None, description="Names of the channels, where the file names none (fluorescence).")
+    stain: Literal["macenko", "reinhard"] | None = Field(
+        None, description="Bring each slide's stains to a published target, fitted once a slide on 64 of its tiles."
+    )

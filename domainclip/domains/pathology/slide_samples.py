@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 from domainclip.domains.pathology.reading import PathologyReading
 from domainclip.domains.pathology.region import SlideView
 from domainclip.domains.pathology.scale import chosen_spacing, scale_needed
 from domainclip.domains.pathology.slides import COLOURS, Slide, SlideFacts, unreadable
-from domainclip.domains.pathology.tiles import TilePlan, TileReader, plan_tiles
+from domainclip.domains.pathology.stain import stain_normalizer
+from domainclip.domains.pathology.tiles import TilePlan, TileReader, fitted_stain, plan_tiles
 from domainclip.sample import Sample, SourceItem, Spacing, Values, Window
 
 NAME_CHANNELS = 'Name them: --set reading.channels=\'["DAPI", "CD8"]\'; models ask for channels by name.'
@@ -29,9 +32,10 @@ def cut_slide(item: SourceItem, reading: PathologyReading) -> tuple[Iterator[Sam
     channels = _channels(slide.facts, reading)
     spacing = chosen_spacing(item.spacing, reading.spacing_um, slide.facts.scale)
     if _is_whole(slide, reading):
-        return iter((_whole(item, view, channels, spacing, reading.max_missing),)), None
+        return iter((_whole(item, view, channels, spacing, reading),)), None
     if spacing is None:
         raise scale_needed(slide.facts.scale)
+    _refuse_stain(channels, reading)
     plan = plan_tiles(view, (spacing.values[0], spacing.values[-1]), reading, item.regions, item.name)
     return _tiles(item, view, channels, spacing, reading, plan), plan
 
@@ -61,15 +65,23 @@ def _values(slide: Slide) -> Values:
     return _COLOUR if slide.facts.channels == COLOURS else Values("dn")
 
 
-def _whole(item: SourceItem, view: SlideView, channels: tuple[str, ...], spacing: Spacing | None, max_missing: float) -> Sample:
+def _whole(
+    item: SourceItem, view: SlideView, channels: tuple[str, ...], spacing: Spacing | None, reading: PathologyReading
+) -> Sample:
     slide = view.open()
     width, height, _ = slide.facts.levels[0]
+    reader = TileReader(view, 0, (0.0, 0.0, float(width), float(height)), (width, height), reading.max_missing)
+    stain = None
+    if reading.stain is not None:
+        _refuse_stain(channels, reading)
+        stain = stain_normalizer(reading.stain).fit_source(reader().array.transpose(1, 2, 0))
+        reader = replace(reader, stain=stain)
     return Sample(
         key=item.name,
         axes="CYX",
         channels=channels,
         values=_values(slide),
-        reader=TileReader(view, 0, (0.0, 0.0, float(width), float(height)), (width, height), max_missing),
+        reader=reader,
         group=item.group or item.name,
         spacing=spacing,
         sensor=slide.facts.vendor,
@@ -79,7 +91,14 @@ def _whole(item: SourceItem, view: SlideView, channels: tuple[str, ...], spacing
         ids=dict(item.ids) or {"slide": item.group or item.name},
         split=item.split,
         window=Window(0, 0, width, height),
+        meta={} if stain is None else {"stain": stain.to_dict()},
     )
+
+
+def _refuse_stain(channels: tuple[str, ...], reading: PathologyReading) -> None:
+    if reading.stain is not None and channels != COLOURS:
+        found = f"The channels are {', '.join(channels)}; stains are normalised in red, green and blue."
+        raise unreadable(found, "Leave reading.stain out, or take the file out.")
 
 
 def _tiles(
@@ -90,7 +109,8 @@ def _tiles(
     tile_spacing = Spacing((wanted, wanted), "um", spacing.source)
     values, group = _values(slide), item.group or item.name
     ids = dict(item.ids) or {"slide": group}
-    meta = {"tiles": plan.counts}
+    stain = fitted_stain(view, plan, reading) if reading.stain is not None else None
+    meta: dict[str, Any] = {"tiles": plan.counts} | ({} if stain is None else {"stain": stain.to_dict()})
     for tile in plan.tiles:
         x, y, width, height = (round(value) for value in tile.box)
         yield Sample(
@@ -98,7 +118,7 @@ def _tiles(
             axes="CYX",
             channels=channels,
             values=values,
-            reader=TileReader(view, plan.level, tile.box, (reading.tile_px, reading.tile_px), reading.max_missing),
+            reader=TileReader(view, plan.level, tile.box, (reading.tile_px, reading.tile_px), reading.max_missing, stain),
             group=group,
             spacing=tile_spacing,
             sensor=slide.facts.vendor,

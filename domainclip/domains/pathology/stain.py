@@ -253,7 +253,10 @@ NORMALIZERS: dict[str, type[MacenkoNormalizer] | type[ReinhardNormalizer]] = {
 }
 
 
-def stain_normalizer(method: str) -> MacenkoNormalizer | ReinhardNormalizer:
+StainNormalizer = MacenkoNormalizer | ReinhardNormalizer
+
+
+def stain_normalizer(method: str) -> StainNormalizer:
     """Builds the normaliser ``"macenko"`` or ``"reinhard"`` with its published target.
 
     Raises:

@@ -14,10 +14,13 @@ from domainclip.domains.pathology.choose import chosen, thumbnail_features
 from domainclip.domains.pathology.reading import PathologyReading
 from domainclip.domains.pathology.region import Box, SlideView, best_level, read_box
 from domainclip.domains.pathology.slides import COLOURS, Slide, unreadable
+from domainclip.domains.pathology.stain import StainNormalizer
 from domainclip.domains.pathology.tissue import TissueMask, tissue_mask
 from domainclip.domains.regions import best_region
 from domainclip.sample import Pixels, Region
 
+STAIN_TILES = 64
+"""Tiles that a stain fit looks at: 8 leave the stains up to 13 degrees off, 64 up to 4 (measured on CMU-1)."""
 MOST_TILES = 4_000_000
 """Of one slide's grid: 200,000 x 200,000 px in tiles of 100 px."""
 
@@ -142,6 +145,24 @@ def _capped(
     return [tiles[i] for i in chosen(len(tiles), reading, name, colours, read)]
 
 
+def fitted_stain(view: SlideView, plan: TilePlan, reading: PathologyReading) -> StainNormalizer:
+    """Fits the stain normaliser that ``reading.stain`` names to a slide, on tiles spread evenly over those that are kept.
+
+    Thumbnails would not do: optical density is no linear quantity, and at 8 um/px the stains come out 12 degrees off.
+
+    Raises:
+        UnreadableFileError: The slide shows too little tissue, or only one stain.
+    """
+    from domainclip.domains.pathology.stain import stain_normalizer
+
+    assert reading.stain is not None
+    count = min(STAIN_TILES, len(plan.tiles))
+    spread = [plan.tiles[round((i + 0.5) * len(plan.tiles) / count - 0.5)] for i in range(count)]
+    size = (reading.tile_px, reading.tile_px)
+    pixels = [read_box(view.open(), plan.level, tile.box, size).array for tile in spread]
+    return stain_normalizer(reading.stain).fit_source(np.concatenate(pixels))
+
+
 @dataclass(frozen=True, slots=True)
 class TileReader:
     """Reads one tile; holds no handle, so it travels to worker processes and opens each slide once there.
@@ -152,6 +173,7 @@ class TileReader:
         box: Level-0 pixels.
         size: (width, height) of the result.
         max_missing: Share of the tile that the file may lack.
+        stain: Fitted to the slide, or None; its fit is finished, so several threads may use it.
     """
 
     view: SlideView
@@ -159,6 +181,7 @@ class TileReader:
     box: Box
     size: tuple[int, int]
     max_missing: float = 1.0
+    stain: StainNormalizer | None = None
 
     def __call__(self) -> Pixels:
         """Returns (C, H, W) of the stored type; the mask ``nodata`` marks what the file lacks.
@@ -167,6 +190,8 @@ class TileReader:
             UnreadableFileError: The pixels cannot be decoded, or too many are missing.
         """
         array, missing = read_box(self.view.open(), self.level, self.box, self.size)
+        if self.stain is not None:
+            array = self.stain.transform(array)
         planes = array.transpose(2, 0, 1)  # a view: what is stored and shown is interleaved again
         if missing is None or not missing.any():
             return Pixels(planes)
