@@ -2,10 +2,10 @@
 
     python tests/performance/memory_on_large_slide.py --root DIR [--layout pyramid single] [--set reading.max_tiles=200 ...]
 
-The BigTIFF is written by hand: 198,628 tile offsets of level 0 point at some hundred stored tiles of tissue and one of glass, so that
-13 gigapixels take some megabytes of disk and cost a reader what a real slide costs. A third is tissue. ``pyramid`` has levels 1, 4,
-16, 64; ``single`` has level 0 only, as some exports do. Tiles of 1,024 um (4,096 px of level 0) at 4 um/px and, in the pyramid, of 64 um
-at 0.25 um/px. One worker. One line of JSON on standard output; exit status 1 where a target is missed.
+The BigTIFF is written by hand: 198,628 tile offsets of level 0 point at some hundred stored tiles of tissue and one of glass, so
+that 13 gigapixels take some megabytes of disk and cost a reader what a real slide costs. A third is tissue. ``pyramid`` has levels
+1, 4, 16, 64; ``single`` has level 0 only, as some exports do. Tiles of 1,024 um (4,096 px of level 0) at 4 um/px and, in the
+pyramid, of 64 um at 0.25 um/px. One worker. One line of JSON on standard output; exit status 1 where a target is missed.
 """
 
 from __future__ import annotations
