@@ -4,8 +4,9 @@
 
 The BigTIFF is written by hand: 198,628 tile offsets of level 0 point at some hundred stored tiles of tissue and one of glass, so
 that 13 gigapixels take some megabytes of disk and cost a reader what a real slide costs. A third is tissue. ``pyramid`` has levels
-1, 4, 16, 64; ``single`` has level 0 only, as some exports do. Tiles of 1,024 um (4,096 px of level 0) at 4 um/px and, in the
-pyramid, of 64 um at 0.25 um/px. One worker. One line of JSON on standard output; exit status 1 where a target is missed.
+1, 4, 16, 64; ``single`` has level 0 only, as some exports do. Runs: ``coarse``, tiles of 1,024 um (4,096 px of level 0) at 4 um/px;
+``fine``, 5,000 tiles of 64 um at 0.25 um/px; ``many``, all 66,000 tiles of 64 um, of 16 px each, so that what is kept for each tile
+shows. One worker. One line of JSON on standard output; exit status 1 where a target is missed or a slide is refused.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ RUNS = {
     "pyramid": {
         "coarse": ["reading.tile_um=1024", "reading.tile_px=256"],
         "fine": ["reading.tile_um=64", "reading.tile_px=256", "reading.max_tiles=5000"],
+        "many": ["reading.tile_um=64", "reading.tile_px=16"],
     },
     "single": {"coarse": ["reading.tile_um=1024", "reading.tile_px=256", "reading.max_tiles=64"]},
 }
@@ -122,7 +124,10 @@ def one_run(slide: Path, settings: list[str], folder: Path) -> dict[str, Any]:
     (source / slide.name).symlink_to(slide)
     command = [sys.executable, "-m", "domainclip", "prepare", str(source), "--domain", "pathology", "--output", str(output)]
     command += ["--workers", "1", *(word for setting in settings for word in ("--set", setting))]
-    run = measured(command, None, 3600.0, last_line=False)
+    try:
+        run = measured(command, None, 3600.0, last_line=False)
+    except RuntimeError as error:
+        return {"settings": settings, "failed": str(error)[-300:]}
     counts = json.loads((output / "dataset.json").read_text())["counts"]
     assert counts["images"] and not counts["rejected"], counts
     row = {
@@ -152,10 +157,11 @@ def main() -> None:
                 row = one_run(slide, [*settings, *options.settings], Path(name))
                 rows[f"{layout}, {run}"] = row
                 print(f"{layout}, {run}: {row}", file=sys.stderr, flush=True)
-    worst = max(max(row["rss_sum_mib"], row["rss_largest_process_mib"]) for row in rows.values())
-    line = {"slide_px": [WIDTH, HEIGHT], "um": SPACING_UM, "workers": 1, "runs": rows, "worst_mib": worst, "target_mib": LIMIT_MIB}
-    print(json.dumps(line | {"met": worst < LIMIT_MIB}))
-    sys.exit(0 if worst < LIMIT_MIB else 1)
+    peaks = [max(row["rss_sum_mib"], row["rss_largest_process_mib"]) for row in rows.values() if "failed" not in row]
+    met = len(peaks) == len(rows) and max(peaks) < LIMIT_MIB
+    line = {"slide_px": [WIDTH, HEIGHT], "um": SPACING_UM, "workers": 1, "runs": rows, "target_mib": LIMIT_MIB}
+    print(json.dumps(line | {"worst_mib": max(peaks, default=None), "met": met}))
+    sys.exit(0 if met else 1)
 
 
 if __name__ == "__main__":

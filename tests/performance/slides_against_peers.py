@@ -4,9 +4,10 @@
     python tests/performance/slides_against_peers.py --root DIR --peer-python PEERS/bin/python --tia-python TIA/bin/python
 
 First it is asserted that all systems lay the same grid over a slide (without masks) and read the same pixels: equal where nothing
-is resampled (fastslide enlarges chroma otherwise: within ``OTHER_CHROMA``), within a mean of ``RESAMPLED`` where each shrinks by its
-own kernel. Then each system goes from slides to tar files of JPEG tiles (quality 90, 4:2:0) with its own mask, each run in a fresh
-process. Peers get the fastest of their documented ways (``peer_systems.py``), found by one run each. Runs take turns; medians count.
+is resampled (fastslide enlarges chroma otherwise: within ``OTHER_CHROMA``), within a mean of ``RESAMPLED`` where each shrinks by
+its own kernel. Then each system goes from slides to tar files of JPEG tiles (quality 90, 4:2:0) with its own mask, each run in a
+fresh process. Peers get the fastest of their documented ways (``peer_systems.py``), found by one run each. Runs take turns;
+medians count.
 P processes are held to P cores, whatever threads they start. ``seconds`` is the work alone, without imports of the libraries
 (``import_seconds``; ours: of the command line; its worker processes and all that it loads later count as work).
 ``processor_seconds`` is user and system time of the work, steadier on a shared machine. Ours also hashes every tile, writes an
