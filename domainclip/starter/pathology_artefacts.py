@@ -121,11 +121,15 @@ def _place(rng: np.random.Generator, tissue: Mask) -> tuple[int, int]:
 
 
 def _fold(rng: np.random.Generator, painted: Painted) -> Mask:
-    """Lays a second layer of tissue, from elsewhere in the tissue, over a bent band; returns where, 0 or 1."""
+    """Lays a second layer of the same piece, from elsewhere in it, over a bent band; returns where, 0 or 1."""
     import cv2
 
-    tissue, density = painted.tissue, painted.density
+    density = painted.density
     while True:
+        tissue = np.zeros_like(painted.tissue)
+        outline = painted.outlines[int(rng.integers(len(painted.outlines)))]
+        cv2.fillPoly(tissue, [np.round(outline).astype(np.int32)], 1)
+        tissue &= painted.tissue
         band = _band(rng, tissue)
         inside = (band > 127) & (tissue > 0)
         if inside.sum() < 0.8 * (band > 127).sum():
@@ -135,7 +139,7 @@ def _fold(rng: np.random.Generator, painted: Painted) -> Mask:
             move = np.array([[1, 0, reach * math.cos(angle)], [0, 1, reach * math.sin(angle)]], np.float32)
             size = (tissue.shape[1], tissue.shape[0])
             from_there = cv2.warpAffine(tissue, move, size, flags=cv2.INTER_NEAREST)
-            if from_there[inside].mean() > 0.97:
+            if from_there[inside].mean() > 0.97:  # by nothing but glass it would be no second layer
                 second = cv2.warpAffine(density, move, size, flags=cv2.INTER_LINEAR)
                 density += second * (band.astype(np.float32) / 255)[..., None] * tissue[..., None]
                 return inside.astype(np.uint8)

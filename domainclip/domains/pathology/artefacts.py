@@ -1,0 +1,146 @@
+"""What must not pass for tissue on a thumbnail: pen on the glass and folds."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from domainclip.domains.pathology.slides import RGB
+
+Mask = npt.NDArray[np.bool_]
+Map = npt.NDArray[np.float32]
+
+_STRIP_UM = (136.0, 36.0)
+_ASIDE_UM = 112.0
+_DIRECTIONS = 8
+_SEED, _GROWN = 0.42, 0.2
+_SEED_UM2 = 500.0
+_FLOOR = 0.02
+
+
+def optical_density(thumbnail: RGB) -> Map:
+    """Optical densities of red, green and blue over the slide's own white (its 99th percentile, at least 200).
+
+    Args:
+        thumbnail: (H, W, 3) uint8.
+
+    Returns:
+        (H, W, 3) float32, 0 to 2.4.
+    """
+    white = np.maximum(np.percentile(thumbnail.reshape(-1, 3), 99, axis=0), 200).astype(np.float32)
+    table = -np.log10((np.arange(256, dtype=np.float32)[:, None] + 1) / (white + 1)).clip(None, 0)
+    density: Map = np.stack([table[thumbnail[..., c], c] for c in range(3)], axis=2)
+    return density
+
+
+def pen_marks(thumbnail: RGB) -> Mask:
+    """Finds ink on the glass or the tissue.
+
+    Ink is told from haematoxylin, eosin and DAB by ratios of optical densities: the green one leads in stains, the red one in
+    blue and green ink; black ink is neutral; red ink has green and blue alike and little red (DAB has more blue than green).
+    Over tissue the stain adds to the ink, so a stroke grows a little way by looser ratios.
+
+    Args:
+        thumbnail: (H, W, 3) uint8, about 8 um a point.
+
+    Returns:
+        (H, W) bool.
+    """
+    import cv2
+
+    smooth = cv2.blur(thumbnail, (3, 3), borderType=cv2.BORDER_REPLICATE)
+    table = -np.log10((np.minimum(np.arange(256, dtype=np.float32), 254) + 1) / 255)
+    red, green, blue = (table[smooth[..., c]] for c in range(3))
+    dense = red + green + blue > 0.5
+    blue_or_green_ink = red > 1.3 * green
+    black_or_green_ink = (blue > 0.85 * green) & (red > 0.8 * green)
+    red_ink = (blue > 0.65 * green) & (blue < 1.1 * green) & (red < 0.45 * blue)
+    ink = ((blue_or_green_ink | black_or_green_ink | red_ink) & dense).astype(np.uint8)
+    # Ink comes in strokes; single points are debris or pigment. A stroke's rim is half transparent.
+    strokes = cv2.medianBlur(ink, 3)
+    dark_throughout = (blue > 0.4) & (blue > 0.55 * green) & (red > 0.55 * green)
+    red_over_stain = (blue > 0.4) & (blue > 0.55 * green) & (blue < 1.1 * green)
+    blue_over_stain = (red > 0.6) & (red > 1.05 * green)
+    loose = ((dark_throughout | red_over_stain | blue_over_stain) & dense).astype(np.uint8) | strokes
+    for _ in range(4):
+        strokes = cv2.dilate(strokes, np.ones((3, 3), np.uint8)) & loose
+    marks: Mask = cv2.dilate(strokes, np.ones((5, 5), np.uint8)) > 0
+    return marks
+
+
+def folds(thumbnail: RGB, tissue: Mask, um_per_px: float) -> Mask:
+    """Finds folds: narrow bands where two layers of tissue lie over each other, so that optical density about doubles.
+
+    A strip of 136 x 36 um is compared, in eight directions, with equal strips on both sides of it; what is dense on one side as
+    well is a border or a large dense area (lymphoid tissue) and no fold. Red density stands for haematoxylin, green for both
+    stains; both must rise, and eosin alone (green less what haematoxylin brings) must not fall, which a dense row of nuclei does.
+
+    Args:
+        thumbnail: (H, W, 3) uint8.
+        tissue: (H, W) bool, without pen.
+        um_per_px: Scale.
+
+    Returns:
+        (H, W) bool, within the tissue.
+    """
+    import cv2
+    from scipy import ndimage
+
+    rise = density_rise(optical_density(thumbnail), tissue, um_per_px)
+    pieces, count = ndimage.label((rise > _GROWN) & tissue, np.ones((3, 3)))
+    seeds = np.bincount(pieces[(rise > _SEED) & tissue], minlength=count + 1)
+    folded = seeds >= _SEED_UM2 / um_per_px**2
+    folded[0] = False
+    closed = cv2.morphologyEx(folded[pieces].astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0
+    result: Mask = closed & tissue
+    return result
+
+
+def density_rise(density: Map, tissue: Mask, um_per_px: float) -> Map:
+    """Log ratio of a strip's density to that of the denser side, least of the stains, largest over directions; (H, W)."""
+    import cv2
+
+    inside = (cv2.erode(tissue.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0).astype(np.float32)
+    maps = [np.ascontiguousarray(density[..., c]) * inside for c in (0, 1)]
+    best = np.full(tissue.shape, -9, np.float32)
+    for number in range(_DIRECTIONS):
+        angle = math.pi * number / _DIRECTIONS
+        strip = _strip(_STRIP_UM[0] / um_per_px, _STRIP_UM[1] / um_per_px, angle)
+        cover = _filtered(inside, strip)
+        means = [_filtered(values, strip) / np.maximum(cover, 1e-3) for values in maps]
+        aside = (round(-math.sin(angle) * _ASIDE_UM / um_per_px), round(math.cos(angle) * _ASIDE_UM / um_per_px))
+        sides = [[np.where(_moved(cover, s * x, s * y) > 0.4, _moved(m, s * x, s * y), 0) for m in means] for s in (1, -1) for x, y in [aside]]
+        known = (sides[0][1] > 0) | (sides[1][1] > 0)
+        rise = np.min(
+            [np.log((mean + _FLOOR) / (np.maximum(one, other) + _FLOOR)) for mean, one, other in zip(means, *sides, strict=True)],
+            axis=0,
+        )
+        best = np.maximum(best, np.where(known, rise, -9))
+    return best
+
+
+def _strip(length: float, width: float, angle: float) -> Map:
+    reach = math.ceil(length / 2) + 1
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float32)
+    along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
+    kernel = np.clip(length / 2 + 0.5 - abs(along), 0, 1) * np.clip(width / 2 + 0.5 - abs(across), 0, 1)
+    normed: Map = (kernel / kernel.sum()).astype(np.float32)
+    return normed
+
+
+def _filtered(values: Map, kernel: Map) -> Map:
+    import cv2
+
+    return np.asarray(cv2.filter2D(values, -1, kernel, borderType=cv2.BORDER_CONSTANT), dtype=np.float32)
+
+
+def _moved(values: Map, x: int, y: int) -> Map:
+    """Returns at each point the value that lies (x, y) points away, 0 from outside."""
+    height, width = values.shape
+    moved = np.zeros_like(values)
+    moved[max(0, -y) : height - max(0, y), max(0, -x) : width - max(0, x)] = values[
+        max(0, y) : height - max(0, -y), max(0, x) : width - max(0, -x)
+    ]
+    return moved
