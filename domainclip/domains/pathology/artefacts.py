@@ -12,8 +12,8 @@ from domainclip.domains.pathology.slides import RGB
 Mask = npt.NDArray[np.bool_]
 Map = npt.NDArray[np.float32]
 
-_STRIP_UM = (136.0, 36.0)
-_ASIDE_UM = 112.0
+_LENGTH_UM, _WIDTH_UM, _SIDE_UM, _ASIDE_UM, _BETWEEN_UM = 136.0, 32.0, 56.0, 112.0, 40.0
+_ONE_SIDED = 0.12
 _DIRECTIONS = 8
 _SEED, _GROWN = 0.42, 0.2
 _SEED_UM2 = 500.0
@@ -66,7 +66,7 @@ def pen_marks(thumbnail: RGB) -> Mask:
     loose = ((dark_throughout | red_over_stain | blue_over_stain) & dense).astype(np.uint8) | strokes
     for _ in range(4):
         strokes = cv2.dilate(strokes, np.ones((3, 3), np.uint8)) & loose
-    marks: Mask = cv2.dilate(strokes, np.ones((5, 5), np.uint8)) > 0
+    marks: Mask = cv2.dilate(strokes, np.ones((3, 3), np.uint8)) > 0
     return marks
 
 
@@ -99,7 +99,11 @@ def folds(thumbnail: RGB, tissue: Mask, um_per_px: float) -> Mask:
 
 
 def density_rise(density: Map, tissue: Mask, um_per_px: float) -> Map:
-    """Log ratio of a strip's density to that of the denser side, least of the stains, largest over directions; (H, W)."""
+    """Log ratio of a strip's density to that of the denser side, least of the stains, largest over directions; (H, W).
+
+    A side counts where it is tissue, and all between it and the strip: what lies beyond a gap may be any other tissue. With one
+    side only, ``_ONE_SIDED`` is taken off.
+    """
     import cv2
 
     inside = (cv2.erode(tissue.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0).astype(np.float32)
@@ -107,17 +111,21 @@ def density_rise(density: Map, tissue: Mask, um_per_px: float) -> Map:
     best = np.full(tissue.shape, -9, np.float32)
     for number in range(_DIRECTIONS):
         angle = math.pi * number / _DIRECTIONS
-        strip = _strip(_STRIP_UM[0] / um_per_px, _STRIP_UM[1] / um_per_px, angle)
-        cover = _filtered(inside, strip)
-        means = [_filtered(values, strip) / np.maximum(cover, 1e-3) for values in maps]
-        aside = (round(-math.sin(angle) * _ASIDE_UM / um_per_px), round(math.cos(angle) * _ASIDE_UM / um_per_px))
-        sides = [[np.where(_moved(cover, s * x, s * y) > 0.4, _moved(m, s * x, s * y), 0) for m in means] for s in (1, -1) for x, y in [aside]]
-        known = (sides[0][1] > 0) | (sides[1][1] > 0)
-        rise = np.min(
-            [np.log((mean + _FLOOR) / (np.maximum(one, other) + _FLOOR)) for mean, one, other in zip(means, *sides, strict=True)],
-            axis=0,
-        )
-        best = np.maximum(best, np.where(known, rise, -9))
+        x, y = -math.sin(angle) * _ASIDE_UM / um_per_px, math.cos(angle) * _ASIDE_UM / um_per_px
+        between = _filtered(inside, _strip(_BETWEEN_UM / um_per_px, _ASIDE_UM / um_per_px, angle))
+        strip, side = (_strip(_LENGTH_UM / um_per_px, wide / um_per_px, angle) for wide in (_WIDTH_UM, _SIDE_UM))
+        cover, beside = (np.maximum(_filtered(inside, kernel), 1e-3) for kernel in (strip, side))
+        known = [
+            (_moved(beside, round(s * x), round(s * y)) > 0.4) & (_moved(between, round(s * x / 2), round(s * y / 2)) > 0.85)
+            for s in (1, -1)
+        ]
+        rises = []
+        for values in maps:
+            mean = _filtered(values, side) / beside
+            sides = [np.where(there, _moved(mean, round(s * x), round(s * y)), 0) for s, there in zip((1, -1), known, strict=True)]
+            rises.append(np.log((_filtered(values, strip) / cover + _FLOOR) / (np.maximum(*sides) + _FLOOR)))
+        rise = np.minimum(*rises) - np.where(known[0] & known[1], 0, _ONE_SIDED)
+        best = np.maximum(best, np.where(known[0] | known[1], rise, -9))
     return best
 
 

@@ -20,6 +20,9 @@ _SCALES_UM = (1.2, 2.4, 4.8)
 _POOL_UM = 56.0
 _FINE_ENERGY, _FINE_TO_COARSE = 16.0, 0.4
 _OFFSET = 0.3
+_LEAST_COARSE = 1.5
+_LEAST_ACROSS_UM = 72.0
+_SOFT_UM = 8.0
 
 
 def focus_level(levels: tuple[tuple[int, int, float], ...], finest_um: float) -> int | None:
@@ -93,15 +96,33 @@ class FocusMeter:
             side = max(1, round(pool_um / um)) | 1
             share = np.maximum(cv2.blur(weight, (side, side)), 1e-3)
             a, b = cv2.blur(fine, (side, side)) / share, cv2.blur(coarse, (side, side)) / share
-            found: Mask = (a < _FINE_ENERGY) & (a + _OFFSET < _FINE_TO_COARSE * (b + _OFFSET)) & tissue
+            found: Mask = (b > _LEAST_COARSE) & (a < _FINE_ENERGY) & (a + _OFFSET < _FINE_TO_COARSE * (b + _OFFSET)) & tissue
             return found
 
-        seeds = dull(_POOL_UM)
-        # Next to sharp tissue the window saw some of it: the border is found in a smaller window.
-        side = max(1, round(_POOL_UM / um)) | 1
-        near = cv2.dilate(seeds.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
-        result: Mask = seeds | (near & dull(_POOL_UM / 2))
+        seeds = _opened(dull(_POOL_UM), _LEAST_ACROSS_UM / um)
+        # Next to sharp tissue the window saw some of it: the border is found in a smaller window, and is soft.
+        near = _dilated(seeds, _POOL_UM / um)
+        result: Mask = _dilated(seeds | (near & dull(_POOL_UM / 2)), 2 * _SOFT_UM / um) & tissue
         return result
+
+
+def _opened(mask: Mask, across: float) -> Mask:
+    """Keeps where a disk of this diameter in points fits in; the border repeats outwards."""
+    import cv2
+
+    side = max(1, round(across)) | 1
+    padded = cv2.copyMakeBorder(mask.astype(np.uint8), side, side, side, side, cv2.BORDER_REPLICATE)
+    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    opened: Mask = cv2.morphologyEx(padded, cv2.MORPH_OPEN, disk)[side:-side, side:-side] > 0
+    return opened
+
+
+def _dilated(mask: Mask, across: float) -> Mask:
+    import cv2
+
+    side = max(1, round(across)) | 1
+    grown: Mask = cv2.dilate(mask.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))) > 0
+    return grown
 
 
 def _cell_means(values: Map, side: int, rows: int, columns: int) -> Map:

@@ -15,8 +15,8 @@ from domainclip.registry import Registry
 
 Mask = npt.NDArray[np.bool_]
 
-HOLE_UM = 200.0
-"""Holes up to this square are lumina and fat cells, which belong to the tissue; larger ones are glass."""
+HOLE_UM = 160.0
+"""Holes up to this long and wide are lumina and fat cells, which belong to the tissue; longer ones are glass, clefts too."""
 _LEAST, _MOST = 8, 24
 _RIM_SHARE = 0.5
 
@@ -101,10 +101,12 @@ def optical_tissue(thumbnail: RGB, um_per_px: float) -> Mask:
     threshold = min(max(otsu(chroma), _LEAST), _MOST)
     coloured = ((chroma > threshold) & ~pen_marks(thumbnail)).astype(np.uint8)
     padded = cv2.copyMakeBorder(coloured, 4, 4, 4, 4, cv2.BORDER_REPLICATE)
-    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))[4:-4, 4:-4]  # thin walls of fat cells
-    filled = _holes_filled(closed > 0, um_per_px)
-    clean = cv2.medianBlur(filled.astype(np.uint8), 5)  # dust
-    return _rim_trimmed(clean > 0, chroma)
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))[4:-4, 4:-4] > 0  # thin walls of fat cells
+    holes = _holes(closed, um_per_px)
+    walls = closed & (cv2.dilate(holes.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
+    body = (coloured > 0) | holes | walls  # what was closed elsewhere are clefts
+    body |= _holes(body, um_per_px)
+    return _rim_trimmed(body & (cv2.medianBlur(body.astype(np.uint8), 5) > 0), chroma)  # without dust
 
 
 def otsu(values: npt.NDArray[np.uint8]) -> int:
@@ -118,18 +120,17 @@ def otsu(values: npt.NDArray[np.uint8]) -> int:
     return int(np.argmax(np.nan_to_num(between, nan=-1.0, posinf=-1.0)))
 
 
-def _holes_filled(mask: Mask, um_per_px: float) -> Mask:
-    """Fills holes that tissue surrounds, up to ``HOLE_UM`` squared."""
-    from scipy import ndimage
+def _holes(mask: Mask, um_per_px: float) -> Mask:
+    """Finds holes that tissue surrounds, up to ``HOLE_UM`` long and wide."""
+    import cv2
 
-    pieces, count = ndimage.label(~mask)
-    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
-    small = sizes <= (HOLE_UM / um_per_px) ** 2
-    small[0] = False
-    border = np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]])
-    small[border] = False
-    filled: Mask = mask | small[pieces]
-    return filled
+    _, pieces, facts, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
+    left, top, width, height = (facts[:, i] for i in (cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP, cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT))
+    within = (left > 0) & (top > 0) & (left + width < mask.shape[1]) & (top + height < mask.shape[0])
+    hole = within & (np.maximum(width, height) <= HOLE_UM / um_per_px)
+    hole[0] = False
+    holes: Mask = hole[pieces]
+    return holes
 
 
 def _rim_trimmed(mask: Mask, chroma: npt.NDArray[np.uint8]) -> Mask:
