@@ -12,11 +12,13 @@ from domainclip.domains.pathology.slides import RGB
 Mask = npt.NDArray[np.bool_]
 Map = npt.NDArray[np.float32]
 
-_LENGTH_UM, _WIDTH_UM, _SIDE_UM, _ASIDE_UM, _BETWEEN_UM = 136.0, 32.0, 56.0, 112.0, 40.0
-_ONE_SIDED = 0.12
+_LENGTH_UM, _WIDTH_UM, _SIDE_UM, _ASIDE_UM, _BETWEEN_UM = 136.0, 24.0, 56.0, 112.0, 40.0
+_ONE_SIDED = 0.06
+_LOCAL_UM, _LUMEN, _SOLID = 240.0, 0.3, 0.7
 _DIRECTIONS = 8
-_SEED, _GROWN = 0.42, 0.2
-_SEED_UM2 = 500.0
+_SEED, _GROWN = 0.36, 0.2
+_SEED_UM2 = 800.0
+_OWN = 0.1
 _FLOOR = 0.02
 
 
@@ -88,18 +90,20 @@ def folds(thumbnail: RGB, tissue: Mask, um_per_px: float) -> Mask:
     import cv2
     from scipy import ndimage
 
-    rise = density_rise(optical_density(thumbnail), tissue, um_per_px)
+    rise, own = density_rise(optical_density(thumbnail), tissue, um_per_px)
     pieces, count = ndimage.label((rise > _GROWN) & tissue, np.ones((3, 3)))
     seeds = np.bincount(pieces[(rise > _SEED) & tissue], minlength=count + 1)
     folded = seeds >= _SEED_UM2 / um_per_px**2
     folded[0] = False
-    closed = cv2.morphologyEx(folded[pieces].astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0
+    # A strip sees a fold before it lies on it: what is no denser than the sides by itself is left out, but for holes.
+    dense = (folded[pieces] & (own > _OWN)).astype(np.uint8)
+    closed = cv2.morphologyEx(dense, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) > 0
     result: Mask = closed & tissue
     return result
 
 
-def density_rise(density: Map, tissue: Mask, um_per_px: float) -> Map:
-    """Log ratio of a strip's density to that of the denser side, least of the stains, largest over directions; (H, W).
+def density_rise(density: Map, tissue: Mask, um_per_px: float) -> tuple[Map, Map]:
+    """Log ratio of a strip's density to that of the denser side, least of the stains, largest over directions.
 
     A side counts where it is tissue, and all between it and the strip: what lies beyond a gap may be any other tissue. With one
     side only, ``_ONE_SIDED`` is taken off.
@@ -107,26 +111,37 @@ def density_rise(density: Map, tissue: Mask, um_per_px: float) -> Map:
     import cv2
 
     inside = (cv2.erode(tissue.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0).astype(np.float32)
-    maps = [np.ascontiguousarray(density[..., c]) * inside for c in (0, 1)]
-    best = np.full(tissue.shape, -9, np.float32)
+    reach = round(_LOCAL_UM / um_per_px) | 1
+    whole = density.sum(axis=2) * inside
+    local = cv2.blur(whole, (reach, reach)) / np.maximum(cv2.blur(inside, (reach, reach)), 1e-3)
+    # Lumina would make the tissue beside them look folded; where most is empty, as in fat, they are part of the tissue.
+    solid = inside * (whole > _LUMEN * local)
+    share = cv2.blur(solid, (reach, reach)) / np.maximum(cv2.blur(inside, (reach, reach)), 1e-3)
+    stained = np.where(share > _SOLID, solid, inside)
+    maps = [np.ascontiguousarray(density[..., c]) * stained for c in (0, 1)]
+    near = np.maximum(cv2.blur(stained, (3, 3)), 1e-3)
+    best, own = np.full(tissue.shape, -9, np.float32), np.full(tissue.shape, -9, np.float32)
     for number in range(_DIRECTIONS):
         angle = math.pi * number / _DIRECTIONS
         x, y = -math.sin(angle) * _ASIDE_UM / um_per_px, math.cos(angle) * _ASIDE_UM / um_per_px
         between = _filtered(inside, _strip(_BETWEEN_UM / um_per_px, _ASIDE_UM / um_per_px, angle))
         strip, side = (_strip(_LENGTH_UM / um_per_px, wide / um_per_px, angle) for wide in (_WIDTH_UM, _SIDE_UM))
-        cover, beside = (np.maximum(_filtered(inside, kernel), 1e-3) for kernel in (strip, side))
+        cover, beside = (np.maximum(_filtered(stained, kernel), 1e-3) for kernel in (strip, side))
         known = [
             (_moved(beside, round(s * x), round(s * y)) > 0.4) & (_moved(between, round(s * x / 2), round(s * y / 2)) > 0.85)
             for s in (1, -1)
         ]
-        rises = []
+        rises, owns = [], []
         for values in maps:
             mean = _filtered(values, side) / beside
             sides = [np.where(there, _moved(mean, round(s * x), round(s * y)), 0) for s, there in zip((1, -1), known, strict=True)]
-            rises.append(np.log((_filtered(values, strip) / cover + _FLOOR) / (np.maximum(*sides) + _FLOOR)))
+            ground = np.maximum(*sides) + _FLOOR
+            rises.append(np.log((_filtered(values, strip) / cover + _FLOOR) / ground))
+            owns.append(np.log((cv2.blur(values, (3, 3)) / near + _FLOOR) / ground))
         rise = np.minimum(*rises) - np.where(known[0] & known[1], 0, _ONE_SIDED)
-        best = np.maximum(best, np.where(known[0] | known[1], rise, -9))
-    return best
+        better = (known[0] | known[1]) & (rise > best)
+        best[better], own[better] = rise[better], np.minimum(*owns)[better]
+    return best, own
 
 
 def _strip(length: float, width: float, angle: float) -> Map:
