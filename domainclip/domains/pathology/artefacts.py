@@ -16,10 +16,11 @@ _LENGTH_UM, _WIDTH_UM, _SIDE_UM, _ASIDE_UM, _BETWEEN_UM = 136.0, 24.0, 56.0, 112
 _ONE_SIDED = 0.06
 _LOCAL_UM, _LUMEN, _SOLID = 240.0, 0.3, 0.7
 _DIRECTIONS = 8
-_SEED, _GROWN = 0.36, 0.2
+_SEED, _GROWN = 0.32, 0.15
 _SEED_UM2 = 800.0
 _OWN = 0.1
 _FLOOR = 0.02
+_UNEVEN, _EVEN = 0.5, 0.2
 
 
 def optical_density(thumbnail: RGB) -> Map:
@@ -118,7 +119,7 @@ def density_rise(density: Map, tissue: Mask, um_per_px: float) -> tuple[Map, Map
     solid = inside * (whole > _LUMEN * local)
     share = cv2.blur(solid, (reach, reach)) / np.maximum(cv2.blur(inside, (reach, reach)), 1e-3)
     stained = np.where(share > _SOLID, solid, inside)
-    maps = [np.ascontiguousarray(density[..., c]) * stained for c in (0, 1)]
+    maps = [values * stained for values in _stains(density)]
     near = np.maximum(cv2.blur(stained, (3, 3)), 1e-3)
     best, own = np.full(tissue.shape, -9, np.float32), np.full(tissue.shape, -9, np.float32)
     for number in range(_DIRECTIONS):
@@ -138,10 +139,22 @@ def density_rise(density: Map, tissue: Mask, um_per_px: float) -> tuple[Map, Map
             ground = np.maximum(*sides) + _FLOOR
             rises.append(np.log((_filtered(values, strip) / cover + _FLOOR) / ground))
             owns.append(np.log((cv2.blur(values, (3, 3)) / near + _FLOOR) / ground))
-        rise = np.minimum(*rises) - np.where(known[0] & known[1], 0, _ONE_SIDED)
+        uneven = np.abs(rises[0] - rises[2])
+        rise = np.min(rises, axis=0) - np.where(known[0] & known[1], 0, _ONE_SIDED) - _UNEVEN * np.maximum(uneven - _EVEN, 0)
         better = (known[0] | known[1]) & (rise > best)
-        best[better], own[better] = rise[better], np.minimum(*owns)[better]
+        best[better], own[better] = rise[better], np.min(owns, axis=0)[better]
     return best, own
+
+
+def _stains(density: Map) -> list[Map]:
+    """Densities in which two layers add up: red (nearly haematoxylin alone), green (both stains), and eosin by itself.
+
+    Eosin is what is left when haematoxylin is taken out, by the vectors of Ruifrok and Johnston (2001).
+    """
+    haematoxylin, eosin = (np.array(v) / np.linalg.norm(v) for v in ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11)))
+    vectors = np.stack([haematoxylin, eosin, np.cross(haematoxylin, eosin)])
+    pure = density @ np.linalg.inv(vectors)[:, 1].astype(np.float32)
+    return [np.ascontiguousarray(density[..., 0]), np.ascontiguousarray(density[..., 1]), np.maximum(pure, 0)]
 
 
 def _strip(length: float, width: float, angle: float) -> Map:
