@@ -126,41 +126,47 @@ def _fold(rng: np.random.Generator, painted: Painted) -> Mask:
 
     density = painted.density
     while True:
-        tissue = np.zeros_like(painted.tissue)
         outline = painted.outlines[int(rng.integers(len(painted.outlines)))]
+        tissue = np.zeros_like(painted.tissue)
         cv2.fillPoly(tissue, [np.round(outline).astype(np.int32)], 1)
         tissue &= painted.tissue
-        band = _band(rng, tissue)
-        inside = (band > 127) & (tissue > 0)
-        if inside.sum() < 0.8 * (band > 127).sum():
+        line, ring = _band(rng, tissue)
+        if _share(tissue, line) < 0.85:
             continue
         for _ in range(12):
             reach, angle = rng.uniform(*FOLDED_FROM_UM) / DRAWN_UM, rng.uniform(0, 2 * math.pi)
-            move = np.array([[1, 0, reach * math.cos(angle)], [0, 1, reach * math.sin(angle)]], np.float32)
-            size = (tissue.shape[1], tissue.shape[0])
-            from_there = cv2.warpAffine(tissue, move, size, flags=cv2.INTER_NEAREST)
-            if from_there[inside].mean() > 0.97:  # by nothing but glass it would be no second layer
-                second = cv2.warpAffine(density, move, size, flags=cv2.INTER_LINEAR)
-                density += second * (band.astype(np.float32) / 255)[..., None] * tissue[..., None]
-                return inside.astype(np.uint8)
+            away = np.array([reach * math.cos(angle), reach * math.sin(angle)])
+            if _share(tissue, ring - away) < 0.97 or _share(tissue, line - away) < 1:
+                continue  # by nothing but glass it would be no second layer
+            band = np.zeros(tissue.shape, np.uint8)
+            cv2.fillPoly(band, [np.round(ring * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+            band = cv2.GaussianBlur(band, (0, 0), 1.0 / DRAWN_UM)
+            move = np.array([[1, 0, away[0]], [0, 1, away[1]]], np.float32)
+            second = cv2.warpAffine(density, move, (tissue.shape[1], tissue.shape[0]), flags=cv2.INTER_LINEAR)
+            density += second * (band.astype(np.float32) / 255)[..., None] * tissue[..., None]
+            inside: Mask = ((band > 127) & (tissue > 0)).astype(np.uint8)
+            return inside
 
 
-def _band(rng: np.random.Generator, tissue: Mask) -> Mask:
-    """A bent band of uneven width through a point of the tissue, 0 to 255 with a soft rim."""
-    import cv2
+def _share(tissue: Mask, points: npt.NDArray[np.float64]) -> float:
+    """Share of points (n, 2) x, y that lie in tissue."""
+    at = np.round(points).astype(int)
+    within = (at >= 0).all(axis=1) & (at < len(tissue)).all(axis=1)
+    at = at.clip(0, len(tissue) - 1)
+    return float((tissue[at[:, 1], at[:, 0]] * within).mean())
 
+
+def _band(rng: np.random.Generator, tissue: Mask) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """A bent band of uneven width through a point of the tissue: its middle line and its outline, (n, 2) x, y."""
     row, column = _place(rng, tissue)
     length, width = rng.uniform(*FOLD_LENGTH_UM) / DRAWN_UM, rng.uniform(*FOLD_WIDTH_UM) / DRAWN_UM
     along = np.linspace(-0.5, 0.5, 48)
     angle = rng.uniform(0, 2 * math.pi) + rng.uniform(-0.9, 0.9) * along
     steps = np.stack([np.cos(angle), np.sin(angle)], axis=1) * length / 48
-    line = (column, row) + np.cumsum(steps, axis=0) - steps.sum(axis=0) / 2
+    line = np.array([column, row]) + np.cumsum(steps, axis=0) - steps.sum(axis=0) / 2
     normal = np.stack([-np.sin(angle), np.cos(angle)], axis=1)
     half = 0.5 * width * (1 + 0.15 * np.cos(9 * along + rng.uniform(0, 6.3)))[:, None]
-    ring = np.concatenate([line + normal * half, (line - normal * half)[::-1]])
-    band = np.zeros(tissue.shape, np.uint8)
-    cv2.fillPoly(band, [np.round(ring * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return np.asarray(cv2.GaussianBlur(band, (0, 0), 1.0 / DRAWN_UM), dtype=np.uint8)
+    return line, np.concatenate([line + normal * half, (line - normal * half)[::-1]])
 
 
 def _defocus(rng: np.random.Generator, image: Map, tissue: Mask) -> Mask:

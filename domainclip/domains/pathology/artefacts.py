@@ -12,8 +12,10 @@ from domainclip.domains.pathology.slides import RGB
 Mask = npt.NDArray[np.bool_]
 Map = npt.NDArray[np.float32]
 
-_LENGTH_UM, _WIDTH_UM, _SIDE_UM, _ASIDE_UM, _BETWEEN_UM = 136.0, 24.0, 56.0, 112.0, 40.0
-_ONE_SIDED = 0.06
+_LENGTH_UM, _WIDTH_UM, _SIDE_UM, _BETWEEN_UM = 136.0, 24.0, 56.0, 40.0
+_ASIDE_UM = (80.0, 112.0)
+_STROKE_UM2, _POINT_UM = 1200.0, 8.0
+_ONE_SIDED = 0.12
 _LOCAL_UM, _LUMEN, _SOLID = 240.0, 0.3, 0.7
 _DIRECTIONS = 8
 _SEED, _GROWN = 0.32, 0.15
@@ -21,6 +23,7 @@ _SEED_UM2 = 800.0
 _OWN = 0.1
 _FLOOR = 0.02
 _UNEVEN, _EVEN = 0.5, 0.2
+_LIKE = 0.4
 
 
 def optical_density(thumbnail: RGB) -> Map:
@@ -62,7 +65,7 @@ def pen_marks(thumbnail: RGB) -> Mask:
     red_ink = (blue > 0.65 * green) & (blue < 1.1 * green) & (red < 0.45 * blue)
     ink = ((blue_or_green_ink | black_or_green_ink | red_ink) & dense).astype(np.uint8)
     # Ink comes in strokes; single points are debris or pigment. A stroke's rim is half transparent.
-    strokes = cv2.medianBlur(ink, 3)
+    strokes = _large(cv2.medianBlur(ink, 3), _STROKE_UM2 / _POINT_UM**2)
     dark_throughout = (blue > 0.4) & (blue > 0.55 * green) & (red > 0.55 * green)
     red_over_stain = (blue > 0.4) & (blue > 0.55 * green) & (blue < 1.1 * green)
     blue_over_stain = (red > 0.6) & (red > 1.05 * green)
@@ -71,6 +74,15 @@ def pen_marks(thumbnail: RGB) -> Mask:
         strokes = cv2.dilate(strokes, np.ones((3, 3), np.uint8)) & loose
     marks: Mask = cv2.dilate(strokes, np.ones((3, 3), np.uint8)) > 0
     return marks
+
+
+def _large(mask: npt.NDArray[np.uint8], least: float) -> npt.NDArray[np.uint8]:
+    """Keeps pieces of at least so many points."""
+    import cv2
+
+    _, pieces, facts, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    kept: npt.NDArray[np.uint8] = mask & (facts[:, cv2.CC_STAT_AREA] >= least)[pieces]
+    return kept
 
 
 def folds(thumbnail: RGB, tissue: Mask, um_per_px: float) -> Mask:
@@ -121,28 +133,32 @@ def density_rise(density: Map, tissue: Mask, um_per_px: float) -> tuple[Map, Map
     stained = np.where(share > _SOLID, solid, inside)
     maps = [values * stained for values in _stains(density)]
     near = np.maximum(cv2.blur(stained, (3, 3)), 1e-3)
+    points = [cv2.blur(values, (3, 3)) / near + _FLOOR for values in maps]
     best, own = np.full(tissue.shape, -9, np.float32), np.full(tissue.shape, -9, np.float32)
     for number in range(_DIRECTIONS):
         angle = math.pi * number / _DIRECTIONS
-        x, y = -math.sin(angle) * _ASIDE_UM / um_per_px, math.cos(angle) * _ASIDE_UM / um_per_px
-        between = _filtered(inside, _strip(_BETWEEN_UM / um_per_px, _ASIDE_UM / um_per_px, angle))
         strip, side = (_strip(_LENGTH_UM / um_per_px, wide / um_per_px, angle) for wide in (_WIDTH_UM, _SIDE_UM))
         cover, beside = (np.maximum(_filtered(stained, kernel), 1e-3) for kernel in (strip, side))
-        known = [
-            (_moved(beside, round(s * x), round(s * y)) > 0.4) & (_moved(between, round(s * x / 2), round(s * y / 2)) > 0.85)
-            for s in (1, -1)
-        ]
-        rises, owns = [], []
-        for values in maps:
-            mean = _filtered(values, side) / beside
-            sides = [np.where(there, _moved(mean, round(s * x), round(s * y)), 0) for s, there in zip((1, -1), known, strict=True)]
-            ground = np.maximum(*sides) + _FLOOR
-            rises.append(np.log((_filtered(values, strip) / cover + _FLOOR) / ground))
-            owns.append(np.log((cv2.blur(values, (3, 3)) / near + _FLOOR) / ground))
-        uneven = np.abs(rises[0] - rises[2])
-        rise = np.min(rises, axis=0) - np.where(known[0] & known[1], 0, _ONE_SIDED) - _UNEVEN * np.maximum(uneven - _EVEN, 0)
-        better = (known[0] | known[1]) & (rise > best)
-        best[better], own[better] = rise[better], np.min(owns, axis=0)[better]
+        middle = [_filtered(values, strip) / cover + _FLOOR for values in maps]
+        means = [_filtered(values, side) / beside for values in maps]
+        for aside_um in _ASIDE_UM:
+            x, y = -math.sin(angle) * aside_um / um_per_px, math.cos(angle) * aside_um / um_per_px
+            between = _filtered(inside, _strip(_BETWEEN_UM / um_per_px, aside_um / um_per_px, angle))
+            known = [
+                (_moved(beside, round(s * x), round(s * y)) > 0.4) & (_moved(between, round(s * x / 2), round(s * y / 2)) > 0.85)
+                for s in (1, -1)
+            ]
+            sides = [[_moved(mean, round(s * x), round(s * y)) for s in (1, -1)] for mean in means]
+            grounds = [np.maximum(*(np.where(k, v, 0) for k, v in zip(known, pair, strict=True))) + _FLOOR for pair in sides]
+            # A fold has like tissue on both sides; the border of two tissues has not.
+            unlike = np.abs(np.log((sides[1][0] + _FLOOR) / (sides[1][1] + _FLOOR)))
+            penalty = np.where(known[0] & known[1], np.maximum(unlike - _LIKE, 0), _ONE_SIDED)
+            rises = [np.log(a / b) for a, b in zip(middle, grounds, strict=True)]
+            uneven = np.maximum(np.abs(rises[0] - rises[2]) - _EVEN, 0)
+            rise = np.min(rises, axis=0) - penalty - _UNEVEN * uneven
+            better = (known[0] | known[1]) & (rise > best)
+            best[better] = rise[better]
+            own[better] = np.min([np.log(a / b)[better] for a, b in zip(points, grounds, strict=True)], axis=0)
     return best, own
 
 
