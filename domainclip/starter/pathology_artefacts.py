@@ -190,4 +190,5 @@ def _defocus(rng: np.random.Generator, image: Map, tissue: Mask) -> Mask:
     else:
         soft = cv2.GaussianBlur(image, (0, 0), radius / 2)
     image += share[..., None] * (soft - image)
-    return ((share > 0.5) & (tissue > 0)).astype(np.uint8)
+    where: Mask = ((share > 0.5) & (tissue > 0)).astype(np.uint8)
+    return where

@@ -236,12 +236,13 @@ def _write_annotations(path: Path, pieces: tuple[Piece, ...], outlines: list[npt
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
 
 
-def write_truth(path: Path, masks: Mapping[str, npt.NDArray[np.uint8]]) -> None:
+def write_truth(path: Path, masks: Mapping[str, npt.NDArray[Any]]) -> None:
     """Writes masks (0 or 1, ``DRAWN_UM`` a pixel) as bool, one point for ``TRUTH_UM``, and ``step_um``; no pickle."""
     import cv2
 
     side = round(SIDE_UM / TRUTH_UM)
     small: dict[str, Any] = {
-        name: cv2.resize(mask * 255, (side, side), interpolation=cv2.INTER_AREA) > 127 for name, mask in masks.items()
+        name: cv2.resize(mask.astype(np.uint8) * 255, (side, side), interpolation=cv2.INTER_AREA) > 127
+        for name, mask in masks.items()
     }
     np.savez_compressed(path, **small, step_um=np.float64(TRUTH_UM))

@@ -57,7 +57,12 @@ def measure(folder: Path) -> dict[str, Any]:
         if there:
             each = [a / b for a, b in there]
             pooled = sum(a for a, _ in there) / sum(b for _, b in there)
-            rejected[kind] = {"pooled": round(pooled, 4), "mean": round(float(np.mean(each)), 4), "min": round(min(each), 4), "n": len(each)}
+            rejected[kind] = {
+                "pooled": round(pooled, 4),
+                "mean": round(float(np.mean(each)), 4),
+                "min": round(min(each), 4),
+                "n": len(each),
+            }
     return {
         "n": len(ious),
         "iou_mean": round(float(np.mean(ious)), 4),

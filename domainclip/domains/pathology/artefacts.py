@@ -15,7 +15,7 @@ Map = npt.NDArray[np.float32]
 _LENGTH_UM, _WIDTH_UM, _SIDE_UM, _BETWEEN_UM = 136.0, 24.0, 56.0, 40.0
 _ASIDE_UM = (80.0, 112.0)
 _STROKE_UM2, _POINT_UM = 1200.0, 8.0
-_ONE_SIDED = 0.12
+_NEAR_UM, _NARROW, _ONE_SIDED = 56.0, 0.04, 0.16
 _LOCAL_UM, _LUMEN, _SOLID = 240.0, 0.3, 0.7
 _DIRECTIONS = 8
 _SEED, _GROWN = 0.32, 0.15
@@ -23,7 +23,6 @@ _SEED_UM2 = 800.0
 _OWN = 0.1
 _FLOOR = 0.02
 _UNEVEN, _EVEN = 0.5, 0.2
-_LIKE = 0.4
 
 
 def optical_density(thumbnail: RGB) -> Map:
@@ -118,8 +117,8 @@ def folds(thumbnail: RGB, tissue: Mask, um_per_px: float) -> Mask:
 def density_rise(density: Map, tissue: Mask, um_per_px: float) -> tuple[Map, Map]:
     """Log ratio of a strip's density to that of the denser side, least of the stains, largest over directions.
 
-    A side counts where it is tissue, and all between it and the strip: what lies beyond a gap may be any other tissue. With one
-    side only, ``_ONE_SIDED`` is taken off.
+    A side counts where it is tissue, and all between it and the strip: what lies beyond a gap may be any other tissue. Where it is
+    not, a thin strip close by stands in for it; for that, and more so where there is none, a little is taken off.
     """
     import cv2
 
@@ -130,8 +129,8 @@ def density_rise(density: Map, tissue: Mask, um_per_px: float) -> tuple[Map, Map
     # Lumina would make the tissue beside them look folded; where most is empty, as in fat, they are part of the tissue.
     solid = inside * (whole > _LUMEN * local)
     share = cv2.blur(solid, (reach, reach)) / np.maximum(cv2.blur(inside, (reach, reach)), 1e-3)
-    stained = np.where(share > _SOLID, solid, inside)
-    maps = [values * stained for values in _stains(density)]
+    stained = np.where(share > _SOLID, solid, inside).astype(np.float32)
+    maps = [np.asarray(values * stained, np.float32) for values in _stains(density)]
     near = np.maximum(cv2.blur(stained, (3, 3)), 1e-3)
     points = [cv2.blur(values, (3, 3)) / near + _FLOOR for values in maps]
     best, own = np.full(tissue.shape, -9, np.float32), np.full(tissue.shape, -9, np.float32)
@@ -139,24 +138,26 @@ def density_rise(density: Map, tissue: Mask, um_per_px: float) -> tuple[Map, Map
         angle = math.pi * number / _DIRECTIONS
         strip, side = (_strip(_LENGTH_UM / um_per_px, wide / um_per_px, angle) for wide in (_WIDTH_UM, _SIDE_UM))
         cover, beside = (np.maximum(_filtered(stained, kernel), 1e-3) for kernel in (strip, side))
-        middle = [_filtered(values, strip) / cover + _FLOOR for values in maps]
-        means = [_filtered(values, side) / beside for values in maps]
+        middle = [np.asarray(_filtered(values, strip) / cover + _FLOOR, np.float32) for values in maps]
+        means = [np.asarray(_filtered(values, side) / beside, np.float32) for values in maps]
         for aside_um in _ASIDE_UM:
             x, y = -math.sin(angle) * aside_um / um_per_px, math.cos(angle) * aside_um / um_per_px
             between = _filtered(inside, _strip(_BETWEEN_UM / um_per_px, aside_um / um_per_px, angle))
-            known = [
-                (_moved(beside, round(s * x), round(s * y)) > 0.4) & (_moved(between, round(s * x / 2), round(s * y / 2)) > 0.85)
-                for s in (1, -1)
-            ]
-            sides = [[_moved(mean, round(s * x), round(s * y)) for s in (1, -1)] for mean in means]
-            grounds = [np.maximum(*(np.where(k, v, 0) for k, v in zip(known, pair, strict=True))) + _FLOOR for pair in sides]
-            # A fold has like tissue on both sides; the border of two tissues has not.
-            unlike = np.abs(np.log((sides[1][0] + _FLOOR) / (sides[1][1] + _FLOOR)))
-            penalty = np.where(known[0] & known[1], np.maximum(unlike - _LIKE, 0), _ONE_SIDED)
+            grounds = [np.full(tissue.shape, _FLOOR, np.float32) for _ in maps]
+            penalty = np.zeros(tissue.shape, np.float32)
+            for s in (1, -1):
+                far = (round(s * x), round(s * y))
+                close = (round(s * x * _NEAR_UM / aside_um), round(s * y * _NEAR_UM / aside_um))
+                known = (_moved(beside, *far) > 0.4) & (_moved(between, round(s * x / 2), round(s * y / 2)) > 0.85)
+                beyond = ~known & (_moved(cover, *close) > 0.4)
+                for ground, mean, thin in zip(grounds, means, middle, strict=True):
+                    there = np.where(known, _moved(mean, *far) + _FLOOR, np.where(beyond, _moved(thin, *close), _FLOOR))
+                    np.maximum(ground, there, out=ground)
+                penalty += np.where(known, 0, np.where(beyond, _NARROW, _ONE_SIDED)).astype(np.float32)
             rises = [np.log(a / b) for a, b in zip(middle, grounds, strict=True)]
             uneven = np.maximum(np.abs(rises[0] - rises[2]) - _EVEN, 0)
             rise = np.min(rises, axis=0) - penalty - _UNEVEN * uneven
-            better = (known[0] | known[1]) & (rise > best)
+            better = (grounds[1] > 2 * _FLOOR) & (rise > best)
             best[better] = rise[better]
             own[better] = np.min([np.log(a / b)[better] for a, b in zip(points, grounds, strict=True)], axis=0)
     return best, own

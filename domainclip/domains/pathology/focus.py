@@ -40,8 +40,8 @@ class FocusMeter:
     """Collects energies of one level, block by block, so that memory stays flat.
 
     Luminance is reduced to between 1 and 2 um/px and split into bands by Gaussians of 1.2, 2.4 and 4.8 um. What is finer than 1.2
-    um is fine detail; what lies between 2.4 and 4.8 um, about the size of nuclei, is coarse. Defocus takes the first away long before
-    the second. Each cell of about 8 um keeps the mean square of both.
+    um is fine detail; what lies between 2.4 and 4.8 um, about the size of nuclei, is coarse. Defocus takes away the first long
+    before the second. Each cell of about 8 um keeps the mean square of both.
 
     Args:
         width: Columns of the level.

@@ -49,7 +49,9 @@ def draw_overview(mask: TissueMask, boxes: Sequence[tuple[float, float, float, f
         corners = [(x, y), (x + wide, y + high)]
         first, last = ((round(a / mask.step[0] * scale), round(b / mask.step[1] * scale)) for a, b in corners)
         cv2.rectangle(picture, first, (last[0] - 1, last[1] - 1), TILES, 1)
-    outlines, _ = cv2.findContours((_scaled(mask.tissue, width, height) > 127).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    outlines, _ = cv2.findContours(
+        (_scaled(mask.tissue, width, height) > 127).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
+    )
     cv2.drawContours(picture, outlines, -1, OUTLINE, 1 if max(width, height) < 1000 else 2)
     um_per_px = mask.step[0] * mask.spacing_um[1] / scale
     foot = _foot(mask, width, um_per_px, note, len(boxes))

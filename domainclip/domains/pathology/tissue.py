@@ -58,8 +58,8 @@ class TissueMask:
     def shares(self, boxes: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Returns the shares of windows that are tissue.
 
-        Each point of the grid stands for its rectangle of the slide, and a window that cuts a rectangle counts the part that lies in
-        it. What lies outside of the slide counts as no tissue.
+        Each point of the grid stands for its rectangle of the slide, and a window that cuts a rectangle counts the part that lies
+        in it. What lies outside of the slide counts as no tissue.
 
         Args:
             boxes: (N, 4) numbers x, y, width, height in level-0 pixels, fractions allowed.

@@ -282,7 +282,7 @@ def test_ink_on_glass_is_pen_and_stains_are_not(colour):
 
 
 def test_real_sharp_tissue_is_not_called_blurred_or_pen(real_data):
-    slide, mask = masked(real_data / "pathology" / "slides" / "cmu-1-small-region.svs")
+    _, mask = masked(real_data / "pathology" / "slides" / "cmu-1-small-region.svs")
     assert mask.judged[-1] == "blurred"
     found = mask.tissue | mask.fold | mask.blurred
     assert 0.25 < found.mean() < 0.6
