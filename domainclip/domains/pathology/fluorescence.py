@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from domainclip.domains.pathology.segmenters import otsu
 from domainclip.domains.pathology.slides import Slide
-from domainclip.domains.pathology.tissue import MASK_UM, TissueMask, otsu
+from domainclip.domains.pathology.tissue import MASK_UM, TissueMask
 from domainclip.heartbeat import beat
 
 _BLOCK = 2048
@@ -41,7 +42,8 @@ def signal_mask(slide: Slide, spacing_um: tuple[float, float]) -> TissueMask:
     tissue = grey > otsu(grey)
     none = np.zeros_like(tissue)
     step = (factor * slide.facts.levels[0][0] / width, factor * slide.facts.levels[0][1] / height)
-    return TissueMask(tissue, none, none, none, step, np.repeat(grey[..., None], 3, axis=2), ())
+    picture = np.repeat(grey[..., None], 3, axis=2)
+    return TissueMask(tissue, none, none, none, step, slide.facts.levels[0][:2], picture, (), spacing_um)
 
 
 def _shrunk(array: npt.NDArray[np.generic], factor: int) -> npt.NDArray[np.float32]:

@@ -253,10 +253,7 @@ NORMALIZERS: dict[str, type[MacenkoNormalizer] | type[ReinhardNormalizer]] = {
 }
 
 
-StainNormalizer = MacenkoNormalizer | ReinhardNormalizer
-
-
-def stain_normalizer(method: str) -> StainNormalizer:
+def stain_normalizer(method: str) -> MacenkoNormalizer | ReinhardNormalizer:
     """Builds the normaliser ``"macenko"`` or ``"reinhard"`` with its published target.
 
     Raises:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -145,7 +146,7 @@ def _capped(
     return [tiles[i] for i in chosen(len(tiles), reading, name, colours, read)]
 
 
-def fitted_stain(view: SlideView, plan: TilePlan, reading: PathologyReading) -> StainNormalizer:
+def fitted_stain(view: SlideView, plan: TilePlan, reading: PathologyReading) -> StainNormalizer[Any]:
     """Fits the stain normaliser that ``reading.stain`` names to a slide, on tiles spread evenly over those that are kept.
 
     Thumbnails would not do: optical density is no linear quantity, and at 8 um/px the stains come out 12 degrees off.
@@ -181,7 +182,7 @@ class TileReader:
     box: Box
     size: tuple[int, int]
     max_missing: float = 1.0
-    stain: StainNormalizer | None = None
+    stain: StainNormalizer[Any] | None = None
 
     def __call__(self) -> Pixels:
         """Returns (C, H, W) of the stored type; the mask ``nodata`` marks what the file lacks.
