@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from domainclip.domains.base import Inspection, load_facts
+from domainclip.domains.base import Gathering, Inspection, load_facts
+from domainclip.domains.dicom_kind import is_dicom_slide
 from domainclip.domains.pathology.reading import PathologyReading
 from domainclip.domains.pathology.scale import REMEDY, chosen_spacing, scale_needed
-from domainclip.domains.pathology.slides import JPEG_MAGIC, PNG_MAGIC, TIFF_MAGIC, Slide, first_bytes, open_slide, refuse
+from domainclip.domains.pathology.slides import (
+    DICOM_MAGIC,
+    JPEG_MAGIC,
+    PNG_MAGIC,
+    TIFF_MAGIC,
+    Slide,
+    first_bytes,
+    open_slide,
+    refuse,
+    unreadable,
+)
 from domainclip.domains.pathology.tiles import TileReader, plan_tiles
 from domainclip.sample import Sample, SourceItem, Spacing, Values, Window
 
@@ -19,6 +30,7 @@ SUFFIXES = frozenset(
 )
 VALUES = Values("srgb", scale=1 / 255)
 CHANNELS = ("red", "green", "blue")
+_NO_ORIGINAL = "The finest level that is there is a resampled one: level 0 is missing, or was never stored."
 _WHOLE_LOOK = 16_000_000
 _PART_LOOK = 2048
 
@@ -33,7 +45,7 @@ class PathologyDomain:
         self.facts = load_facts(Path(__file__).with_name("facts.yaml"))
 
     def recognises(self, path: Path) -> bool:
-        """Says yes to TIFF, PNG and JPEG under any name, and to every file with the suffix of a slide or patch.
+        """Says yes to DICOM slides, TIFF, PNG and JPEG under any name, and to every file with the suffix of a slide or patch.
 
         The suffix is enough so that a broken slide is refused with a reason and not passed over; hidden files are not ours.
         """
@@ -42,8 +54,16 @@ class PathologyDomain:
                 return False
         except OSError:
             return False
-        start = first_bytes(path)
+        start = first_bytes(path, 132)
+        if start[128:] == DICOM_MAGIC:
+            return is_dicom_slide(path)
         return path.suffix.lower() in SUFFIXES or start[:4] in TIFF_MAGIC or start.startswith((PNG_MAGIC, JPEG_MAGIC))
+
+    def gathered(self, paths: Sequence[Path]) -> Gathering:
+        """Says which files make one slide: DICOM series, VMS and VMU, MIRAX; see ``domains.base.GathersFiles``."""
+        from domainclip.domains.pathology.companions import gather_slides
+
+        return gather_slides(paths)
 
     def inspect(self, path: Path) -> Inspection:
         """Looks at one file: its directory, and up to 16 million pixels of level 0 for the range.
@@ -60,6 +80,8 @@ class PathologyDomain:
             missing.append(f"No scale in um per pixel{why}. {REMEDY}")
         elif spacing.source == "objective-power":
             missing.append(f"The scale is 10 / objective power, which may be off by a fifth. {REMEDY}")
+        if _is_resampled(slide):
+            missing.append(_NO_ORIGINAL)
         return Inspection(
             format=facts.format,
             width=facts.levels[0][0],
@@ -88,6 +110,10 @@ class PathologyDomain:
         assert isinstance(reading, PathologyReading)
         slide = open_slide(item.path)
         refuse(slide.facts)
+        if item.regions and _is_resampled(slide):
+            raise unreadable(
+                f"It has annotations, in pixels of level 0. {_NO_ORIGINAL}", "Put all files of the slide in one folder."
+            )
         spacing = chosen_spacing(item.spacing, reading.spacing_um, slide.facts.scale)
         if _is_whole(slide, reading):
             yield _whole(item, slide, spacing)
@@ -95,6 +121,11 @@ class PathologyDomain:
         if spacing is None:
             raise scale_needed(slide.facts.scale)
         yield from _tiles(item, slide, spacing, reading)
+
+
+def _is_resampled(slide: Slide) -> bool:
+    """Says whether level 0 of a DICOM slide is missing: the finest level that is there was made from a finer one."""
+    return slide.facts.details.get("finest_level") == "resampled"
 
 
 def _is_whole(slide: Slide, reading: PathologyReading) -> bool:
