@@ -15,9 +15,7 @@ from domainclip.errors import UnreadableFileError
 _INDEX_BYTES = 2**20
 _INDEX_MARKS = ("[virtual microscope specimen]", "[uncompressed virtual microscope specimen]")
 _INDEXED = ("imagefile", "mapfile", "macroimage", "optimisationfile")
-_NEVER_DICOM = frozenset(
-    (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".svs", ".ndpi", ".scn", ".mrxs", ".dat", ".vms", ".vmu", ".czi")
-)
+_NEVER_DICOM = frozenset((".png", ".jpg", ".jpeg", ".svs", ".ndpi", ".scn", ".mrxs", ".dat", ".vms", ".vmu", ".czi"))
 ELSEWHERE = "It belongs to a slide (DICOM series) whose finest level lies in another folder; put all of its files in one folder"
 NO_LEVEL = "It is the label, overview or thumbnail of a slide (DICOM series) of which no level is there"
 
@@ -35,19 +33,24 @@ def gather_slides(paths: Sequence[Path]) -> Gathering:
     members: dict[Path, tuple[Path, ...]] = {}
     rejected: list[tuple[Path, str]] = []
     _gather_series(paths, members, rejected)
-    known = {path for some in members.values() for path in some}
-    below: dict[Path, list[Path]] = defaultdict(list)
+    _gather_indexed(paths, members)
+    return Gathering(members, tuple(sorted(rejected)))
+
+
+def _gather_indexed(paths: Sequence[Path], members: dict[Path, tuple[Path, ...]]) -> None:
+    """Adds VMS and VMU with the files that they name, and MIRAX with the data in the folder of its name."""
+    slides = sorted(path for path in paths if path.suffix.lower() in {".vms", ".vmu", ".mrxs"})
+    if not slides:
+        return
+    data: dict[Path, list[Path]] = defaultdict(list)
     for path in paths:
-        for folder in path.parents:
-            below[folder].append(path)
-    for path in paths:
-        suffix = path.suffix.lower()
-        if suffix in {".vms", ".vmu"}:
-            beside = set(_indexed(path)) & set(below[path.parent]) - known
-            members[path] = tuple(sorted(beside))
-        elif suffix == ".mrxs":
-            members[path] = tuple(below.get(path.with_suffix(""), ()))
-    return Gathering(members, tuple(rejected))
+        if path.suffix.lower() in {".dat", ".ini"}:
+            data[path.parent].append(path)
+    free = set(paths) - set(slides) - {path for some in members.values() for path in some} - set(members)
+    for slide in slides:
+        named = data[slide.with_suffix("")] if slide.suffix.lower() == ".mrxs" else _indexed(slide)
+        members[slide] = tuple(sorted(set(named) & free))
+        free -= set(members[slide])
 
 
 def _gather_series(paths: Sequence[Path], members: dict[Path, tuple[Path, ...]], rejected: list[tuple[Path, str]]) -> None:

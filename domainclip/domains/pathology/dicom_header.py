@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 
 from domainclip.domains.dicom_kind import TRANSFER_SYNTAX, file_meta, is_dicom_slide
 from domainclip.domains.pathology.scale import COARSEST_UM, Scale, file_scale
-from domainclip.domains.pathology.slides import FOREIGN_ERRORS, MAX_FLAT_PIXELS, unreadable
-from domainclip.errors import missing_dependency
+from domainclip.domains.pathology.slides import MAX_FLAT_PIXELS, unreadable
+from domainclip.errors import DomainClipError, missing_dependency
 from domainclip.sample import Spacing
 
 DAMAGED = "The file is damaged; copy it again."
@@ -135,15 +135,15 @@ class _Bounded:
 @contextlib.contextmanager
 def foreign_header(what: str) -> Iterator[None]:
     """Turns what pydicom raises at broken input into ``UnreadableFileError`` and keeps its words, which quote values, to itself."""
-    from pydicom.errors import InvalidDicomError
-
     logger = logging.getLogger("pydicom")
     before, logger.disabled = logger.disabled, True
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except (*FOREIGN_ERRORS, AttributeError, AssertionError, InvalidDicomError, MemoryError) as error:
+    except DomainClipError:
+        raise
+    except Exception as error:  # pydicom's own errors have no base, and broken headers raise others as well; passed on as one kind.
         raise unreadable(f"{what} cannot be read ({type(error).__name__}).", DAMAGED) from error
     finally:
         logger.disabled = before

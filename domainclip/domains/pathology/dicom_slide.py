@@ -84,10 +84,7 @@ class DicomSlide:
         if len(set(sizes)) != len(sizes):
             found = "Its series has several images of one size: focal planes, or a second scan."
             raise unreadable(found, "Keep the files of one focal plane in the folder.")
-        layouts = [layout for level in self._levels for layout in level.layouts]
-        for layout in layouts:
-            _check(layout)
-        self.syntaxes = frozenset(layout.syntax for layout in layouts)
+        self.syntaxes = frozenset(layout.syntax for level in self._levels for layout in level.layouts)
         self._decoded: OrderedDict[tuple[int, int, int], RGB] = OrderedDict()
         self._lock = threading.Lock()
         self.facts = _facts(self._levels, levels[0][0].resampled)
@@ -137,6 +134,8 @@ class _DicomLevel:
             found = f"A level is split over {first.part[1]} files, of which {len(parts)} are here."
             raise unreadable(found, "Put all files of the slide in one folder.")
         self.layouts = [read_layout(part) for part in parts]
+        for layout in self.layouts:
+            _check(layout)
         if any((part.size, part.tile) != (first.size, first.tile) for part in parts):
             raise unreadable("The files of one level disagree in size.", DAMAGED)
         self._files = [FrameFile(part, layout) for part, layout in zip(parts, self.layouts, strict=True)]
