@@ -1,8 +1,11 @@
-"""DICOM whole-slide images: the instances of one series in one folder, as one slide."""
+"""DICOM whole-slide images: the instances of one series in one folder, as one slide.
+
+OpenSlide 4.0.1 reads the common ones with the same pixels, and is the judge in the tests. It is not used here: it falls over spoilt
+headers (a crash of the process), takes two optical paths for one, and needs three times as long for a tile or more.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -15,39 +18,14 @@ import numpy.typing as npt
 from domainclip.domains.dicom_kind import is_dicom_slide
 from domainclip.domains.pathology.dicom_frames import NATIVE, READ, FrameFile
 from domainclip.domains.pathology.dicom_header import DAMAGED, Instance, PixelLayout, frame_positions, peek, read_layout
-from domainclip.domains.pathology.slides import RGB, Level, Slide, SlideFacts, unreadable
+from domainclip.domains.pathology.slides import RGB, Level, SlideFacts, unreadable
 from domainclip.errors import UnreadableFileError
 
 FINEST_LEVEL = "finest_level"
 """Key of ``facts.details``: ``"resampled"`` where the level that the scanner took is not in the folder, else ``"original"``."""
 _CACHE_BYTES = 2**26
 _PHOTOMETRIC = frozenset(("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"))
-# OpenSlide 4.0.1 opens these; it takes two optical paths for one, so paths are counted here first.
-_OPENSLIDE = frozenset(
-    ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
-)  # fmt: skip
 _OTHER_SYNTAX = "Convert it to JPEG or JPEG 2000 tiles, e.g. with wsidicom or gdcmconv."
-
-
-def open_dicom(path: Path) -> Slide:
-    """Opens the series that a file belongs to: through OpenSlide where it reads it, else through ``DicomSlide``.
-
-    The scale and the details are read from the header here in both cases, so that they have one source.
-
-    Raises:
-        UnreadableFileError: It is no DICOM whole-slide image, incomplete, or of a kind that is not read.
-    """
-    own = DicomSlide(path)
-    if not own.syntaxes <= _OPENSLIDE:
-        return own
-    from domainclip.domains.pathology.openslide_reader import open_with_openslide
-
-    slide = open_with_openslide(path, required=False)
-    # OpenSlide passes over levels whose ImageType it does not know.
-    if slide is None or [level[:2] for level in slide.facts.levels] != [level[:2] for level in own.facts.levels]:
-        return own
-    slide.facts = dataclasses.replace(slide.facts, scale=own.facts.scale, details=own.facts.details)
-    return slide
 
 
 def volumes(instances: Sequence[Instance]) -> list[list[Instance]]:
@@ -84,7 +62,6 @@ class DicomSlide:
         if len(set(sizes)) != len(sizes):
             found = "Its series has several images of one size: focal planes, or a second scan."
             raise unreadable(found, "Keep the files of one focal plane in the folder.")
-        self.syntaxes = frozenset(layout.syntax for level in self._levels for layout in level.layouts)
         self._decoded: OrderedDict[tuple[int, int, int], RGB] = OrderedDict()
         self._lock = threading.Lock()
         self.facts = _facts(self._levels, levels[0][0].resampled)

@@ -164,9 +164,9 @@ def forget(slide: Slide) -> None:
 def _opened(path: Path) -> Slide:
     start = first_bytes(path, 132)
     if start[128:] == DICOM_MAGIC:
-        from domainclip.domains.pathology.dicom_slide import open_dicom
+        from domainclip.domains.pathology.dicom_slide import DicomSlide
 
-        return open_dicom(path)
+        return DicomSlide(path)
     if start.startswith(PNG_MAGIC) or (start.startswith(JPEG_MAGIC) and path.suffix.lower() != ".mrxs"):
         from domainclip.domains.pathology.flat import FlatImage
 

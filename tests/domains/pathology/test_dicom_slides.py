@@ -36,7 +36,7 @@ from domainclip.domains.check import check_domain
 from domainclip.domains.detect import detect_domain
 from domainclip.domains.dicom_kind import SOP_CLASS, file_meta
 from domainclip.domains.pathology import dicom_frames, dicom_header
-from domainclip.domains.pathology.dicom_slide import DicomSlide, open_dicom
+from domainclip.domains.pathology.dicom_slide import DicomSlide
 from domainclip.domains.pathology.reading import PathologyReading
 from domainclip.domains.pathology.slides import open_slide
 from domainclip.errors import UnreadableFileError
@@ -92,9 +92,8 @@ def test_our_reader_gives_the_pixels_of_openslide(tmp_path, kind):
         region = np.array(theirs.read_region((0, 0), level, (width, height)))
         region[region[..., 3] == 0] = 255
         np.testing.assert_array_equal(whole(ours, level), region[..., :3])
-    through = open_slide(paths[-1])
-    assert through.facts.format == "DICOM slide (OpenSlide)"
-    np.testing.assert_array_equal(through.read_level(0, 101, 57, 300, 200), whole(ours)[57:257, 101:401])
+    by_label = open_slide(paths[-1])
+    np.testing.assert_array_equal(by_label.read_level(0, 101, 57, 300, 200), whole(ours)[57:257, 101:401])
 
 
 @pytest.mark.parametrize("kind", OURS)
@@ -297,6 +296,16 @@ def test_a_copy_that_broke_off_is_refused_when_it_is_opened(tmp_path, syntax):
         assert not any(word in str(caught.value) for word in PLANTED)
 
 
+def test_openslide_never_sees_a_dicom_file(tmp_path, monkeypatch):
+    # A spoilt header takes the whole process down in OpenSlide 4.0.1.
+    monkeypatch.setattr(openslide, "OpenSlide", None)
+    paths = write_dicom_slide(tmp_path, IMAGE, 0.5, tile=128, transfer_syntax=JPEG)
+    assert open_slide(paths[0]).facts.format == "DICOM slide (pydicom)"
+    paths[0].write_bytes(paths[0].read_bytes()[:500])
+    with pytest.raises(UnreadableFileError):
+        open_slide(paths[0])
+
+
 def test_no_cut_and_no_flipped_byte_raises_anything_else(tmp_path):
     paths = write_dicom_slide(tmp_path, IMAGE[:200, :200], 0.5, levels=(1,), tile=128, transfer_syntax=JPEG, associated=())
     data = paths[0].read_bytes()
@@ -407,7 +416,7 @@ def test_nothing_of_the_header_leaves_it(tmp_path, syntax):
     raw = paths[0].read_bytes()
     assert all(word.encode() in raw for word in PLANTED)
     uids = [str(element.value) for element in pydicom.dcmread(paths[0]).iterall() if element.VR == "UI"]
-    facts = open_dicom(paths[0]).facts
+    facts = open_slide(paths[0]).facts
     samples = list(PATHOLOGY.samples(SourceItem(paths[0], "s.dcm"), PathologyReading(min_tissue=0)))
     said = " ".join(str(thing) for thing in (facts, PATHOLOGY.inspect(paths[0]), *samples))
     assert not [word for word in (*PLANTED, "Zeppelin Optics", *uids) if word in said]
