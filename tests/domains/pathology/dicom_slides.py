@@ -28,6 +28,13 @@ NATIVE = {EXPLICIT, IMPLICIT, DEFLATED}
 PHOTOMETRIC = {JPEG: "YBR_FULL_422", J2K: "YBR_ICT", J2K_LOSSLESS: "YBR_RCT", HTJ2K: "YBR_RCT"}
 
 
+def picture(seed=0, height=500, width=620):
+    """Smooth colours, (H, W, 3) uint8, so that lossy codecs do not matter much; no side is a multiple of a frame."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (height // 20, width // 20, 3), dtype=np.uint8))
+    return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
+
+
 def encoded(frame, syntax, photometric):
     """One frame as it lies in the file; (H, W, 3) uint8."""
     if syntax in NATIVE:
@@ -62,8 +69,7 @@ def tiles_of(image, tile):
 
 def write_dicom_slide(
     folder, image, spacing_um, levels=(1, 4), *, transfer_syntax=EXPLICIT, organisation="TILED_FULL", tile=256, photometric=None,
-    associated=("LABEL", "OVERVIEW"), skip_frames=(), skip_levels=(), offsets="basic", parts=1, prefix="slide", series=None,
-    change=None,
+    associated=("LABEL", "OVERVIEW"), skip_frames=(), skip_levels=(), offsets="basic", parts=1, prefix="slide", change=None,
 ) -> list[Path]:  # fmt: skip
     """Writes one series.
 
@@ -72,17 +78,13 @@ def write_dicom_slide(
         image: (H, W, 3) uint8, level 0.
         spacing_um: Of level 0, one number or (Y, X).
         levels: Downsamples; each becomes an instance.
-        transfer_syntax: UID.
-        organisation: TILED_FULL or TILED_SPARSE.
+        transfer_syntax, organisation: UID; TILED_FULL or TILED_SPARSE.
         tile: Side of a frame.
         photometric: None for the usual one of the syntax.
         associated: Further instances by their ImageType.
         skip_frames: (column, row) from 0 of frames that TILED_SPARSE leaves out, in every level.
-        skip_levels: Positions in ``levels`` that are not written.
+        skip_levels, parts, prefix: Levels that are not written; files for each level (a concatenation); of file names.
         offsets: ``basic``, ``extended`` or ``none``: the table of frames.
-        parts: Of a concatenation, for every level.
-        prefix: Of file names.
-        series: UID, None for a new one.
         change: Called with (dataset, position or ImageType) before it is written.
 
     Returns:
@@ -90,48 +92,53 @@ def write_dicom_slide(
     """
     folder.mkdir(parents=True, exist_ok=True)
     um = (spacing_um, spacing_um) if isinstance(spacing_um, (int, float)) else spacing_um
-    series, study, frame_of_reference = series or generate_uid(), generate_uid(), generate_uid()
     photometric = photometric or PHOTOMETRIC.get(transfer_syntax, "RGB")
+    uids = {"SeriesInstanceUID": generate_uid(), "StudyInstanceUID": generate_uid(), "FrameOfReferenceUID": generate_uid()}
+
+    def finished(dataset, name, image_type, frames, what):
+        for keyword, value in {**uids, "ImageType": image_type}.items():
+            setattr(dataset, keyword, value)
+        _pixels(dataset, frames, transfer_syntax, photometric, offsets)
+        if change is not None:
+            change(dataset, what)
+        return _save(dataset, folder / f"{prefix}_{name}.dcm", transfer_syntax)
+
     paths = []
     for position, down in enumerate(levels):
         if position in skip_levels:
             continue
         pixels = image if down == 1 else np.asarray(Image.fromarray(image).reduce(down))
-        frames = [
-            f for f in tiles_of(pixels, tile)
-            if organisation == "TILED_FULL" or ((f[0] - 1) // tile, (f[1] - 1) // tile) not in skip_frames
-        ]  # fmt: skip
-        whole, per_part = generate_uid(), -(-len(frames) // parts)
-        total = -(-len(frames) // per_part)
-        for part in range(total):
-            some = frames[part * per_part : (part + 1) * per_part]
+        kind = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"] if down == 1 else ["DERIVED", "PRIMARY", "VOLUME", "RESAMPLED"]
+        skipped = skip_frames if organisation == "TILED_SPARSE" else ()
+        frames = [f for f in tiles_of(pixels, tile) if ((f[0] - 1) // tile, (f[1] - 1) // tile) not in skipped]
+        for part, some in enumerate(shares := _shares(frames, parts)):
             dataset = _header(pixels, (um[0] * down, um[1] * down), tile, photometric, organisation, image.shape, um)
-            dataset.ImageType = (
-                ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"] if down == 1 else ["DERIVED", "PRIMARY", "VOLUME", "RESAMPLED"]
-            )
-            dataset.SeriesInstanceUID, dataset.StudyInstanceUID, dataset.FrameOfReferenceUID = series, study, frame_of_reference
-            if parts > 1:
-                dataset.ConcatenationUID, dataset.SOPInstanceUIDOfConcatenationSource = whole, whole
-                dataset.InConcatenationNumber, dataset.InConcatenationTotalNumber = part + 1, total
-                dataset.ConcatenationFrameOffsetNumber = part * per_part
             if organisation == "TILED_SPARSE":
                 dataset.PerFrameFunctionalGroupsSequence = Sequence(_position(x, y, um, down) for x, y, _ in some)
-            _pixels(dataset, [f for _, _, f in some], transfer_syntax, photometric, offsets)
-            if change is not None:
-                change(dataset, position)
-            name = f"{prefix}_level{position}.dcm" if parts == 1 else f"{prefix}_level{position}_part{part}.dcm"
-            paths.append(_save(dataset, folder / name, transfer_syntax))
-    for kind in associated:
+            name = f"level{position}"
+            if parts > 1:
+                _concatenated(dataset, part, len(shares), part * len(shares[0]), f"{uids['SeriesInstanceUID']}.{position}")
+                name += f"_part{part}"
+            paths.append(finished(dataset, name, kind, [f for _, _, f in some], position))
+    for what in associated:
         label = np.full((64, 96, 3), 200, np.uint8)
         dataset = _header(label, (um[0] * 100, um[1] * 100), (64, 96), photometric, "TILED_FULL", image.shape, um)
-        dataset.ImageType = ["ORIGINAL", "PRIMARY", kind, "RESAMPLED" if kind == "THUMBNAIL" else "NONE"]
-        dataset.SpecimenLabelInImage = "YES" if kind != "THUMBNAIL" else "NO"
-        dataset.SeriesInstanceUID, dataset.StudyInstanceUID, dataset.FrameOfReferenceUID = series, study, frame_of_reference
-        _pixels(dataset, [label], transfer_syntax, photometric, offsets)
-        if change is not None:
-            change(dataset, kind)
-        paths.append(_save(dataset, folder / f"{prefix}_{kind.lower()}.dcm", transfer_syntax))
+        dataset.SpecimenLabelInImage = "NO" if what == "THUMBNAIL" else "YES"
+        kind = ["ORIGINAL", "PRIMARY", what, "RESAMPLED" if what == "THUMBNAIL" else "NONE"]
+        paths.append(finished(dataset, what.lower(), kind, [label], what))
     return paths
+
+
+def _shares(frames, parts):
+    """Splits the frames of a level over the files of a concatenation."""
+    size = -(-len(frames) // parts)
+    return [frames[at : at + size] for at in range(0, len(frames), size)]
+
+
+def _concatenated(dataset, part, total, before, whole):
+    dataset.ConcatenationUID, dataset.SOPInstanceUIDOfConcatenationSource = whole[-64:].strip("."), whole[-64:].strip(".")
+    dataset.InConcatenationNumber, dataset.InConcatenationTotalNumber = part + 1, total
+    dataset.ConcatenationFrameOffsetNumber = before
 
 
 def _position(x, y, um, down):

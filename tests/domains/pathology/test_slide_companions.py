@@ -6,9 +6,8 @@ import json
 import shutil
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-from dicom_slides import JPEG, PLANTED, RLE, write_dicom_slide
+from dicom_slides import JPEG, PLANTED, RLE, picture, write_dicom_slide
 from PIL import Image
 
 from domainclip.config import DataConfig
@@ -21,12 +20,6 @@ from domainclip.identifiers import keyed_hash, owner_key
 PATHOLOGY = domains.get("pathology")
 VMS = "[Virtual Microscope Specimen]\nNoLayers=1\nImageFile=s.jpg\nImageFile(1,0)=s(1,0).jpg\nMapFile=s_map2.jpg\n\
 OptimisationFile=s.opt\nMacroImage=s_macro.jpg\nPatientName=../flat.png\n"
-
-
-def picture(seed, height=500, width=620):
-    rng = np.random.default_rng(seed)
-    small = Image.fromarray(rng.integers(0, 256, (height // 20, width // 20, 3), dtype=np.uint8))
-    return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def files_of(folder):
