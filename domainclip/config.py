@@ -29,6 +29,12 @@ class DataConfig(Section):
     held_out_fraction: float = Field(0.2, gt=0, lt=0.9, description="Share of groups held out where the source gives no split.")
     val_fraction: float = Field(0.1, ge=0, lt=0.9, description="Share of training groups set aside to choose the checkpoint.")
     class_label: str | None = Field(None, description="Label whose values are the zero-shot classes; default: the domain's.")
+    jpeg_quality: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="Store 8-bit colour as JPEG of this quality (with loss); default: PNG.",
+    )
     workers: int = Field(0, ge=0, description="Threads that make batches ahead; 0 makes each when it is asked for.")
     cache: bool = Field(True, description="Keep decoded images in memory when they fit into cache_gib.")
     cache_gib: float = Field(2.0, gt=0)

@@ -8,12 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from domainclip.cli.options import Debug, Json
+from domainclip.cli.options import Debug, Json, Setting
 from domainclip.cli.output import Reporter, run_verb
 
 _HELP = """Show what the reader sees in a file: size, levels, channels, scale with unit, values, and what is missing.
 
 Example: [bold]domainclip inspect slide.svs[/bold]
+
+Example: [bold]domainclip inspect slide.svs --overview found.png --set reading.tile_um=128[/bold]  tissue, artefacts, tiles
+
+Example: [bold]domainclip inspect slide.svs --region 12000,8000,512,512 --um-per-px 0.5 --output part.png[/bold]
 """
 
 
@@ -25,6 +29,16 @@ def register(app: typer.Typer) -> None:
 def inspect(
     file: Annotated[Path, typer.Argument(help="Slide, DICOM, GeoTIFF or picture.")],
     domain: Annotated[str | None, typer.Option("--domain", help="Read it as this domain does; default: by its content.")] = None,
+    overview: Annotated[
+        Path | None, typer.Option("--overview", help="Write a picture of what prepare would take of a slide.", metavar="PICTURE")
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option("--region", help="Write a part: left, top in level-0 pixels; size of the result.", metavar="X,Y,W,H"),
+    ] = None,
+    um_per_px: Annotated[float | None, typer.Option("--um-per-px", help="Scale of the region.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Where the region goes: .png, .jpg or .npy.")] = None,
+    settings: Setting = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> int:
@@ -34,6 +48,15 @@ def inspect(
         from domainclip.domains.detect import inspect_file
 
         name, seen = inspect_file(file, domain)
+        if overview is not None or region is not None:
+            from domainclip.cli.inspect_slide import write_overview, write_region
+
+            if overview is not None:
+                write_overview(file, name, overview, settings or ())
+                reporter.line(f"Overview: {overview}")
+            if region is not None:
+                write_region(file, name, region, um_per_px, output, settings or ())
+                reporter.line(f"Region: {output}")
         reporter.document({"file": str(file), "domain": name, **asdict(seen)}, _lines(file, name, domain, asdict(seen)))
 
     return run_verb(work, as_json=as_json, debug=debug)

@@ -59,6 +59,7 @@ def prepare(
             held_out_fraction=config.data.held_out_fraction,
             val_fraction=config.data.val_fraction,
             seed=config.training.seed,
+            jpeg_quality=config.data.jpeg_quality,
             strict=strict,
             workers=workers,
             resume=resume,
@@ -80,7 +81,7 @@ def prepare(
     return run_verb(work, as_json=as_json, debug=debug)
 
 
-_USED = ("reading", "data.held_out_fraction", "data.val_fraction", "data.class_label", "training.seed")
+_USED = ("reading", "data.held_out_fraction", "data.val_fraction", "data.class_label", "data.jpeg_quality", "training.seed")
 
 
 def _refuse_other_sections(settings: list[str] | tuple[str, ...]) -> None:

@@ -21,7 +21,8 @@ COLOUR = frozenset({"ColorJitter", "HueSaturationValue", "RGBShift", "ToGray"})
 UNIT_RANGE = COLOUR | {
     "CLAHE", "GaussNoise", "GaussianBlur", "MultiplicativeNoise", "RandomBrightnessContrast", "RandomGamma", "Sharpen",
 }  # fmt: skip
-OWN = frozenset({"BandGain"})
+STAIN = frozenset({"StainAugment"})
+OWN = STAIN | {"BandGain"}
 _INTER_AREA = 3  # cv2.INTER_AREA: shrinking without aliasing; it equals linear when enlarging.
 _PCG_INCREMENT = 0xDA3E39CB94B95BDB
 
@@ -69,15 +70,19 @@ class Augmentation:
             kind: ``Values.kind`` of the images.
 
         Raises:
-            UsageError: Colour steps on other than three channels, or steps that clip to 0..1 on numbers of another range.
+            UsageError: Colour steps on other than three channels, steps that clip to 0..1 on numbers of another range, or stain
+                steps on other than sRGB.
         """
         for name in self._names:
             asked = f"The augmentation step {name} was asked for."
-            if name in COLOUR and channels != 3:
+            if name in COLOUR | STAIN and channels != 3:
                 raise UsageError(asked, f"The images have {channels} channels; it knows colour only.", "Use BandGain for bands.")
             if name in UNIT_RANGE and kind not in {"srgb", "display"}:
                 found = f"The images hold {kind} values, and it clips everything to 0..1."
                 raise UsageError(asked, found, "Use BandGain, which clips nothing.")
+            if name in STAIN and kind != "srgb":
+                found = f"The images hold {kind} values, in which there is no light that a stain could take."
+                raise UsageError(asked, found, "Keep it to stained slides in sRGB.")
 
     def __call__(
         self, image: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None, size: int, epoch: int, row: int
@@ -118,6 +123,10 @@ class Augmentation:
         name = arguments.pop("name")
         if name == "BandGain":
             return _checked(BandGain, name, arguments)
+        if name == "StainAugment":
+            from domainclip.domains.pathology.stain_augment import StainAugment
+
+            return _checked(StainAugment, name, arguments)
         try:
             import albumentations
         except ImportError as error:

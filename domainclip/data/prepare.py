@@ -40,6 +40,7 @@ def prepare(
     held_out_fraction: float = 0.2,
     val_fraction: float = 0.1,
     seed: int = 0,
+    jpeg_quality: int | None = None,
     strict: bool = False,
     overwrite: bool = False,
     resume: bool = False,
@@ -60,10 +61,12 @@ def prepare(
         held_out_fraction: Share of groups held out, where the source gives no split.
         val_fraction: Share of training groups set aside, where the source has no ``val``.
         seed: Of the splits and of composed captions.
+        jpeg_quality: 1 to 100: store 8-bit colour as JPEG of this quality, with loss; None stores it as PNG, without.
         strict: Stop at the first file or image that cannot be used, instead of counting it in rejected.jsonl.
         overwrite: Replace a prepared set that lies at ``output``; until the new one is done it waits in ``.<output>.replaced``.
         resume: Go on with what an interrupted call left there; a finished set of the same options is returned.
-        workers: Reader processes, default one a core; 0 reads in this process, without limits of time and memory.
+        workers: Reader processes, default one a core (and threads in them where there are fewer files than cores); 0 reads in this
+            process, without limits of time and memory.
         limits: Of time and memory of one file.
         progress: Called with (files done, files in all, what is going on).
 
@@ -76,7 +79,7 @@ def prepare(
         raise UsageError(f"{source.folder} was to be prepared.", "It is a prepared set already.", "Use it as it is: --data.")
     output, options = Path(output), _checked_reading(domain, reading)
     settings = {"reading": options.model_dump(mode="json"), "seed": seed}
-    settings |= {"held_out_fraction": held_out_fraction, "val_fraction": val_fraction}
+    settings |= {"held_out_fraction": held_out_fraction, "val_fraction": val_fraction, "jpeg_quality": jpeg_quality}
     with _clean_stops(output) as claimed:
         items, key = list(source.items()), owner_key()
         refuse_torn_groups(items)
@@ -85,8 +88,12 @@ def prepare(
         if finished is not None:
             return finished
         claimed.append(not resume)
-        workers = min(os.cpu_count() or 1, len(items)) if workers is None else workers
-        plan, strict_map = SpoolPlan(output / WORK, key, seed), plan_id if strict else None
+        threads = 1
+        if workers is None:
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            workers = min(cores, len(items))
+            threads = max(1, cores // workers) if getattr(domain, "thread_safe", False) else 1
+        plan, strict_map = SpoolPlan(output / WORK, key, seed, jpeg_quality, threads, overviews=True), plan_id if strict else None
         _Job(items, domain, options, plan, workers, limits or Limits(), strict_map, progress or _quiet).run(source.rejections)
         write_set(output, plan.folder, items, SetFacts(source, domain, settings, plan_id, key))
         shutil.rmtree(aside_of(output), ignore_errors=True)
@@ -157,6 +164,7 @@ class _Job:
             "folder": str(self.plan.folder.absolute()),
             "key": self.plan.key.hex(),
             "seed": self.plan.seed,
+            "plan": {name: getattr(self.plan, name) for name in ("jpeg_quality", "threads", "overviews")},
         }
         for outcome in run_supervised(waiting, self.domain, setup, self.workers, self.limits):
             if outcome.reason is not None:

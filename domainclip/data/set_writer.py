@@ -16,6 +16,7 @@ import pandas as pd
 
 from domainclip.captions.build import build_captions, caption_table
 from domainclip.data.owner_map import write_owner_map
+from domainclip.data.pictures import write_pictures
 from domainclip.data.prepared_set import FORMAT_VERSION, JSON_COLUMNS
 from domainclip.data.shards import ShardPlan, plan_shards, sample_members, write_bytes, write_shard
 from domainclip.data.sources import Source
@@ -78,6 +79,7 @@ def write_set(output: Path, work: Path, items: list[SourceItem], facts: SetFacts
     ]
     plans = plan_shards(members)
     _write_shards(output, work, plans, records)
+    write_pictures(output, work, items, records, plans, facts)
     write_bytes(output / "index.parquet", _parquet(_index(records, splits, plans)))
     write_bytes(output / "captions.parquet", _parquet(captions))
     write_bytes(output / "rejected.jsonl", "".join(json.dumps(line, sort_keys=True) + "\n" for line in rejected).encode())

@@ -12,14 +12,17 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
 
+from domainclip.data.ahead import ahead
 from domainclip.data.records import caption_to_json, sample_to_json, values_to_json
-from domainclip.data.storage import encode_image
+from domainclip.data.shards import write_bytes
+from domainclip.data.storage import encode_image, encode_jpeg
 from domainclip.domains.base import Domain
 from domainclip.errors import UnreadableFileError
 from domainclip.identifiers import keyed_hash
@@ -27,6 +30,7 @@ from domainclip.sample import Sample, SourceItem
 
 FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
 _JPEG_LIMIT_BYTES = 64 * 2**20
+OVERVIEW_QUALITY = 85
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +41,27 @@ class SpoolPlan:
         folder: Where spools lie.
         key: The owner's key for hashes.
         seed: Seed of the splits.
+        jpeg_quality: Of 8-bit colour; None stores it without loss.
+        threads: Images of one file that are read and encoded at a time.
+        overviews: Draw a picture of what was taken of each file, where the domain does.
     """
 
     folder: Path
     key: bytes
     seed: int
+    jpeg_quality: int | None = None
+    threads: int = 1
+    overviews: bool = False
 
 
 def spool_paths(folder: Path, number: int) -> tuple[Path, Path]:
     """Returns the files (images, lines) of the source file with this number; the lines exist once all is written."""
     return folder / f"{number:08d}.bin", folder / f"{number:08d}.jsonl"
+
+
+def overview_path(folder: Path, number: int) -> Path:
+    """Returns the file of a source file's overview picture; there is none where the domain draws none."""
+    return folder / f"{number:08d}.jpg"
 
 
 def write_spool(
@@ -73,10 +88,16 @@ def write_spool(
     try:
         with draft.open("wb") as file:
             try:
-                jpeg = _jpeg_bytes(item)
-                for sample in domain.samples(item, reading):
-                    lines.append(_spool_sample(sample, jpeg, file, plan))
+                encode = partial(_encoded, jpeg=_jpeg_bytes(item), plan=plan)
+                for line, members in ahead(encode, domain.samples(item, reading), plan.threads):
+                    if members:
+                        line["at"] = file.tell()
+                    for member in members:
+                        file.write(member)
+                    lines.append(line)
                     tick()
+                if plan.overviews:
+                    _write_overview(domain, item, reading, plan, number)
             except UnreadableFileError as error:
                 file.seek(0)
                 file.truncate()
@@ -129,21 +150,25 @@ def write_lines(path: Path, lines: list[dict[str, Any]], mode: int = 0o600) -> N
         draft.unlink(missing_ok=True)
 
 
-def _spool_sample(sample: Sample, jpeg: bytes | None, file: BinaryIO, plan: SpoolPlan) -> dict[str, Any]:
+_keyed = lru_cache(maxsize=64)(keyed_hash)  # a slide has thousands of tiles and one group
+
+
+def _encoded(sample: Sample, jpeg: bytes | None, plan: SpoolPlan) -> tuple[dict[str, Any], list[bytes]]:
+    """Reads and encodes one image: its line, and the bytes of its members; none, and a reason, when it cannot be read."""
     key = keyed_hash(sample.key, plan.key)
     try:
-        pixels = sample.read()
-        stored = encode_image(pixels, sample.axes, sample.values, jpeg)
+        stored = encode_image(sample.read(), sample.axes, sample.values, jpeg, plan.jpeg_quality)
     except UnreadableFileError as error:
-        return {"key": key, "reason": error.found}
+        return {"key": key, "reason": error.found}, []
     group = sample.group or sample.key
+    names = sorted(stored.masks)
     record = sample_to_json(sample)
     record |= {
         "key": key,
-        "group": keyed_hash(group, plan.key),
+        "group": _keyed(group, plan.key),
         # The order of groups in a split must not depend on whose key it is; this number never enters the set.
         "order": hashlib.sha256(f"{plan.seed}\x1f{group}".encode()).hexdigest()[:16],
-        "ids": {level: keyed_hash(value, plan.key) for level, value in sample.ids.items()},
+        "ids": {level: _keyed(value, plan.key) for level, value in sample.ids.items()},
         "values": values_to_json(stored.values),
         "storage": stored.storage,
         "shape": list(stored.pixels.shape),
@@ -151,18 +176,24 @@ def _spool_sample(sample: Sample, jpeg: bytes | None, file: BinaryIO, plan: Spoo
         "pixel_sha256": _pixel_hash(stored.pixels),
         "sha256": hashlib.sha256(stored.data).hexdigest(),
         "size": len(stored.data),
-        "at": file.tell(),
-        "masks": {name: len(stored.masks[name]) for name in sorted(stored.masks)},
+        "masks": {name: len(stored.masks[name]) for name in names},
         "captions": [caption_to_json(caption) for caption in sample.captions],
     }
-    file.write(stored.data)
-    for name in sorted(stored.masks):
-        file.write(stored.masks[name])
-    return record
+    return record, [stored.data, *(stored.masks[name] for name in names)]
+
+
+def _write_overview(domain: Domain, item: SourceItem, reading: BaseModel, plan: SpoolPlan, number: int) -> None:
+    """Writes the picture that shows what was taken of a file, where the domain draws one."""
+    draw = getattr(domain, "overview", None)
+    picture = draw(item, reading) if draw is not None else None
+    if picture is not None:
+        write_bytes(overview_path(plan.folder, number), encode_jpeg(picture, OVERVIEW_QUALITY))
 
 
 def _pixel_hash(array: np.ndarray[Any, Any]) -> str:
-    plain = np.ascontiguousarray(array)
+    """Hashes type, shape and numbers; colour interleaved, as decoders give it, since turning it costs more than the hash."""
+    colour = array.ndim == 3 and array.shape[0] == 3 and array.dtype == np.uint8
+    plain = np.ascontiguousarray(array.transpose(1, 2, 0) if colour else array)
     digest = hashlib.sha256(f"{plain.dtype.str}{plain.shape}".encode())
     digest.update(plain.data)
     return digest.hexdigest()

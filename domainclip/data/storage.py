@@ -31,7 +31,7 @@ class StoredImage:
         data: The member's bytes.
         values: What the stored numbers mean (scale changes when display floats become 16-bit).
         masks: Mask name to a PNG of one bit a pixel.
-        pixels: The array that decoding gives, as the axes of the sample say.
+        pixels: The array that decoding gives, as the axes of the sample say; with ``jpeg_quality``, the array before that loss.
     """
 
     storage: Storage
@@ -41,7 +41,9 @@ class StoredImage:
     pixels: npt.NDArray[Any]
 
 
-def encode_image(pixels: Pixels, axes: str, values: Values, jpeg: bytes | None = None) -> StoredImage:
+def encode_image(
+    pixels: Pixels, axes: str, values: Values, jpeg: bytes | None = None, jpeg_quality: int | None = None
+) -> StoredImage:
     """Encodes an image.
 
     uint8 with three or one channels and uint16 with one become PNG; display floats of one channel that lie within 0..1
@@ -52,6 +54,7 @@ def encode_image(pixels: Pixels, axes: str, values: Values, jpeg: bytes | None =
         axes: Its axes, e.g. "CYX".
         values: What its numbers mean.
         jpeg: The bytes of the file when it is a JPEG shown whole; its stream is kept if it shows the same pixels.
+        jpeg_quality: 1 to 100: 8-bit colour is stored as JPEG of this quality, with loss; None stores it without.
 
     Raises:
         UnreadableFileError: The array does not fit its axes, or is empty.
@@ -71,6 +74,8 @@ def encode_image(pixels: Pixels, axes: str, values: Values, jpeg: bytes | None =
         kept = _kept_jpeg(jpeg, interleaved)
         if kept is not None:
             return StoredImage("jpg", kept[0], values, masks, np.ascontiguousarray(kept[1].transpose(2, 0, 1)))
+        if jpeg_quality is not None:
+            return StoredImage("jpg", encode_jpeg(interleaved, jpeg_quality), values, masks, array)
         return StoredImage("png", _encode_png(interleaved), values, masks, array)
     if plane and array.dtype in {np.dtype(np.uint8), np.dtype(np.uint16)}:
         return StoredImage("png", _encode_png(np.ascontiguousarray(array[0])), values, masks, array)
@@ -150,6 +155,15 @@ def _kept_jpeg(jpeg: bytes | None, interleaved: npt.NDArray[np.uint8]) -> tuple[
     difference = np.abs(decoded.astype(np.int16) - interleaved)
     same = difference.max() <= 1 and np.count_nonzero(difference) <= _JPEG_ROUNDING * difference.size
     return (bare, decoded) if same else None
+
+
+def encode_jpeg(interleaved: npt.NDArray[np.uint8], quality: int) -> bytes:
+    """Returns (H, W, 3) uint8 as a JPEG file of this quality."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(interleaved).save(buffer, "JPEG", quality=quality)  # 4:2:0, as scanners store slides
+    return buffer.getvalue()
 
 
 def _encode_png(array: npt.NDArray[Any]) -> bytes:

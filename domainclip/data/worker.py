@@ -1,6 +1,7 @@
 """The process that decodes foreign files: told on its standard input, answering by short messages, within limits of memory.
 
-Run as ``python -m domainclip.data.worker`` by ``supervised``. It never imports torch, and nothing that it sends is pickled.
+Run as ``python -m domainclip.data.worker`` by ``supervised``. It imports torch only when the reading options name a model, and
+nothing that it sends is pickled.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from domainclip.data.records import item_from_json
 from domainclip.data.spool import FULL_DISK, SpoolPlan, write_spool
 from domainclip.domains.base import Domain
 from domainclip.errors import DomainClipError
+from domainclip.heartbeat import listen
 
 _TICK_SECONDS = 0.5
 
@@ -28,7 +30,7 @@ def main() -> None:
     setup = json.loads(sys.stdin.buffer.readline())
     domain = _domain(setup["domain"])
     reading = domain.reading_model.model_validate(setup["reading"])
-    plan = SpoolPlan(Path(setup["folder"]), bytes.fromhex(setup["key"]), setup["seed"])
+    plan = SpoolPlan(Path(setup["folder"]), bytes.fromhex(setup["key"]), setup["seed"], **setup.get("plan", {}))
     _limit_memory(setup["memory_bytes"])
     _say(answers, {"ready": True})
     for line in sys.stdin.buffer:
@@ -45,6 +47,7 @@ def _one(job: dict[str, Any], domain: Domain, reading: Any, plan: SpoolPlan, ans
             last = time.monotonic()
             _say(answers, {"tick": True})
 
+    listen(tick)
     try:
         return {"done": write_spool(item_from_json(job["item"]), job["number"], domain, reading, plan, tick)}
     except MemoryError:

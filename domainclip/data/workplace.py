@@ -13,7 +13,9 @@ from domainclip.errors import UsageError
 
 WORK = ".preparing"
 """Folder of spools inside the output while it is made."""
-_OURS = re.compile(r"\d{5}\.tar|dataset\.json|index\.parquet|captions\.parquet|rejected\.jsonl|.*\.part")
+_OURS = re.compile(
+    r"\d{5}\.tar|dataset\.json|index\.parquet|contact_sheet\.jpg|overviews|captions\.parquet|rejected\.jsonl|.*\.part"
+)
 
 
 def claim_output(output: Path, plan_id: str, *, overwrite: bool, resume: bool) -> PreparedSet | None:

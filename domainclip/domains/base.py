@@ -75,7 +75,12 @@ COMPOSITION = "composition"
 
 
 class Domain(Protocol):
-    """What a package in ``domains/`` or an entry point ``domainclip.domains`` provides; ``check_domain`` tests it."""
+    """What a package in ``domains/`` or an entry point ``domainclip.domains`` provides; ``check_domain`` tests it.
+
+    A domain may also have ``thread_safe`` (True: samples of one file may be read by several threads), and
+    ``overview(item, reading)`` (called after ``samples`` of the same file; returns an (H, W, 3) uint8 picture of what was taken of
+    the file, or None).
+    """
 
     name: str
     facts: DomainFacts

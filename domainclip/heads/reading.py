@@ -118,8 +118,12 @@ def reader_for(record: ModelRecord, path: Path | None = None) -> Domain:
 
 
 def reading_options(record: ModelRecord, domain: Domain, reading: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Returns the reader's options: those that the model was trained with, under those given here."""
-    trained = record.provenance.get("reading") or {}
+    """Returns the reader's options: those that the model was trained with, under those given here.
+
+    What the training's options said of its own files alone (their scale, which tiles to keep) is not asked of others.
+    """
+    of_files = getattr(domain.reading_model, "of_files", frozenset())
+    trained = {name: value for name, value in (record.provenance.get("reading") or {}).items() if name not in of_files}
     options = validated(domain.reading_model, {**trained, **dict(reading or {})}, f"The section reading of {domain.name}")
     values: dict[str, Any] = options.model_dump(mode="json")
     return values

@@ -134,6 +134,7 @@ def _prepared(
         held_out_fraction=data.held_out_fraction,
         val_fraction=data.val_fraction,
         seed=config.training.seed,
+        jpeg_quality=data.jpeg_quality,
         resume=resume,
         progress=progress,
     )

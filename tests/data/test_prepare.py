@@ -39,7 +39,8 @@ def content(folder):
 
 def test_a_set_holds_what_was_read(pictures, tmp_path):
     prepared = prepare(with_manifest(pictures), DOMAIN, tmp_path / "set", workers=0)
-    assert sorted(content(tmp_path / "set")) == ["00000.tar", "captions.parquet", "dataset.json", "index.parquet", "rejected.jsonl"]
+    names = ["00000.tar", "captions.parquet", "contact_sheet.jpg", "dataset.json", "index.parquet", "rejected.jsonl"]
+    assert sorted(content(tmp_path / "set")) == names
     assert list(prepared.captions.columns) == CAPTION_COLUMNS
     paths = prepared.paths()
     assert len(paths) == len(prepared) == 12

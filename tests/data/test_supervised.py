@@ -131,6 +131,7 @@ def test_kill_nine_and_resume_gives_the_same_bytes(tmp_path, monkeypatch):
     assert sorted(one) == [
         *(f"{n:05d}.tar" for n in range(5)),
         "captions.parquet",
+        "contact_sheet.jpg",
         "dataset.json",
         "index.parquet",
         "rejected.jsonl",

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from domainclip.domains.dicom_kind import is_dicom_slide
 from domainclip.domains.pathology.dicom_frames import NATIVE, READ, FrameFile
 from domainclip.domains.pathology.dicom_header import DAMAGED, Instance, PixelLayout, frame_positions, peek, read_layout
-from domainclip.domains.pathology.slides import RGB, Level, SlideFacts, unreadable
+from domainclip.domains.pathology.slides import RGB, Level, Masked, SlideFacts, rgb_on_white, unreadable
 from domainclip.errors import UnreadableFileError
 
 FINEST_LEVEL = "finest_level"
@@ -67,10 +66,15 @@ class DicomSlide:
         self.facts = _facts(self._levels, levels[0][0].resampled)
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
-        """See ``slides.Slide``; frames that a sparse level does not hold were not scanned and are white."""
+        """See ``slides.Slide``."""
+        return rgb_on_white(self, level, (x, y, width, height))
+
+    def read_masked(self, level: int, x: int, y: int, width: int, height: int) -> Masked:
+        """See ``slides.Slide``; frames that a sparse level does not hold were not scanned."""
         source = self._levels[level]
         columns, rows = source.tile
         box = np.full((height, width, 3), 255, np.uint8)
+        missing = np.ones((height, width), np.bool_)
         for row in range(y // rows, (y + height - 1) // rows + 1):
             for column in range(x // columns, (x + width - 1) // columns + 1):
                 frame = self._frame(level, column, row)
@@ -79,12 +83,9 @@ class DicomSlide:
                 top, left = row * rows - y, column * columns - x
                 down = slice(max(top, 0), min(top + rows, height))
                 across = slice(max(left, 0), min(left + columns, width))
+                missing[down, across] = False
                 box[down, across] = frame[down.start - top : down.stop - top, across.start - left : across.stop - left]
-        return box
-
-    def read_stored(self, level: int, x: int, y: int, width: int, height: int) -> npt.NDArray[Any]:
-        """See ``slides.Slide``."""
-        return self.read_level(level, x, y, width, height)
+        return Masked(box, missing if missing.any() else None)
 
     def _frame(self, level: int, column: int, row: int) -> RGB | None:
         key = (level, column, row)

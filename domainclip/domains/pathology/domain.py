@@ -5,32 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel
 
 from domainclip.domains.base import Gathering, Inspection, load_facts
 from domainclip.domains.dicom_kind import is_dicom_slide
 from domainclip.domains.pathology.reading import PathologyReading
-from domainclip.domains.pathology.scale import REMEDY, chosen_spacing, scale_needed
+from domainclip.domains.pathology.scale import REMEDY
+from domainclip.domains.pathology.slide_samples import NAME_CHANNELS, NO_ORIGINAL, cut_slide, is_resampled
 from domainclip.domains.pathology.slides import (
+    COLOURS,
     DICOM_MAGIC,
     JPEG_MAGIC,
     PNG_MAGIC,
     TIFF_MAGIC,
     Slide,
+    SlideFacts,
     first_bytes,
     open_slide,
-    refuse,
-    unreadable,
 )
-from domainclip.domains.pathology.tiles import TileReader, plan_tiles
-from domainclip.sample import Sample, SourceItem, Spacing, Values, Window
+from domainclip.domains.pathology.tiles import TilePlan
+from domainclip.sample import Sample, SourceItem
 
 SUFFIXES = frozenset(
     (".svs", ".tif", ".tiff", ".btf", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif", ".czi", ".png", ".jpg", ".jpeg")
 )
-VALUES = Values("srgb", scale=1 / 255)
-CHANNELS = ("red", "green", "blue")
-_NO_ORIGINAL = "The finest level that is there is a resampled one: level 0 is missing, or was never stored."
 _WHOLE_LOOK = 16_000_000
 _PART_LOOK = 2048
 
@@ -39,10 +39,13 @@ class PathologyDomain:
     """Whole-slide images and patches; see ``domains.base.Domain``."""
 
     name = "pathology"
+    thread_safe = True
+    """Tiles of one slide may be read by several threads."""
     reading_model: type[BaseModel] = PathologyReading
 
     def __init__(self) -> None:
         self.facts = load_facts(Path(__file__).with_name("facts.yaml"))
+        self._last: tuple[SourceItem, PathologyReading, TilePlan | None] | None = None
 
     def recognises(self, path: Path) -> bool:
         """Says yes to DICOM slides, TIFF, PNG and JPEG under any name, and to every file with the suffix of a slide or patch.
@@ -74,14 +77,8 @@ class PathologyDomain:
         slide = open_slide(path)
         facts = slide.facts
         spacing = facts.scale.spacing
-        missing = [" ".join(facts.refusal)] if facts.refusal else []
-        if spacing is None:
-            why = f" ({'; '.join(facts.scale.passed_over)})" if facts.scale.passed_over else ""
-            missing.append(f"No scale in um per pixel{why}. {REMEDY}")
-        elif spacing.source == "objective-power":
-            missing.append(f"The scale is 10 / objective power, which may be off by a fifth. {REMEDY}")
-        if _is_resampled(slide):
-            missing.append(_NO_ORIGINAL)
+        sixteen = facts.channels == COLOURS and facts.dtype != "uint8"
+        values = "sRGB, 0 to 255" if facts.channels == COLOURS and not sixteen else "numbers of the detector"
         return Inspection(
             format=facts.format,
             width=facts.levels[0][0],
@@ -92,10 +89,10 @@ class PathologyDomain:
             if spacing is None
             else {"x": spacing.values[1], "y": spacing.values[0], "unit": spacing.unit, "source": spacing.source},
             dtype=facts.dtype,
-            values="sRGB, 0 to 255" if facts.refusal is None else "not read: see missing",
+            values=values if facts.refusal is None else "not read: see missing",
             range=_range(slide),
             group=path.stem,
-            missing=tuple(missing),
+            missing=_missing(facts, sixteen),
             details=facts.details,
         )
 
@@ -108,86 +105,63 @@ class PathologyDomain:
             UnreadableFileError: It cannot be read, has no scale though tiles were asked for, or no tile is left.
         """
         assert isinstance(reading, PathologyReading)
-        slide = open_slide(item.path)
-        refuse(slide.facts)
-        if item.regions and _is_resampled(slide):
-            raise unreadable(
-                f"It has annotations, in pixels of level 0. {_NO_ORIGINAL}", "Put all files of the slide in one folder."
-            )
-        spacing = chosen_spacing(item.spacing, reading.spacing_um, slide.facts.scale)
-        if _is_whole(slide, reading):
-            yield _whole(item, slide, spacing)
-            return
-        if spacing is None:
-            raise scale_needed(slide.facts.scale)
-        yield from _tiles(item, slide, spacing, reading)
+        samples, plan = cut_slide(item, reading)
+        self._last = item, reading, plan
+        yield from samples
+
+    def overview(self, item: SourceItem, reading: BaseModel) -> npt.NDArray[np.uint8] | None:
+        """Draws the tissue, the artefacts and the tiles that were taken of a slide.
+
+        Args:
+            item: The file.
+            reading: As for ``samples``; nothing is planned again where it was just called for the same file.
+
+        Returns:
+            (H, W, 3) uint8, at most 1,600 px wide or high; None for a picture that is taken whole.
+
+        Raises:
+            UnreadableFileError: As ``samples``.
+        """
+        assert isinstance(reading, PathologyReading)
+        if self._last is None or self._last[:2] != (item, reading):
+            self._last = item, reading, cut_slide(item, reading)[1]
+        plan = self._last[2]
+        if plan is None:
+            return None
+        from domainclip.domains.pathology.overview import draw_overview
+
+        return draw_overview(plan.seen(), [tile.box for tile in plan.tiles])
 
 
-def _is_resampled(slide: Slide) -> bool:
-    """Says whether level 0 of a DICOM slide is missing: the finest level that is there was made from a finer one."""
-    return slide.facts.details.get("finest_level") == "resampled"
-
-
-def _is_whole(slide: Slide, reading: PathologyReading) -> bool:
-    if reading.mode != "auto":
-        return reading.mode == "whole"
-    levels = slide.facts.levels
-    return len(levels) == 1 and max(levels[0][:2]) <= reading.whole_px
-
-
-def _whole(item: SourceItem, slide: Slide, spacing: Spacing | None) -> Sample:
-    width, height, _ = slide.facts.levels[0]
-    return Sample(
-        key=item.name,
-        axes="CYX",
-        channels=CHANNELS,
-        values=VALUES,
-        reader=TileReader(item.path, 0, (0.0, 0.0, float(width), float(height)), (width, height)),
-        group=item.group or item.name,
-        spacing=spacing,
-        sensor=slide.facts.vendor,
-        captions=item.captions,
-        labels=dict(item.labels),
-        regions=item.regions,
-        ids=dict(item.ids) or {"slide": item.group or item.name},
-        split=item.split,
-        window=Window(0, 0, width, height),
-    )
-
-
-def _tiles(item: SourceItem, slide: Slide, spacing: Spacing, reading: PathologyReading) -> Iterator[Sample]:
-    scale = (spacing.values[0], spacing.values[-1])
-    plan = plan_tiles(slide, scale, reading, item.regions)
-    wanted = reading.tile_um / reading.tile_px
-    tile_spacing = Spacing((wanted, wanted), "um", spacing.source)
-    group = item.group or item.name
-    ids = dict(item.ids) or {"slide": group}
-    meta = {"tiles": plan.counts}
-    for tile in plan.tiles:
-        x, y, width, height = (round(value) for value in tile.box)
-        yield Sample(
-            key=f"{item.name}#{x}_{y}_{width}_{height}",
-            axes="CYX",
-            channels=CHANNELS,
-            values=VALUES,
-            reader=TileReader(item.path, plan.level, tile.box, (reading.tile_px, reading.tile_px)),
-            group=group,
-            spacing=tile_spacing,
-            sensor=slide.facts.vendor,
-            captions=item.captions,
-            labels={**item.labels, **(tile.region.labels if tile.region else {})},
-            regions=(tile.region,) if tile.region else (),
-            ids=ids,
-            split=item.split,
-            window=Window(x, y, width, height, plan.level),
-            meta=meta,
-        )
+def _missing(facts: SlideFacts, sixteen: bool) -> tuple[str, ...]:
+    """Says what a user would miss, each with the remedy."""
+    missing = [" ".join(facts.refusal)] if facts.refusal else []
+    spacing = facts.scale.spacing
+    if sixteen and not facts.refusal:
+        remedy = "give it: --set reading.white_level=65535 (the range is shown above)."
+        missing.append(f"The pixels are {facts.dtype}; which number is white is not in the file: {remedy}")
+    if not facts.channels and not facts.refusal:
+        missing.append(f"The {facts.samples} channels have no names. {NAME_CHANNELS}")
+    if spacing is None:
+        why = f" ({'; '.join(facts.scale.passed_over)})" if facts.scale.passed_over else ""
+        missing.append(f"No scale in um per pixel{why}. {REMEDY}")
+    elif spacing.source == "objective-power":
+        missing.append(f"The scale is 10 / objective power, which may be off by a fifth. {REMEDY}")
+    if is_resampled(facts):
+        missing.append(NO_ORIGINAL)
+    return tuple(missing)
 
 
 def _range(slide: Slide) -> dict[str, float] | None:
     """Smallest and largest stored number of level 0, whole up to 16 million pixels, else of its centre."""
+    if slide.facts.refusal is not None:
+        return None
     width, height, _ = slide.facts.levels[0]
     whole = width * height <= _WHOLE_LOOK
     wide, high = (width, height) if whole else (min(width, _PART_LOOK), min(height, _PART_LOOK))
-    stored = slide.read_stored(0, (width - wide) // 2, (height - high) // 2, wide, high)
+    stored, missing = slide.read_masked(0, (width - wide) // 2, (height - high) // 2, wide, high)
+    if missing is not None:
+        stored = stored[~missing]
+        if not stored.size:
+            return None
     return {"minimum": float(stored.min()), "maximum": float(stored.max()), "pixels": float(wide * high)}

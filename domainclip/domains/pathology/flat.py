@@ -10,7 +10,18 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from domainclip.domains.pathology.scale import Scale
-from domainclip.domains.pathology.slides import FOREIGN_ERRORS, MAX_FLAT_PIXELS, RGB, SlideFacts, on_white, refuse, unreadable
+from domainclip.domains.pathology.slides import (
+    COLOURS,
+    FOREIGN_ERRORS,
+    MAX_FLAT_PIXELS,
+    RGB,
+    Masked,
+    SlideFacts,
+    on_white,
+    refuse,
+    rgb_on_white,
+    unreadable,
+)
 
 _DAMAGED = "The file is damaged; copy it again."
 
@@ -40,19 +51,18 @@ class FlatImage:
             levels=((width, height, 1.0),),
             scale=Scale(None),
             dtype="uint16" if mode.startswith("I") else "uint8",
-            channels=("red", "green", "blue") if colour else (),
+            channels=COLOURS if colour else (),
+            samples=3 if colour else len(mode),
             refusal=refusal,
             details={"mode": mode},
         )
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
         """See ``slides.Slide``."""
-        refuse(self.facts)
-        stored = self.read_stored(level, x, y, width, height)
-        return on_white(stored) if stored.shape[2] == 4 else np.ascontiguousarray(stored)
+        return rgb_on_white(self, level, (x, y, width, height))
 
-    def read_stored(self, level: int, x: int, y: int, width: int, height: int) -> npt.NDArray[Any]:
-        """See ``slides.Slide``; palettes are looked up, the camera's orientation is applied."""
+    def read_masked(self, level: int, x: int, y: int, width: int, height: int) -> Masked:
+        """See ``slides.Slide``; palettes are looked up, the camera's orientation is applied, transparency goes on white."""
         if self._array is None:
             if self.facts.levels[0][0] * self.facts.levels[0][1] > MAX_FLAT_PIXELS:
                 refuse(self.facts)
@@ -66,4 +76,5 @@ class FlatImage:
             except (*FOREIGN_ERRORS, Image.DecompressionBombError) as error:
                 raise unreadable(f"The image cannot be decoded ({type(error).__name__}).", _DAMAGED) from error
             self._array = array if array.ndim == 3 else array[..., np.newaxis]
-        return self._array[y : y + height, x : x + width]
+        stored = self._array[y : y + height, x : x + width]
+        return Masked(on_white(stored) if stored.shape[2] == 4 and stored.dtype == np.uint8 else stored, None)

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from domainclip.domains.pathology.scale import file_scale
-from domainclip.domains.pathology.slides import FOREIGN_ERRORS, RGB, SlideFacts, forget, on_white, unreadable
+from domainclip.domains.pathology.slides import FOREIGN_ERRORS, RGB, Masked, SlideFacts, forget, on_white, rgb_on_white, unreadable
 from domainclip.errors import missing_dependency
 
 FORMATS = {
@@ -46,7 +45,7 @@ class OpenSlideSlide:
             details={"objective_power": power} if power else {},
         )
 
-    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
+    def read_masked(self, level: int, x: int, y: int, width: int, height: int) -> Masked:
         """See ``slides.Slide``; off by at most half a level-0 pixel where the downsample is no integer."""
         downsample = self.facts.levels[level][2]
         try:
@@ -59,12 +58,14 @@ class OpenSlideSlide:
         pixels = np.array(image)
         # Alpha is 0 where a scanner left a gap. It is partial only where a fraction of a pixel lies over the slide's edge (the
         # downsample is no integer): colour is right there, and white would bleed into it.
-        pixels[..., 3][pixels[..., 3] > 127] = 255
-        return on_white(pixels)
+        alpha = pixels[..., 3]
+        missing = alpha == 0 if alpha.min(initial=255) == 0 else None
+        alpha[alpha > 127] = 255
+        return Masked(on_white(pixels), missing)
 
-    def read_stored(self, level: int, x: int, y: int, width: int, height: int) -> npt.NDArray[Any]:
+    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
         """See ``slides.Slide``."""
-        return self.read_level(level, x, y, width, height)
+        return rgb_on_white(self, level, (x, y, width, height))
 
 
 def open_with_openslide(path: Path, *, required: bool) -> OpenSlideSlide | None:

@@ -35,15 +35,27 @@ class Scale:
     passed_over: tuple[str, ...] = ()
 
 
-def file_scale(properties: Mapping[str, str], tag: tuple[float, float, int] | None, *, generic: bool) -> Scale:
-    """Finds the scale in a file: ``openslide.mpp-x/y``, then TIFF resolution tags with a unit, then 10 / objective power.
+def file_scale(
+    properties: Mapping[str, str],
+    tag: tuple[float, float, int] | None,
+    *,
+    generic: bool,
+    vendor: tuple[float, float, str] | None = None,
+) -> Scale:
+    """Finds the scale in a file: the vendor's um/px, then TIFF resolution tags with a unit, then 10 / objective power.
 
     Args:
         properties: OpenSlide's properties, empty for other readers.
         tag: TIFF (XResolution, YResolution, ResolutionUnit), or None.
         generic: The file has no vendor's metadata, so OpenSlide's mpp stems from the resolution tags.
+        vendor: (x, y, name of the step) of another vendor's metadata (OME-XML, DICOM), in um.
     """
     passed: list[str] = []
+    if vendor is not None:
+        x, y, name = vendor
+        if min(x, y) > 0 and max(x, y) <= COARSEST_UM:
+            return Scale(Spacing((y, x), "um", name))
+        passed.append(f"{name} {x:g} um/px is not a microscope's")
     limit = COARSEST_TAG_UM if generic else COARSEST_UM
     found = [(name, _number(properties.get(f"openslide.{name}"))) for name in ("mpp-x", "mpp-y")]
     given = [(name, value) for name, value in found if value is not None]

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from domainclip.domains.pathology.scale import Scale
 from domainclip.errors import UnreadableFileError
 
 RGB = npt.NDArray[np.uint8]
+COLOURS = ("red", "green", "blue")
 Level = tuple[int, int, float]
 """(width, height, downsample) of a pyramid level."""
 
@@ -26,6 +27,7 @@ FOREIGN_ERRORS = (OSError, ValueError, RuntimeError, LookupError, TypeError, Ari
 MAX_FLAT_PIXELS = 89_000_000
 """Files that can only be decoded whole are refused above this (about 270 MB decoded; Pillow's own limit against bombs)."""
 OPEN_FILES = 4
+NOT_RGB = "Models of stained slides read 8-bit RGB; other channels are read by their names (see domainclip inspect)."
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PNG_MAGIC, JPEG_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
@@ -42,7 +44,8 @@ class SlideFacts:
         levels: (width, height, downsample), the finest first.
         scale: What the file says of its scale.
         dtype: Stored type.
-        channels: Names, empty when not red, green and blue.
+        channels: Names; ("red", "green", "blue") for colour, the file's own for fluorescence, empty where it names none.
+        samples: Channels of a pixel.
         refusal: (found, remedy) when the pixels must not be read as 8-bit RGB; the rest is still true.
         vendor: OpenSlide's name of the vendor, or None.
         details: Further facts, allow-listed (no scanner serial numbers, users, labels).
@@ -52,10 +55,23 @@ class SlideFacts:
     levels: tuple[Level, ...]
     scale: Scale
     dtype: str = "uint8"
-    channels: tuple[str, ...] = ("red", "green", "blue")
+    channels: tuple[str, ...] = COLOURS
+    samples: int = 3
     refusal: tuple[str, str] | None = None
     vendor: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Masked(NamedTuple):
+    """Pixels, and where the file holds none.
+
+    Attributes:
+        array: (H, W, C) as stored; RGB has transparency composited on white.
+        missing: (H, W) True where a tile was never written or never scanned; None when all is there. The array says nothing there.
+    """
+
+    array: npt.NDArray[Any]
+    missing: npt.NDArray[np.bool_] | None
 
 
 class Slide(Protocol):
@@ -63,8 +79,23 @@ class Slide(Protocol):
 
     facts: SlideFacts
 
+    def read_masked(self, level: int, x: int, y: int, width: int, height: int) -> Masked:
+        """Returns pixels of one level as they are stored.
+
+        Args:
+            level: Index of the level.
+            x: Left column in this level's pixels.
+            y: Upper row in this level's pixels.
+            width: Columns; the box lies inside the level.
+            height: Rows.
+
+        Raises:
+            UnreadableFileError: The pixels cannot be decoded.
+        """
+        ...
+
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
-        """Returns pixels of one level.
+        """Returns pixels of one level for looking at: masks, overviews.
 
         Args:
             level: Index of the level.
@@ -74,16 +105,32 @@ class Slide(Protocol):
             height: Rows.
 
         Returns:
-            (height, width, 3) uint8, transparent pixels composited on white.
+            (height, width, 3) uint8, white where the file holds nothing.
 
         Raises:
             UnreadableFileError: The pixels cannot be decoded or are no 8-bit RGB.
         """
         ...
 
-    def read_stored(self, level: int, x: int, y: int, width: int, height: int) -> npt.NDArray[Any]:
-        """Returns the stored numbers of the same box, of any type, for ``inspect`` only."""
-        ...
+
+def rgb_on_white(slide: Slide, level: int, box: tuple[int, int, int, int]) -> RGB:
+    """Implements ``Slide.read_level`` by ``read_masked``: white where the file holds nothing.
+
+    Args:
+        slide: The open file.
+        level: Index of the level.
+        box: (x, y, width, height).
+
+    Raises:
+        UnreadableFileError: The pixels cannot be decoded, or are no 8-bit RGB.
+    """
+    refuse(slide.facts)
+    array, missing = slide.read_masked(level, *box)
+    if array.dtype != np.uint8 or array.shape[2] != 3:
+        raise unreadable(f"It has {array.shape[2]} channels of {array.dtype}, not 8-bit red, green and blue.", NOT_RGB)
+    if missing is not None:
+        array = np.where(missing[..., None], np.uint8(255), array)
+    return np.ascontiguousarray(array)
 
 
 def unreadable(found: str, remedy: str) -> UnreadableFileError:
@@ -127,25 +174,29 @@ _cache: OrderedDict[tuple[Any, ...], Slide] = OrderedDict()
 _lock = threading.Lock()
 
 
-def open_slide(path: Path) -> Slide:
+def open_slide(path: Path, scene: int | None = None) -> Slide:
     """Opens a file, or returns it from this process's cache of the last ``OPEN_FILES`` files.
 
     A file that changed on disk is opened anew, and so is every file in a forked process (handles share a file position).
 
+    Args:
+        path: The file.
+        scene: Which image of a file that holds several, from 0; None where there is one.
+
     Raises:
-        UnreadableFileError: It is gone, broken, or of a kind that no reader knows.
+        UnreadableFileError: It is gone, broken, or of a kind that no reader knows; or has no such scene.
     """
     try:
         stat = path.stat()
     except OSError as error:
         raise unreadable(f"The file cannot be opened ({type(error).__name__}).", "Check that it exists and may be read.") from error
-    key = (os.getpid(), str(path), stat.st_mtime_ns, stat.st_size)
+    key = (os.getpid(), str(path), stat.st_mtime_ns, stat.st_size, scene)
     with _lock:
         slide = _cache.get(key)
         if slide is not None:
             _cache.move_to_end(key)
             return slide
-    slide = _opened(path)
+    slide = _opened(path, scene)
     with _lock:
         _cache[key] = slide
         while len(_cache) > OPEN_FILES:
@@ -161,26 +212,40 @@ def forget(slide: Slide) -> None:
             del _cache[key]
 
 
-def _opened(path: Path) -> Slide:
+def _opened(path: Path, scene: int | None) -> Slide:
     start = first_bytes(path, 132)
     if start[128:] == DICOM_MAGIC:
         from domainclip.domains.pathology.dicom_slide import DicomSlide
 
-        return DicomSlide(path)
+        return _only_scene(DicomSlide(path), scene)
     if start.startswith(PNG_MAGIC) or (start.startswith(JPEG_MAGIC) and path.suffix.lower() != ".mrxs"):
         from domainclip.domains.pathology.flat import FlatImage
 
-        return FlatImage(path)
+        return _only_scene(FlatImage(path), scene)
     from domainclip.domains.pathology.openslide_reader import open_with_openslide
 
     tiff = start[:4] in TIFF_MAGIC
-    slide = open_with_openslide(path, required=not tiff)
-    if tiff and (slide is None or slide.facts.vendor == "generic-tiff"):
-        from domainclip.domains.pathology.tiff import TiffSlide
+    if tiff:
+        from domainclip.domains.pathology.tiff_directories import check_directories
 
-        plain = TiffSlide(path)
-        # OpenSlide takes 16-bit and SubIFD files for 8-bit files of one level, without a word.
-        if slide is None or plain.facts.refusal is not None or len(plain.facts.levels) > len(slide.facts.levels):
-            return plain
-    assert slide is not None
+        try:
+            check_directories(path)
+        except (ValueError, OSError, struct.error) as error:
+            found = str(error) if isinstance(error, ValueError) else type(error).__name__
+            raise unreadable(f"It begins as a TIFF, but cannot be read: {found}.", "The file is damaged; copy it again.") from error
+    slide = open_with_openslide(path, required=not tiff)
+    if not tiff:
+        assert slide is not None
+        return _only_scene(slide, scene)
+    from domainclip.domains.pathology.tiff import TiffSlide, direct_levels
+
+    if slide is None or slide.facts.vendor == "generic-tiff":
+        # OpenSlide takes 16-bit, fluorescence, multi-image and SubIFD files for 8-bit files of one image, without a word.
+        return TiffSlide(path, scene)
+    return _only_scene(direct_levels(path, slide) or slide, scene)
+
+
+def _only_scene(slide: Slide, scene: int | None) -> Slide:
+    if scene not in {None, 0}:
+        raise unreadable(f"Scene {scene} was asked for; the file holds one.", "Leave reading.scene out.")
     return slide

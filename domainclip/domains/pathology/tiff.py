@@ -1,155 +1,234 @@
-"""TIFFs that OpenSlide refuses or misreads, through tifffile: strips, one level, SubIFD pyramids, JPEG 2000, WebP, LZMA."""
+"""Slides in TIFF through tifffile: OME-TIFF, QPTIFF, plain and pyramidal TIFF, tiles or strips, colour or named channels."""
 
 from __future__ import annotations
 
+import itertools
 import logging
-import threading
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from domainclip.domains.pathology.scale import file_scale
 from domainclip.domains.pathology.slides import (
+    COLOURS,
     FOREIGN_ERRORS,
     MAX_FLAT_PIXELS,
     RGB,
     Level,
+    Masked,
+    Slide,
     SlideFacts,
     on_white,
     refuse,
+    rgb_on_white,
     unreadable,
 )
+from domainclip.domains.pathology.tiff_scale import channel_names, tiff_scale
+from domainclip.domains.pathology.tiff_scenes import Scene, scenes
+from domainclip.domains.pathology.tiff_segments import ByteSource, SegmentCache, SegmentedPage
 from domainclip.errors import missing_dependency
 
-_TO_PYRAMID = "Convert it to a tiled pyramid, e.g. vips tiffsave in.tif out.tif --tile --pyramid --compression jpeg."
-_RGB, _YCBCR = 2, 6
+TO_PYRAMID = "Convert it to a tiled pyramid, e.g. vips tiffsave in.tif out.tif --tile --pyramid --compression jpeg."
+DAMAGED = "The file is damaged; copy it again."
+_MINISBLACK, _RGB, _YCBCR = 1, 2, 6
 _ASSOCIATED, _UNASSOCIATED = 1, 2
+_DIRECT_CODECS = frozenset({1, 5, 7, 8, 32946})
+"""None, LZW, JPEG, Deflate: decoded alike by OpenSlide and by imagecodecs (a test compares them)."""
 
 
 class TiffSlide:
-    """One TIFF open in tifffile; see ``slides.Slide``."""
+    """One image of a TIFF; see ``slides.Slide``.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: The file.
+        scene: Which of several images, from 0.
+
+    Raises:
+        UnreadableFileError: The directory is broken, or has no such scene.
+        MissingDependencyError: tifffile or imagecodecs is not installed.
+    """
+
+    def __init__(self, path: Path, scene: int | None = None) -> None:
+        self._file = _opened(path)
         try:
-            import tifffile
-        except ImportError as error:
-            raise missing_dependency("tifffile", "Reading this TIFF", "tifffile imagecodecs") from error
-        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it prints paths; what matters is raised
-        try:
-            self._file = tifffile.TiffFile(path)
-            self._pages = [level.keyframe for level in self._file.series[0].levels] if self._file.series else []
-            if not self._pages:
+            found = scenes(self._file)
+            if not found:
                 raise ValueError("no image")
-            self.facts = _facts(self._pages)
-            if int(self._pages[0].compression) != 1:
-                import imagecodecs  # noqa: F401 - without it tifffile would call the file damaged
+            if scene is not None and not 0 <= scene < len(found):
+                raise unreadable(f"Scene {scene} was asked for; the file holds {_listed(found)}.", "Give --set reading.scene=0.")
+            chosen = found[scene or 0]
+            facts = _facts(self._file, chosen, found if scene is None else [chosen])
+            self._levels, self.facts = ([], facts) if facts.refusal else _segmented(path, chosen.levels, facts)
         except ImportError as error:
             raise missing_dependency("imagecodecs", "Reading this compressed TIFF", "imagecodecs") from error
         except FOREIGN_ERRORS as error:
-            found = f"It begins as a TIFF, but its directory cannot be read ({type(error).__name__})."
-            raise unreadable(found, "The file is damaged; copy it again.") from error
-        self._lock = threading.Lock()
-        self._whole: dict[int, npt.NDArray[Any]] = {}
+            found_text = f"It begins as a TIFF, but its directory cannot be read ({type(error).__name__})."
+            raise unreadable(found_text, DAMAGED) from error
+        self._premultiplied = _alpha(chosen.levels[0][0].keyframe) == _ASSOCIATED
+
+    def read_masked(self, level: int, x: int, y: int, width: int, height: int) -> Masked:
+        """See ``slides.Slide``."""
+        refuse(self.facts)
+        return _read(self._levels[level], (x, y, width, height), self._premultiplied)
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
         """See ``slides.Slide``."""
-        refuse(self.facts)
-        stored = self.read_stored(level, x, y, width, height)
-        if stored.shape[2] == 4:
-            return on_white(stored, premultiplied=int(self._pages[level].extrasamples[0]) == _ASSOCIATED)
-        return np.ascontiguousarray(stored)
+        return rgb_on_white(self, level, (x, y, width, height))
 
-    def read_stored(self, level: int, x: int, y: int, width: int, height: int) -> npt.NDArray[Any]:
-        """See ``slides.Slide``; (height, width, samples)."""
-        page = self._pages[level]
+
+class DirectSlide:
+    """A slide whose facts come from OpenSlide and whose tiles are decoded here, several times faster; see ``slides.Slide``."""
+
+    def __init__(self, path: Path, file: Any, facts: SlideFacts, levels: list[list[Any]]) -> None:
+        self._file = file
+        self._levels, self.facts = _segmented(path, levels, facts)
+
+    def read_masked(self, level: int, x: int, y: int, width: int, height: int) -> Masked:
+        """See ``slides.Slide``."""
+        return _read(self._levels[level], (x, y, width, height), False)
+
+    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
+        """See ``slides.Slide``."""
+        return rgb_on_white(self, level, (x, y, width, height))
+
+
+def direct_levels(path: Path, slide: Slide) -> Slide | None:
+    """Returns a DirectSlide where level 0 is one tiled page of 8-bit colour, else None.
+
+    Only Aperio's files are built so; other vendors' tiles overlap or lie at fractions of pixels, which OpenSlide knows best.
+    """
+    if slide.facts.vendor != "aperio":
+        return None
+    try:
+        file = _opened(path)
+        by_size: dict[tuple[int, int], Any] = {}
+        for page in file.pages:
+            plain = page.is_tiled and page.samplesperpixel == 3 and page.planarconfig == 1 and str(page.dtype) == "uint8"
+            if plain and int(page.compression) in _DIRECT_CODECS and int(page.photometric) in {_RGB, _YCBCR}:
+                by_size.setdefault((int(page.imagewidth), int(page.imagelength)), page)
+        levels = [level for level in slide.facts.levels if level[:2] in by_size]
+        if slide.facts.levels[0][:2] not in by_size:
+            return None
+        facts = replace(slide.facts, levels=tuple(levels), details={**slide.facts.details, **_lost(slide.facts, len(levels))})
+        return DirectSlide(path, file, facts, [[by_size[level[:2]]] for level in levels])
+    except (*FOREIGN_ERRORS, ImportError):
+        return None  # OpenSlide has opened it and reads it.
+
+
+def _opened(path: Path) -> Any:
+    try:
+        import tifffile
+    except ImportError as error:
+        raise missing_dependency("tifffile", "Reading this TIFF", "tifffile imagecodecs") from error
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it prints paths; what matters is raised
+    try:
+        return tifffile.TiffFile(path)
+    except FOREIGN_ERRORS as error:
+        raise unreadable(f"It begins as a TIFF, but its directory cannot be read ({type(error).__name__}).", DAMAGED) from error
+
+
+def _segmented(path: Path, levels: Sequence[Sequence[Any]], facts: SlideFacts) -> tuple[list[list[SegmentedPage]], SlideFacts]:
+    """Wraps every page of every level; all share one handle and one cache. Lower levels that contradict themselves are left out.
+
+    Raises:
+        ValueError: Level 0 contradicts itself (or another of ``FOREIGN_ERRORS``).
+    """
+    if any(int(page.keyframe.compression) != 1 for pages in levels for page in pages):
+        import imagecodecs  # noqa: F401 - without it tifffile would call the file damaged
+    source, cache = ByteSource(path), SegmentCache()
+    wrapped: list[list[SegmentedPage]] = []
+    kept: list[Level] = []
+    numbers = itertools.count()
+    for number, (pages, level) in enumerate(zip(levels, facts.levels, strict=True)):
         try:
-            with self._lock:
-                if page.is_tiled and page.planarconfig == 1:
-                    return _read_tiles(page, x, y, width, height)
-                return self._decoded(level)[y : y + height, x : x + width]
-        except FOREIGN_ERRORS as error:
-            raise unreadable(
-                f"The TIFF's pixels cannot be decoded ({type(error).__name__}).", "The file is damaged; copy it again."
-            ) from error
-
-    def _decoded(self, level: int) -> npt.NDArray[Any]:
-        """Decodes a level whole, once: strips span the width, so cutting a tile would decode most of it anyway."""
-        page = self._pages[level]
-        if level not in self._whole:
-            if page.imagewidth * page.imagelength > MAX_FLAT_PIXELS:
-                raise unreadable(f"It has strips and {page.imagewidth} x {page.imagelength} pixels: too many.", _TO_PYRAMID)
-            array = page.asarray()
-            planes_first = page.planarconfig == 2 and page.samplesperpixel > 1
-            array = np.moveaxis(array, 0, -1) if planes_first else array
-            self._whole[level] = array if array.ndim == 3 else array[..., np.newaxis]
-        return self._whole[level]
+            wrapped.append([SegmentedPage(page, next(numbers), source, cache) for page in pages])
+        except FOREIGN_ERRORS:
+            if number == 0:
+                raise
+            continue
+        kept.append(level)
+    return wrapped, replace(facts, levels=tuple(kept), details={**facts.details, **_lost(facts, len(kept))})
 
 
-def _facts(pages: list[Any]) -> SlideFacts:
-    first = pages[0]
+def _lost(facts: SlideFacts, kept: int) -> dict[str, int]:
+    """Says how many levels cannot be read; coarser reading then takes longer, from finer levels."""
+    lost = len(facts.levels) - kept + int(facts.details.get("broken_levels", 0))
+    return {"broken_levels": lost} if lost else {}
+
+
+def _read(pages: list[SegmentedPage], box: tuple[int, int, int, int], premultiplied: bool) -> Masked:
+    try:
+        parts = [page.read(*box) for page in pages]
+    except FOREIGN_ERRORS as error:
+        raise unreadable(f"The TIFF's pixels cannot be decoded ({type(error).__name__}).", DAMAGED) from error
+    if len(parts) > 1:
+        masks = [part.missing for part in parts if part.missing is not None]
+        return Masked(np.concatenate([part.array for part in parts], axis=2), np.logical_or.reduce(masks) if masks else None)
+    array, missing = parts[0]
+    if array.shape[2] == 4 and array.dtype == np.uint8:
+        return Masked(on_white(array, premultiplied=premultiplied), missing)
+    return parts[0]
+
+
+def _facts(file: Any, scene: Scene, found: list[Scene]) -> SlideFacts:
+    first = scene.levels[0][0].keyframe
     levels: list[Level] = []
-    for page in pages:
+    for pages in scene.levels:
+        page = pages[0].keyframe
         downsample = (first.imagewidth / page.imagewidth + first.imagelength / page.imagelength) / 2
         levels.append((int(page.imagewidth), int(page.imagelength), float(downsample)))
-    tag = None
-    if "XResolution" in first.tags and "YResolution" in first.tags:
-        ratios = [first.tags[name].value for name in ("XResolution", "YResolution")]
-        x, y = (top / bottom if bottom else 0.0 for top, bottom in ratios)
-        tag = (float(x), float(y), int(first.tags["ResolutionUnit"].value) if "ResolutionUnit" in first.tags else 2)
-    refusal = _refusal(first)
-    rgb = first.photometric in {_RGB, _YCBCR} and first.samplesperpixel >= 3
-    layout = "tiled" if first.is_tiled else "stripped"
-    return SlideFacts(
-        format=f"{layout} TIFF (tifffile)",
+    samples = len(scene.levels[0]) if len(scene.levels[0]) > 1 else int(first.samplesperpixel)
+    colour = int(first.photometric) in {_RGB, _YCBCR} and (samples == 3 or (samples == 4 and _alpha(first) is not None))
+    names = COLOURS if colour else channel_names(file, scene.number, samples)
+    compression = str(getattr(first.compression, "name", first.compression)).lower()
+    facts = SlideFacts(
+        format=f"{_kind(file, first)} TIFF (tifffile)",
         levels=tuple(levels),
-        scale=file_scale({}, tag, generic=True),
+        scale=tiff_scale(file, first, scene.number),
         dtype=str(first.dtype),
-        channels=("red", "green", "blue") if rgb else (),
-        refusal=refusal,
-        details={
-            "compression": str(getattr(first.compression, "name", first.compression)).lower(),
-            "samples": first.samplesperpixel,
-        },
+        channels=names,
+        samples=3 if colour else samples,
+        details={"compression": compression, "samples": samples, "scenes": len(found)},
     )
+    return replace(facts, refusal=_refusal(first, facts, scene, found))
 
 
-def _refusal(page: Any) -> tuple[str, str] | None:
-    if str(page.dtype) != "uint8":
-        remedy = "Scale it to 8 bits with the white level of your scanner; which number is white is not in the file."
-        return f"The pixels are {page.dtype}; brightfield slides are read as 8-bit RGB.", remedy
-    extra = tuple(int(value) for value in page.extrasamples)
-    alpha = page.samplesperpixel == 4 and extra[:1] in {(_ASSOCIATED,), (_UNASSOCIATED,)}
-    if int(page.photometric) not in {_RGB, _YCBCR} or not (page.samplesperpixel == 3 or alpha):
-        remedy = "Save it as RGB; fluorescence and grey images are not read by this domain."
-        return f"It has {page.samplesperpixel} channels ({page.photometric.name.lower()}), not red, green and blue.", remedy
+def _kind(file: Any, page: Any) -> str:
+    maker = "OME " if file.is_ome else "QP" if file.is_qpi else ""
+    return f"{maker}{'tiled' if page.is_tiled else 'stripped'}" if maker != "QP" else "PerkinElmer QP"
+
+
+def _alpha(page: Any) -> int | None:
+    """TIFF's kind of the fourth sample of a colour page, if it is transparency."""
+    extra = [int(value) for value in page.extrasamples]
+    return extra[0] if page.samplesperpixel == 4 and extra and extra[0] in {_ASSOCIATED, _UNASSOCIATED} else None
+
+
+def _refusal(page: Any, facts: SlideFacts, scene: Scene, found: list[Scene]) -> tuple[str, str] | None:
+    """Says what is in the way of reading pixels at all; what depends on the reading options is said by the domain."""
+    if len(found) > 1:
+        return f"It holds {_listed(found)}.", "Say which: --set reading.scene=0 (or 1, ...)."
+    if scene.planes:
+        return f"It holds {scene.planes}.", "Export one plane; slides are read in two dimensions."
+    if facts.dtype not in {"uint8", "uint16"}:
+        return f"The pixels are {facts.dtype}; slides hold 8 or 16 bits.", "Export it as 8-bit RGB or 16-bit channels."
+    if scene.macro:
+        return "It is the macro or label picture of a slide, not the slide.", "Take it out; use the slide's own file."
+    colour_coded = int(page.photometric) in {_MINISBLACK, _RGB, _YCBCR}
+    if not colour_coded:
+        return f"Its colours are coded as {page.photometric.name.lower()}.", "Save it as RGB."
     if page.is_tiled and page.tilewidth * page.tilelength > MAX_FLAT_PIXELS:
-        return f"One tile has {page.tilewidth} x {page.tilelength} pixels: too many.", _TO_PYRAMID
+        return f"One tile has {page.tilewidth} x {page.tilelength} pixels: too many.", TO_PYRAMID
+    if not page.is_tiled and int(page.compression) != 1 and page.imagewidth * page.rowsperstrip > MAX_FLAT_PIXELS:
+        return f"One strip has {page.imagewidth} x {page.rowsperstrip} pixels: too many.", TO_PYRAMID
     return None
 
 
-def _read_tiles(page: Any, x: int, y: int, width: int, height: int) -> npt.NDArray[Any]:
-    """Decodes the tiles that a box touches, and no others; tiles that were never written are white."""
-    columns = -(-page.imagewidth // page.tilewidth)
-    if page.tilewidth * page.tilelength > MAX_FLAT_PIXELS:
-        raise ValueError("tile too large")
-    white = np.iinfo(page.dtype).max if np.issubdtype(page.dtype, np.integer) else 1.0
-    box = np.full((height, width, page.samplesperpixel), white, dtype=page.dtype)
-    for row in range(y // page.tilelength, (y + height - 1) // page.tilelength + 1):
-        for column in range(x // page.tilewidth, (x + width - 1) // page.tilewidth + 1):
-            index = row * columns + column
-            length = page.databytecounts[index]
-            if length == 0:
-                continue
-            page.parent.filehandle.seek(page.dataoffsets[index])
-            data = page.parent.filehandle.read(length)
-            tile = page.decode(data, index, jpegtables=page.jpegtables, jpegheader=page.jpegheader)[0]
-            if tile is None:
-                continue
-            tile = tile.reshape(tile.shape[-3:])
-            top, left = row * page.tilelength - y, column * page.tilewidth - x
-            rows = slice(max(top, 0), min(top + tile.shape[0], height))
-            across = slice(max(left, 0), min(left + tile.shape[1], width))
-            box[rows, across] = tile[rows.start - top : rows.stop - top, across.start - left : across.stop - left]
-    return box
+def _listed(found: list[Scene]) -> str:
+    sizes = [
+        f"{number}: {page.imagewidth} x {page.imagelength}" for number, page in enumerate(s.levels[0][0].keyframe for s in found)
+    ]
+    more = f", and {len(sizes) - 8} more" if len(sizes) > 8 else ""
+    return f"{len(sizes)} scenes ({', '.join(sizes[:8])}{more})" if len(sizes) > 1 else f"one scene ({sizes[0]})"

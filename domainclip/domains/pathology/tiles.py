@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache, partial
 
 import numpy as np
-from PIL import Image
+import numpy.typing as npt
 
+from domainclip.domains.pathology.choose import chosen, thumbnail_features
 from domainclip.domains.pathology.reading import PathologyReading
-from domainclip.domains.pathology.slides import RGB, Slide, open_slide, unreadable
-from domainclip.domains.pathology.tissue import tissue_mask
+from domainclip.domains.pathology.region import Box, SlideView, best_level, read_box
+from domainclip.domains.pathology.slides import COLOURS, Slide, unreadable
+from domainclip.domains.pathology.stain import StainNormalizer
+from domainclip.domains.pathology.tissue import TissueMask, tissue_mask
 from domainclip.domains.regions import best_region
 from domainclip.sample import Pixels, Region
 
-UPSAMPLING_TOLERANCE = 0.05
-"""Slides called 20x range over some percent (0.499, 0.5, 0.502); up to this much finer than level 0 counts as equal."""
-
-Box = tuple[float, float, float, float]
-"""(x, y, width, height) in level-0 pixels; not rounded."""
+STAIN_TILES = 64
+"""Tiles that a stain fit looks at: 8 leave the stains up to 13 degrees off, 64 up to 4 (measured on CMU-1)."""
+MOST_TILES = 4_000_000
+"""Of one slide's grid: 200,000 x 200,000 px in tiles of 100 px."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,43 +42,43 @@ class TilePlan:
         level: Pyramid level that they are read from.
         counts: ``grid`` (tiles that fit into the slide; a rest narrower than a tile at the right and lower edge is not
             cut), and of these ``kept``, ``without_tissue``, ``impure`` (no region covers enough), ``over_cap``.
+        seen: Returns what was found on the slide; looks only now where the options ask for no tissue.
     """
 
     tiles: tuple[Tile, ...]
     level: int
     counts: Mapping[str, int]
+    seen: Callable[[], TissueMask]
 
 
-def plan_tiles(slide: Slide, spacing_um: tuple[float, float], reading: PathologyReading, regions: Sequence[Region]) -> TilePlan:
-    """Lays the grid and decides which tiles to keep; reads a thumbnail at most.
+def plan_tiles(
+    view: SlideView, spacing_um: tuple[float, float], reading: PathologyReading, regions: Sequence[Region], name: str
+) -> TilePlan:
+    """Lays the grid and decides which tiles to keep; reads a thumbnail, and tiles only where a model chooses among them.
 
     Args:
-        slide: An open file.
+        view: The slide.
         spacing_um: (Y, X) um per level-0 pixel.
         reading: Size, scale and rules.
         regions: Annotations in level-0 pixels; where there are any, only tiles inside one are kept.
+        name: Of the slide, for random choices.
 
     Raises:
         UnreadableFileError: The slide is smaller than a tile or coarser than asked for, or no tile is left.
+        UsageError: The options contradict each other.
     """
-    width, height, _ = slide.facts.levels[0]
-    wide, high = reading.tile_um / spacing_um[1], reading.tile_um / spacing_um[0]
-    level = _level(slide, spacing_um, reading)
-    # The tolerance keeps a slide of exactly n tiles from losing one to rounding.
-    columns = math.floor((width / wide - 1) / (1 - reading.overlap) + 1 + 1e-6)
-    rows = math.floor((height / high - 1) / (1 - reading.overlap) + 1 + 1e-6)
-    if columns < 1 or rows < 1:
-        found = f"The slide has {width * spacing_um[1]:.0f} x {height * spacing_um[0]:.0f} um, less than one tile."
-        raise unreadable(found, f"Ask for smaller tiles (reading.tile_um is {reading.tile_um:g}), or reading.mode=whole.")
-    step_x, step_y = wide * (1 - reading.overlap), high * (1 - reading.overlap)
-    boxes = [(column * step_x, row * step_y, wide, high) for row in range(rows) for column in range(columns)]
+    slide = view.open()
+    level = best_level(slide, spacing_um, reading.tile_um / reading.tile_px, upsample=reading.upsample)
+    boxes = _grid(slide, spacing_um, reading)
     counts = {"grid": len(boxes), "kept": 0, "without_tissue": 0, "impure": 0, "over_cap": 0}
-    mask = tissue_mask(slide, spacing_um) if reading.min_tissue > 0 else None
+    seen = cache(partial(_mask, view, spacing_um, reading))
+    if reading.min_tissue > 0:
+        enough = seen().shares(boxes) >= reading.min_tissue - 1e-9  # rounding must not cost a tile that is all tissue
+        counts["without_tissue"] = int(len(boxes) - enough.sum())
+        boxes = boxes[enough]
     tiles: list[Tile] = []
-    for box in boxes:
-        if mask is not None and mask.share(*box) < reading.min_tissue:
-            counts["without_tissue"] += 1
-            continue
+    for row in boxes.tolist():
+        box = (row[0], row[1], row[2], row[3])
         region = best_region(regions, box, reading.region_purity)
         if regions and region is None:
             counts["impure"] += 1
@@ -84,64 +86,116 @@ def plan_tiles(slide: Slide, spacing_um: tuple[float, float], reading: Pathology
         tiles.append(Tile(box, region))
     if reading.max_tiles is not None and len(tiles) > reading.max_tiles:
         counts["over_cap"] = len(tiles) - reading.max_tiles
-        tiles = [tiles[round((i + 0.5) * len(tiles) / reading.max_tiles - 0.5)] for i in range(reading.max_tiles)]
+        tiles = _capped(tiles, view, level, reading, seen, name)
     counts["kept"] = len(tiles)
     if not tiles:
-        found = f"No tile is left of {counts['grid']}: {counts['without_tissue']} without tissue, {counts['impure']} in no region."
-        raise unreadable(found, "Lower reading.min_tissue or reading.region_purity, or take the file out.")
-    return TilePlan(tuple(tiles), level, counts)
+        raise unreadable(*_nothing_left(counts, reading.min_tissue > 0 and not seen().tissue.any()))
+    return TilePlan(tuple(tiles), level, counts, seen)
 
 
-def read_box(slide: Slide, level: int, box: Box, size: tuple[int, int]) -> RGB:
-    """Reads a box of level-0 pixels, resampled once from the given level; nothing outside of the box mixes in.
+def _grid(slide: Slide, spacing_um: tuple[float, float], reading: PathologyReading) -> npt.NDArray[np.float64]:
+    """Lays tiles over the whole slide, row by row: (N, 4) x, y, width, height in level-0 pixels."""
+    width, height, _ = slide.facts.levels[0]
+    wide, high = reading.tile_um / spacing_um[1], reading.tile_um / spacing_um[0]
+    # The tolerance keeps a slide of exactly n tiles from losing one to rounding.
+    columns = math.floor((width / wide - 1) / (1 - reading.overlap) + 1 + 1e-6)
+    rows = math.floor((height / high - 1) / (1 - reading.overlap) + 1 + 1e-6)
+    if columns < 1 or rows < 1:
+        found = f"The slide has {width * spacing_um[1]:.0f} x {height * spacing_um[0]:.0f} um, less than one tile."
+        raise unreadable(
+            found,
+            f"Ask for smaller tiles (reading.tile_um is {reading.tile_um:g}), or reading.mode=whole; if it is the macro or label "
+            "picture of a slide, take it out.",
+        )
+    if columns * rows > MOST_TILES:
+        found = f"The grid would have {columns} x {rows} tiles; the limit is {MOST_TILES}."
+        raise unreadable(
+            found, "Ask for larger tiles (reading.tile_um) or less overlap; or take the file out: its size may be a lie."
+        )
+    left, top = np.meshgrid(np.arange(columns) * wide * (1 - reading.overlap), np.arange(rows) * high * (1 - reading.overlap))
+    return np.stack([left.ravel(), top.ravel(), np.full(left.size, wide), np.full(left.size, high)], axis=1)
 
-    Args:
-        slide: An open file.
-        level: Pyramid level to read from.
-        box: May have fractions of pixels; they are honoured.
-        size: (width, height) of the result.
 
-    Returns:
-        (height, width, 3) uint8 sRGB; antialiased (Hamming window) where it shrinks, bicubic where it grows.
+def _mask(view: SlideView, spacing_um: tuple[float, float], reading: PathologyReading) -> TissueMask:
+    slide = view.open()
+    if slide.facts.channels == COLOURS:
+        return tissue_mask(slide, spacing_um, reading.tissue)
+    from domainclip.domains.pathology.fluorescence import signal_mask
+
+    return signal_mask(slide, spacing_um)
+
+
+def _nothing_left(counts: Mapping[str, int], glass_only: bool) -> tuple[str, str]:
+    found = f"No tile is left of {counts['grid']}: {counts['without_tissue']} without tissue, {counts['impure']} in no region."
+    if glass_only:
+        remedy = "It seems to hold glass only (domainclip inspect FILE --overview PICTURE.png shows what was found); take it out, "
+        return f"No tissue was found on the slide. {found}", f"{remedy}or keep all tiles with --set reading.min_tissue=0."
+    return found, "Lower reading.min_tissue or reading.region_purity, or take the file out."
+
+
+def _capped(
+    tiles: list[Tile], view: SlideView, level: int, reading: PathologyReading, seen: Callable[[], TissueMask], name: str
+) -> list[Tile]:
+    def colours() -> npt.NDArray[np.float32]:
+        return thumbnail_features(seen().thumbnail, seen().step, [tile.box for tile in tiles])
+
+    def read(number: int) -> npt.NDArray[np.uint8]:
+        return TileReader(view, level, tiles[number].box, (reading.tile_px, reading.tile_px))().array
+
+    return [tiles[i] for i in chosen(len(tiles), reading, name, colours, read)]
+
+
+def fitted_stain(view: SlideView, plan: TilePlan, reading: PathologyReading) -> StainNormalizer:
+    """Fits the stain normaliser that ``reading.stain`` names to a slide, on tiles spread evenly over those that are kept.
+
+    Thumbnails would not do: optical density is no linear quantity, and at 8 um/px the stains come out 12 degrees off.
+
+    Raises:
+        UnreadableFileError: The slide shows too little tissue, or only one stain.
     """
-    columns, rows, _ = slide.facts.levels[level]
-    down_x, down_y = slide.facts.levels[0][0] / columns, slide.facts.levels[0][1] / rows
-    left, top = box[0] / down_x, box[1] / down_y
-    right, bottom = min(left + box[2] / down_x, columns), min(top + box[3] / down_y, rows)
-    x0, y0 = math.floor(left + 1e-6), math.floor(top + 1e-6)
-    x1, y1 = min(math.ceil(right - 1e-6), columns), min(math.ceil(bottom - 1e-6), rows)
-    pixels = slide.read_level(level, x0, y0, x1 - x0, y1 - y0)
-    if (x1 - x0, y1 - y0) == size and max(abs(left - x0), abs(top - y0), abs(right - x1), abs(bottom - y1)) < 1e-3:
-        return pixels
-    grows = right - left < size[0]
-    how = Image.Resampling.BICUBIC if grows else Image.Resampling.HAMMING
-    cut = (max(left - x0, 0.0), max(top - y0, 0.0), min(right - x0, x1 - x0), min(bottom - y0, y1 - y0))
-    return np.array(Image.fromarray(pixels).resize(size, how, box=cut))
+    from domainclip.domains.pathology.stain import stain_normalizer
+
+    assert reading.stain is not None
+    count = min(STAIN_TILES, len(plan.tiles))
+    spread = [plan.tiles[round((i + 0.5) * len(plan.tiles) / count - 0.5)] for i in range(count)]
+    size = (reading.tile_px, reading.tile_px)
+    pixels = [read_box(view.open(), plan.level, tile.box, size).array for tile in spread]
+    return stain_normalizer(reading.stain).fit_source(np.concatenate(pixels))
 
 
 @dataclass(frozen=True, slots=True)
 class TileReader:
-    """Reads one tile; holds no handle, so it travels to worker processes and opens each slide once there."""
+    """Reads one tile; holds no handle, so it travels to worker processes and opens each slide once there.
 
-    path: Path
+    Attributes:
+        view: The slide.
+        level: Pyramid level to read from.
+        box: Level-0 pixels.
+        size: (width, height) of the result.
+        max_missing: Share of the tile that the file may lack.
+        stain: Fitted to the slide, or None; its fit is finished, so several threads may use it.
+    """
+
+    view: SlideView
     level: int
     box: Box
     size: tuple[int, int]
+    max_missing: float = 1.0
+    stain: StainNormalizer | None = None
 
     def __call__(self) -> Pixels:
-        """Returns (3, H, W) uint8."""
-        pixels = read_box(open_slide(self.path), self.level, self.box, self.size)
-        return Pixels(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        """Returns (C, H, W) of the stored type; the mask ``nodata`` marks what the file lacks.
 
-
-def _level(slide: Slide, spacing_um: tuple[float, float], reading: PathologyReading) -> int:
-    """The coarsest level that is still at least as fine as asked for."""
-    wanted = reading.tile_um / reading.tile_px
-    finest = max(spacing_um)
-    if finest > wanted * (1 + UPSAMPLING_TOLERANCE) and not reading.upsample:
-        found = f"The slide has {finest:.4g} um/px, coarser than the {wanted:.4g} asked for."
-        raise unreadable(
-            found, "Ask for a coarser scale (larger reading.tile_um or smaller reading.tile_px), or reading.upsample=true."
-        )
-    fine = [i for i, (_, _, down) in enumerate(slide.facts.levels) if down * finest <= wanted * (1 + UPSAMPLING_TOLERANCE)]
-    return fine[-1] if fine else 0
+        Raises:
+            UnreadableFileError: The pixels cannot be decoded, or too many are missing.
+        """
+        array, missing = read_box(self.view.open(), self.level, self.box, self.size)
+        if self.stain is not None:
+            array = self.stain.transform(array)
+        planes = array.transpose(2, 0, 1)  # a view: what is stored and shown is interleaved again
+        if missing is None or not missing.any():
+            return Pixels(planes)
+        if missing.mean() > self.max_missing:
+            found = f"{missing.mean():.0%} of a tile is not in the file: never scanned, or lost."
+            raise unreadable(found, "Copy the file again if it is damaged; or allow it: --set reading.max_missing=1.")
+        return Pixels(planes, {"nodata": missing})

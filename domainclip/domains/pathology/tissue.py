@@ -31,6 +31,10 @@ class TissueMask:
     pen: npt.NDArray[np.bool_]
     step: tuple[float, float]
 
+    def shares(self, boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Temporary."""
+        return np.array([self.share(*box) for box in boxes.tolist()])
+
     def share(self, x: float, y: float, width: float, height: float) -> float:
         """Returns the share of a window (level-0 pixels) that is tissue, to the precision of the grid."""
         left, top = round(x / self.step[0]), round(y / self.step[1])
@@ -39,7 +43,7 @@ class TissueMask:
         return float(cut.mean()) if cut.size else 0.0
 
 
-def tissue_mask(slide: Slide, spacing_um: tuple[float, float]) -> TissueMask:
+def tissue_mask(slide: Slide, spacing_um: tuple[float, float], segmenter: str = "optical") -> TissueMask:
     """Finds tissue by colour: chroma (largest minus smallest channel) above Otsu's threshold, small holes filled.
 
     Otsu's threshold is held between 8 and 24 of 255, because slides without glass, or without tissue, have no valley to find.

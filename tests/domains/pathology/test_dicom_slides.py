@@ -133,7 +133,12 @@ def test_frames_that_were_not_scanned_are_white(tmp_path):
         paths = write_dicom_slide(tmp_path / syntax, IMAGE, 0.5, transfer_syntax=syntax, **gaps)
         expected = IMAGE.copy()
         expected[128:256, 128:256] = 255
-        np.testing.assert_array_equal(whole(open_slide(paths[0])), expected)
+        slide = open_slide(paths[0])
+        np.testing.assert_array_equal(whole(slide), expected)
+        not_scanned = np.zeros(IMAGE.shape[:2], np.bool_)
+        not_scanned[128:256, 128:256] = True
+        np.testing.assert_array_equal(slide.read_masked(0, 0, 0, 620, 500).missing, not_scanned)
+        assert slide.read_masked(0, 256, 0, 300, 500).missing is None
 
 
 def test_scale_has_rows_first_and_its_source(tmp_path):

@@ -23,13 +23,13 @@ def picture(height=300, width=260, channels=3):
 
 
 WRITERS = {
-    "tiled": ({"tile": (64, 64)}, "tiled TIFF (OpenSlide)"),
+    "tiled": ({"tile": (64, 64)}, "tiled TIFF (tifffile)"),
     "stripped": ({"rowsperstrip": 16}, "stripped TIFF (tifffile)"),
     "one strip": ({}, "stripped TIFF (tifffile)"),
     "deflate strips": ({"compression": "zlib", "predictor": True}, "stripped TIFF (tifffile)"),
     "lzma tiles": ({"tile": (64, 64), "compression": "lzma"}, "tiled TIFF (tifffile)"),
     "big-endian": ({"tile": (64, 64), "byteorder": ">"}, "tiled TIFF (tifffile)"),
-    "BigTIFF": ({"tile": (64, 64), "bigtiff": True}, "tiled TIFF (OpenSlide)"),
+    "BigTIFF": ({"tile": (64, 64), "bigtiff": True}, "tiled TIFF (tifffile)"),
     "planar": ({"planarconfig": "separate"}, "stripped TIFF (tifffile)"),
 }
 

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 
 from domainclip.domains.base import domains
-from domainclip.domains.pathology import slides, tiles
+from domainclip.domains.pathology import region, slides
 from domainclip.domains.pathology.reading import PathologyReading
 from domainclip.domains.pathology.slides import open_slide
 from domainclip.errors import UnreadableFileError
@@ -142,7 +142,7 @@ def test_one_open_for_a_whole_slide(tmp_path, monkeypatch):
     path = ramp_slide(tmp_path / "s.tif", 0.5)
     opened = []
     original = slides._opened
-    monkeypatch.setattr(slides, "_opened", lambda path: (opened.append(path), original(path))[1])
+    monkeypatch.setattr(slides, "_opened", lambda path, scene: (opened.append(path), original(path, scene))[1])
     for sample in PATHOLOGY.samples(SourceItem(path, "s"), PathologyReading(min_tissue=0)):
         sample.read()
     assert len(opened) == 1
@@ -163,5 +163,5 @@ def test_nothing_from_beside_a_tile_mixes_in(tmp_path):
     path = tmp_path / "s.tif"
     tifffile.imwrite(path, image, tile=(64, 64), photometric="rgb", resolution=(1e4, 1e4), resolutionunit="CENTIMETER")
     slide = open_slide(path)
-    assert tiles.read_box(slide, 0, (0, 0, 200, 200), (64, 64)).max() == 0
-    assert tiles.read_box(slide, 0, (200, 0, 200, 200), (64, 64)).min() == 255
+    assert region.read_box(slide, 0, (0, 0, 200, 200), (64, 64)).array.max() == 0
+    assert region.read_box(slide, 0, (200, 0, 200, 200), (64, 64)).array.min() == 255

@@ -1,0 +1,81 @@
+"""Which tiles a cap keeps: deterministic, spread over what there is, and nearest to prompts as an independent model says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+
+import domainclip
+from domainclip.domains.base import domains
+from domainclip.domains.pathology.choose import diverse
+from domainclip.domains.pathology.reading import PathologyReading
+from domainclip.errors import UsageError
+from domainclip.sample import SourceItem
+
+PATHOLOGY = domains.get("pathology")
+RNG = np.random.default_rng(2)
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory):
+    """64 tiles of 96 um: most of one colour, a few of two others."""
+    colours = np.tile(np.array([[200, 120, 180]]), (64, 1))
+    colours[[5, 40]] = (120, 60, 140)
+    colours[[11, 22, 33]] = (230, 150, 160)
+    image = np.kron(colours.reshape(8, 8, 3), np.ones((192, 192, 1))) + RNG.normal(0, 4, (1536, 1536, 3))
+    path = tmp_path_factory.mktemp("choose") / "s.tif"
+    tifffile.imwrite(path, image.clip(0, 255).astype(np.uint8), tile=(256, 256), photometric="rgb", metadata=None,
+                     resolution=(2e4, 2e4), resolutionunit="CENTIMETER")  # fmt: skip
+    return path
+
+
+def kept(path, name="s", **reading):
+    samples = list(PATHOLOGY.samples(SourceItem(path, name), PathologyReading(min_tissue=0, **reading)))
+    return [round(sample.window.y / 192) * 8 + round(sample.window.x / 192) for sample in samples], samples
+
+
+def test_random_depends_on_seed_and_slide_alone(slide):
+    first, _ = kept(slide, max_tiles=20, choose="random")
+    assert first == kept(slide, max_tiles=20, choose="random")[0] == sorted(first) and len(set(first)) == 20
+    assert first != kept(slide, max_tiles=20, choose="random", choose_seed=1)[0]
+    assert first != kept(slide, name="other", max_tiles=20, choose="random")[0]
+
+
+def test_diverse_keeps_what_is_rare(slide):
+    chosen, samples = kept(slide, max_tiles=8, choose="diverse")
+    assert {5, 40} & set(chosen) and {11, 22, 33} & set(chosen)
+    assert samples[0].meta["tiles"]["over_cap"] == 56
+    # An even spread meets fewer of the rare ones: that is what clustering is for.
+    rare = {5, 40, 11, 22, 33}
+    assert len(rare & set(chosen)) > len(rare & set(kept(slide, max_tiles=8)[0]))
+
+
+def test_clusters_give_in_turn(slide):
+    features = np.concatenate([np.zeros((50, 2)), np.full((3, 2), 9.0), np.full((2, 2), -9.0)]) + RNG.normal(0, 0.01, (55, 2))
+    chosen = diverse(features.astype(np.float32), 3, seed=0)
+    assert [i // 50 + (i >= 53) for i in chosen] == [0, 1, 2]
+    assert diverse(features.astype(np.float32), 54, seed=0) == sorted(set(diverse(features.astype(np.float32), 54, seed=0)))
+    assert len(diverse(np.zeros((10, 2), np.float32), 4, seed=0)) == 4  # all alike: one cluster gives all
+
+
+def test_prompts_keep_the_nearest_by_the_models_own_cosines(slide):
+    model = domainclip.load_model("starter-pathology")
+    prompts = ("tissue of adipose", "dense lymphoid tissue")
+    _, everything = kept(slide)
+    cosines = model.encode_image(everything) @ model.encode_text(list(prompts)).T
+    for pooling, pooled in (("max", cosines.max(axis=1)), ("sum", cosines.sum(axis=1))):
+        chosen, _ = kept(slide, max_tiles=6, choose="prompt", choose_prompts=prompts, choose_model="starter-pathology",
+                         choose_pooling=pooling)  # fmt: skip
+        assert chosen == sorted(np.argsort(-pooled, kind="stable")[:6].tolist())
+
+
+def test_diverse_takes_a_models_features(slide):
+    chosen, _ = kept(slide, max_tiles=6, choose="diverse", choose_model="starter-pathology")
+    assert len(chosen) == 6
+
+
+@pytest.mark.parametrize("reading", [{"choose_model": "starter-pathology"}, {"choose_prompts": ("a",)}])
+def test_prompts_need_a_model_and_texts(slide, reading):
+    with pytest.raises(UsageError, match="choose_prompts"):
+        kept(slide, max_tiles=3, choose="prompt", **reading)
