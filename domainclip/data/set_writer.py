@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import warnings
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
 
@@ -73,12 +74,10 @@ def write_set(output: Path, work: Path, items: list[SourceItem], facts: SetFacts
         warnings.warn(f"Images are split {report.source}: add data, or name finer groups (column 'group').", stacklevel=2)
     captions = _captions(records, facts.domain, settings["seed"])
     first = _original_texts(captions)
-    members = [
-        sample_members(record, first.get(record["key"], ""), _spool_reader(spool_paths(work, record["item"])[0]))
-        for record in records
-    ]
-    plans = plan_shards(members)
-    _write_shards(output, work, plans, records)
+    with contextlib.closing(_Spools(work)) as spools:
+        members = [sample_members(record, first.get(record["key"], ""), partial(spools.read, record["item"])) for record in records]
+        plans = plan_shards(members)
+        _write_shards(output, work, plans, records)
     write_pictures(output, work, items, records, plans, facts)
     write_bytes(output / "index.parquet", _parquet(_index(records, splits, plans)))
     write_bytes(output / "captions.parquet", _parquet(captions))
@@ -168,13 +167,26 @@ def _original_texts(captions: pd.DataFrame) -> dict[str, str]:
     return dict(zip(original["key"], original["text"], strict=True))
 
 
-def _spool_reader(path: Path) -> Callable[[int, int], bytes]:
-    def read(at: int, size: int) -> bytes:
-        with path.open("rb") as file:
-            file.seek(at)
-            return file.read(size)
+class _Spools:
+    """Reads from spools, whose images are asked for file by file; one stays open."""
 
-    return read
+    def __init__(self, work: Path) -> None:
+        self._work, self._number = work, -1
+        self._file: BinaryIO | None = None
+
+    def read(self, number: int, at: int, size: int) -> bytes:
+        """Returns bytes of the spool of one source file."""
+        if self._number != number or self._file is None:
+            self.close()
+            self._number, self._file = number, spool_paths(self._work, number)[0].open("rb")
+        self._file.seek(at)
+        return self._file.read(size)
+
+    def close(self) -> None:
+        """Closes the spool that is open."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 def _write_shards(output: Path, work: Path, plans: list[ShardPlan], records: list[dict[str, Any]]) -> None:

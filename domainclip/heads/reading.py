@@ -122,7 +122,7 @@ def reading_options(record: ModelRecord, domain: Domain, reading: Mapping[str, A
 
     What the training's options said of its own files alone (their scale, which tiles to keep) is not asked of others.
     """
-    of_files = getattr(domain.reading_model, "of_files", frozenset())
+    of_files: frozenset[str] = getattr(domain.reading_model, "of_files", frozenset())
     trained = {name: value for name, value in (record.provenance.get("reading") or {}).items() if name not in of_files}
     options = validated(domain.reading_model, {**trained, **dict(reading or {})}, f"The section reading of {domain.name}")
     values: dict[str, Any] = options.model_dump(mode="json")

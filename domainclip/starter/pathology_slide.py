@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,23 @@ class SlidePlan:
     seed: tuple[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Painted:
+    """Tissue before light falls through it.
+
+    Attributes:
+        staining: Dyes, light and noise.
+        density: (side, side, 3) float32 optical densities of red, green and blue, ``DRAWN_UM`` a pixel.
+        tissue: (side, side) uint8, 1 in tissue.
+        outlines: (64, 2) pixels x, y of each piece.
+    """
+
+    staining: Staining
+    density: Map
+    tissue: npt.NDArray[np.uint8]
+    outlines: list[npt.NDArray[np.float64]]
+
+
 def make_slide(plan: SlidePlan, folder: Path) -> None:
     """Draws a slide and writes ``slides/<name>.tif``, ``annotations/<name>.geojson`` and ``truth/<name>.npz``.
 
@@ -53,23 +71,46 @@ def make_slide(plan: SlidePlan, folder: Path) -> None:
 
     cv2.setNumThreads(1)
     rng = np.random.default_rng(plan.seed)
+    painted = paint_pieces(rng, plan.pieces)
+    side = len(painted.density)
+    image = through_light(rng, painted)
+    pen = draw_ink(rng, image, painted.outlines) if rng.random() < INK_SHARE else np.zeros((side, side), np.uint8)
+    add_noise(rng, image, painted.staining)
+    spacing = float(rng.choice(SPACINGS_UM))
+    write_slide(folder / "slides" / f"{plan.name}.tif", np.clip(image, 0, 255).astype(np.uint8), spacing)
+    _write_annotations(folder / "annotations" / f"{plan.name}.geojson", plan.pieces, painted.outlines, DRAWN_UM / spacing)
+    write_truth(folder / "truth" / f"{plan.name}.npz", {"tissue": painted.tissue & ~pen & 1, "pen": pen})
+
+
+def paint_pieces(rng: np.random.Generator, pieces: Sequence[Piece | None]) -> Painted:
+    """Draws one laboratory's staining and the pieces, two in a row; None leaves a place empty."""
     staining = random_staining(rng)
     side = round(SIDE_UM / DRAWN_UM)
     density = np.zeros((side, side, 3), np.float32)
     tissue = np.zeros((side, side), np.uint8)
     outlines = []
-    for piece, cell in zip(plan.pieces, _cells(rng, side, len(plan.pieces)), strict=True):
+    for piece, cell in zip(pieces, _cells(rng, side, len(pieces)), strict=True):
+        if piece is None:
+            continue
         outline = _outline(rng, *cell)
         _paint(rng, density, tissue, outline, piece, staining)
         outlines.append(outline)
-    light = staining.light * (1 + 0.02 * _tilt(rng, side))[..., None]
-    image = light * np.exp(-density * np.float32(math.log(10)))
-    pen = _ink(rng, image, outlines) if rng.random() < INK_SHARE else np.zeros((side, side), np.uint8)
+    return Painted(staining, density, tissue, outlines)
+
+
+def through_light(rng: np.random.Generator, painted: Painted) -> Map:
+    """Shines the scanner's uneven light through the densities; (side, side, 3) float32, 0 to 255."""
+    light = painted.staining.light * (1 + 0.02 * _tilt(rng, len(painted.density)))[..., None]
+    image: Map = light * np.exp(-painted.density * np.float32(math.log(10)))
+    return image
+
+
+def add_noise(rng: np.random.Generator, image: Map, staining: Staining) -> None:
+    """Adds the sensor's noise in place."""
+    import cv2
+
+    side = len(image)
     image += cv2.resize(rng.normal(0, staining.noise, (side // 2, side // 2)).astype(np.float32), (side, side))[..., None]
-    spacing = float(rng.choice(SPACINGS_UM))
-    _write_slide(folder / "slides" / f"{plan.name}.tif", np.clip(image, 0, 255).astype(np.uint8), spacing)
-    _write_annotations(folder / "annotations" / f"{plan.name}.geojson", plan.pieces, outlines, DRAWN_UM / spacing)
-    _write_truth(folder / "truth" / f"{plan.name}.npz", tissue, pen)
 
 
 def _cells(rng: np.random.Generator, side: int, count: int) -> list[tuple[float, float, float, float]]:
@@ -134,8 +175,10 @@ def _tilt(rng: np.random.Generator, side: int) -> Map:
     return (slope / 1.5).astype(np.float32)
 
 
-def _ink(rng: np.random.Generator, image: Map, outlines: list[npt.NDArray[np.float64]]) -> npt.NDArray[np.uint8]:
-    """Draws pen strokes along a piece's border; returns where."""
+def draw_ink(
+    rng: np.random.Generator, image: Map, outlines: list[npt.NDArray[np.float64]], colour: str | None = None
+) -> npt.NDArray[np.uint8]:
+    """Draws a pen stroke along a piece's border into the image, of any colour where none is named; returns where, 0 or 1."""
     import cv2
 
     pen = np.zeros(image.shape[:2], np.uint8)
@@ -146,11 +189,11 @@ def _ink(rng: np.random.Generator, image: Map, outlines: list[npt.NDArray[np.flo
     stroke = centre + (stroke - centre) * rng.uniform(0.99, 1.05)
     cv2.polylines(pen, [np.round(stroke).astype(np.int32)], False, 255, int(rng.integers(70, 120)), cv2.LINE_AA)
     share = cv2.GaussianBlur(pen, (0, 0), 3).astype(np.float32)[..., None] / 255 * np.float32(rng.uniform(0.85, 1.0))
-    image *= 1 - share + share * ink_transmittance(str(rng.choice(("blue", "green", "black", "red"))))
+    image *= 1 - share + share * ink_transmittance(colour or str(rng.choice(("blue", "green", "black", "red"))))
     return (pen > 127).astype(np.uint8)
 
 
-def _write_slide(path: Path, image: RGB, spacing_um: float) -> None:
+def write_slide(path: Path, image: RGB, spacing_um: float) -> None:
     """Writes three levels, each half of the one before, as OpenSlide wants them of a generic TIFF."""
     import cv2
     import tifffile
@@ -193,9 +236,13 @@ def _write_annotations(path: Path, pieces: tuple[Piece, ...], outlines: list[npt
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
 
 
-def _write_truth(path: Path, tissue: npt.NDArray[np.uint8], pen: npt.NDArray[np.uint8]) -> None:
+def write_truth(path: Path, masks: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Writes masks (0 or 1, ``DRAWN_UM`` a pixel) as bool, one point for ``TRUTH_UM``, and ``step_um``; no pickle."""
     import cv2
 
     side = round(SIDE_UM / TRUTH_UM)
-    small = [cv2.resize(mask * 255, (side, side), interpolation=cv2.INTER_AREA) > 127 for mask in (tissue & ~pen & 1, pen)]
-    np.savez_compressed(path, tissue=small[0], pen=small[1], step_um=np.float64(TRUTH_UM))
+    small: dict[str, Any] = {
+        name: cv2.resize(mask.astype(np.uint8) * 255, (side, side), interpolation=cv2.INTER_AREA) > 127
+        for name, mask in masks.items()
+    }
+    np.savez_compressed(path, **small, step_um=np.float64(TRUTH_UM))

@@ -1,6 +1,7 @@
 """Every kind of image goes into a member and comes out as it was; damaged members are refused."""
 
 import io
+import tarfile
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import zstandard
 from PIL import Image
 
 from domainclip.data.jpeg import bare_jpeg
-from domainclip.data.storage import decode_image, decode_mask, encode_image
+from domainclip.data.shards import tar_header
+from domainclip.data.storage import decode_image, decode_mask, encode_image, encode_jpeg
 from domainclip.errors import UnreadableFileError
 from domainclip.sample import Pixels, Values
 
@@ -158,3 +160,37 @@ def test_a_compression_bomb_and_a_pickle_are_refused(tmp_path):
 def test_arrays_that_do_not_fit_are_refused(array):
     with pytest.raises(UnreadableFileError):
         encode_image(Pixels(array), "CYX", SRGB)
+
+
+@pytest.mark.parametrize(("name", "size"), [("a", 0), ("k" * 96 + ".png", 8**11 - 1), ("0123.npy.zst", 123456789)])
+def test_tar_headers_are_the_standard_librarys(name, size):
+    header = tarfile.TarInfo(name)
+    header.size, header.mode = size, 0o644
+    assert tar_header(name, size) == header.tobuf(format=tarfile.USTAR_FORMAT)
+
+
+def test_names_that_a_tar_header_cannot_hold_are_refused():
+    for name, size in (("k" * 101, 1), ("k", 8**11)):
+        with pytest.raises(ValueError, match="at most 100 bytes"):
+            tar_header(name, size)
+
+
+def test_jpeg_bytes_are_pillows():
+    rng = np.random.default_rng(0)
+    for size in ((64, 64), (97, 131), (8, 9)):
+        image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "JPEG", quality=90, subsampling=2)
+        assert encode_jpeg(image, 90) == buffer.getvalue()
+
+
+def test_lossy_storage_is_asked_for_and_near():
+    smooth = np.tile(np.linspace(20, 220, 64).astype(np.uint8), (3, 64, 1))
+    values = Values("srgb", 1 / 255)
+    stored = encode_image(Pixels(smooth), "CYX", values, jpeg_quality=90)
+    assert stored.storage == "jpg"
+    decoded = decode_image(stored.data, "jpg", (3, 64, 64), "uint8")
+    assert 0 < np.abs(decoded.astype(int) - smooth).max() <= 6
+    assert encode_image(Pixels(smooth), "CYX", values).storage == "png"
+    deep = encode_image(Pixels(smooth.astype(np.uint16)), "CYX", Values("dn"), jpeg_quality=90)
+    assert deep.storage == "npy.zst"  # quality speaks of 8-bit colour alone

@@ -1,20 +1,27 @@
-"""Where the tissue is: a mask on a thumbnail, glass and pen left out."""
+"""Where the tissue is: a mask on a thumbnail; glass, pen, folds and what is out of focus left out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFilter
+from PIL import Image
 
+from domainclip.domains.pathology.artefacts import folds, pen_marks
+from domainclip.domains.pathology.focus import FocusMeter, focus_level
+from domainclip.domains.pathology.segmenters import segmented, tissue_segmenters
 from domainclip.domains.pathology.slides import RGB, Slide
+
+Mask = npt.NDArray[np.bool_]
 
 MASK_UM = 8.0
 """Grid of the mask: about one nucleus, so that texture averages out and a 96 um tile still has 144 points."""
-HOLE_UM = 200.0
-"""Holes up to this square are lumina and fat cells, which belong to the tissue; larger ones are glass."""
-_BLOCK = 2048
+ALWAYS_JUDGED = ("glass", "pen", "fold")
+_BLOCK = 1024
+_COLOURED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,109 +29,151 @@ class TissueMask:
     """A mask over a whole slide.
 
     Attributes:
-        tissue: (H, W) bool.
-        pen: (H, W) bool, ink on the glass or the tissue; never tissue.
+        tissue: (H, W) bool, what is fit to be looked at: without the three below.
+        pen: (H, W) bool, ink on the glass or the tissue.
+        fold: (H, W) bool, two layers of tissue.
+        blurred: (H, W) bool, tissue out of focus; all False where ``judged`` lacks it.
         step: (x, y) level-0 pixels for each point of the grid.
+        size: (width, height) of the slide in level-0 pixels; the last row and column of the grid may reach beyond it.
+        thumbnail: (H, W, 3) uint8, the slide on the same grid.
+        judged: Which of ``glass``, ``pen``, ``fold`` and ``blurred`` could be judged; focus needs a level of 2 um/px or finer.
+        spacing_um: (Y, X) um per level-0 pixel.
     """
 
-    tissue: npt.NDArray[np.bool_]
-    pen: npt.NDArray[np.bool_]
+    tissue: Mask
+    pen: Mask
+    fold: Mask
+    blurred: Mask
     step: tuple[float, float]
-
-    def shares(self, boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Temporary."""
-        return np.array([self.share(*box) for box in boxes.tolist()])
+    size: tuple[int, int]
+    thumbnail: RGB
+    judged: tuple[str, ...]
+    spacing_um: tuple[float, float]
+    _sums: list[npt.NDArray[np.int64]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def share(self, x: float, y: float, width: float, height: float) -> float:
-        """Returns the share of a window (level-0 pixels) that is tissue, to the precision of the grid."""
-        left, top = round(x / self.step[0]), round(y / self.step[1])
-        right, bottom = round((x + width) / self.step[0]), round((y + height) / self.step[1])
-        cut = self.tissue[top : max(bottom, top + 1), left : max(right, left + 1)]
-        return float(cut.mean()) if cut.size else 0.0
+        """Returns the share of a window (level-0 pixels) that is tissue, exact in area; see ``shares``."""
+        return float(self.shares(np.array([[x, y, width, height]]))[0])
+
+    def shares(self, boxes: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Returns the shares of windows that are tissue.
+
+        Each point of the grid stands for its rectangle of the slide, and a window that cuts a rectangle counts the part that lies
+        in it. What lies outside of the slide counts as no tissue.
+
+        Args:
+            boxes: (N, 4) numbers x, y, width, height in level-0 pixels, fractions allowed.
+
+        Returns:
+            (N,) float64, 0 to 1.
+
+        Raises:
+            ValueError: A box is not finite or has no area.
+        """
+        x, y, width, height = np.asarray(boxes, np.float64).reshape(-1, 4).T
+        if not (np.isfinite(x + y).all() and np.isfinite(width * height).all() and (width > 0).all() and (height > 0).all()):
+            raise ValueError("Boxes are x, y, width, height, all finite, width and height above 0.")
+        columns = [np.clip(edge, 0, self.size[0]) / self.step[0] for edge in (x, x + width)]
+        rows = [np.clip(edge, 0, self.size[1]) / self.step[1] for edge in (y, y + height)]
+        points = self._integral(rows[1], columns[1]) - self._integral(rows[0], columns[1])
+        points -= self._integral(rows[1], columns[0]) - self._integral(rows[0], columns[0])
+        shares: npt.NDArray[np.float64] = np.clip(points * self.step[0] * self.step[1] / (width * height), 0, 1)
+        return shares
+
+    def _integral(self, row: npt.NDArray[np.float64], column: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Tissue above and left of grid coordinates: linear between the corners of a summed-area table, so exact (Crow 1984)."""
+        if not self._sums:
+            table = np.zeros((self.tissue.shape[0] + 1, self.tissue.shape[1] + 1), np.int64)
+            np.cumsum(np.cumsum(self.tissue, axis=0, dtype=np.int64), axis=1, out=table[1:, 1:])
+            self._sums.append(table)
+        table = self._sums[0]
+        top = np.minimum(row.astype(np.int64), table.shape[0] - 2)
+        left = np.minimum(column.astype(np.int64), table.shape[1] - 2)
+        down, right = row - top, column - left
+        above = table[top, left] * (1 - right) + table[top, left + 1] * right
+        below = table[top + 1, left] * (1 - right) + table[top + 1, left + 1] * right
+        result: npt.NDArray[np.float64] = above * (1 - down) + below * down
+        return result
 
 
 def tissue_mask(slide: Slide, spacing_um: tuple[float, float], segmenter: str = "optical") -> TissueMask:
-    """Finds tissue by colour: chroma (largest minus smallest channel) above Otsu's threshold, small holes filled.
+    """Finds the tissue that is fit to be looked at.
 
-    Otsu's threshold is held between 8 and 24 of 255, because slides without glass, or without tissue, have no valley to find.
-    Ink is told from haematoxylin, eosin and DAB by ratios of optical densities: the green one leads in stains, the red one in
-    blue and green ink; black ink is neutral; red ink has green and blue alike and little red (DAB has more blue than green).
+    A thumbnail of about 8 um a point comes from the coarsest level that is fine enough; a segmenter tells tissue from glass on it;
+    pen and folds are found on it. Focus is judged at the coarsest level of 2 um/px or finer, where there is tissue. No pixel is
+    decoded twice: where both come from one level, it is read once.
 
     Args:
         slide: An open file.
         spacing_um: (Y, X) um per level-0 pixel.
+        segmenter: A name in ``segmenters.tissue_segmenters``: ``optical``, ``otsu``, or one of a plug-in.
 
     Raises:
-        UnreadableFileError: The thumbnail cannot be decoded.
+        UnreadableFileError: The pixels cannot be decoded.
+        UsageError: The segmenter is unknown or returned no mask.
     """
-    thumbnail, step = _thumbnail(slide, spacing_um)
-    image = Image.fromarray(thumbnail)
-    smooth = np.asarray(image.filter(ImageFilter.BoxBlur(1))).astype(np.int16)
-    chroma = thumbnail.max(axis=2) - thumbnail.min(axis=2)
-    threshold = min(max(otsu(chroma), 8), 24)
-    pen = _pen(smooth)
-    coloured = (chroma > threshold) & ~pen
-    closed = _filtered(_filtered(coloured, ImageFilter.MaxFilter(3)), ImageFilter.MinFilter(3))  # thin walls of fat cells
-    tissue = _filtered(_holes_filled(closed), ImageFilter.MedianFilter(5))  # dust
-    return TissueMask(tissue & ~pen, pen, step)
+    tissue_segmenters.get(segmenter)  # a wrong name is told before anything is read
+    levels = slide.facts.levels
+    level, sharp = _thumbnail_level(slide, min(spacing_um)), focus_level(levels, max(spacing_um))
+    meter = None if sharp is None else FocusMeter(*levels[sharp][:2], levels[sharp][2] * max(spacing_um))
+    thumbnail, factor = _thumbnail(slide, level, spacing_um, meter if sharp == level else None)
+    steps = (factor * levels[0][0] / levels[level][0], factor * levels[0][1] / levels[level][1])
+    um = math.sqrt(steps[0] * spacing_um[1] * steps[1] * spacing_um[0])
+    pen = pen_marks(thumbnail)
+    found = segmented(segmenter, thumbnail, um) & ~pen
+    blurred = np.zeros_like(found)
+    if meter is not None and sharp is not None:
+        down = (levels[0][0] / levels[sharp][0], levels[0][1] / levels[sharp][1])
+        step = (steps[0] / down[0], steps[1] / down[1])
+        if sharp != level:
+            _measure(slide, sharp, meter, found, step)
+        blurred = meter.blurred(found, step)
+    fold = folds(thumbnail, found, um)
+    return TissueMask(
+        tissue=found & ~fold & ~blurred,
+        pen=pen,
+        fold=fold,
+        blurred=blurred,
+        step=steps,
+        size=(levels[0][0], levels[0][1]),
+        thumbnail=thumbnail,
+        judged=ALWAYS_JUDGED if meter is None else (*ALWAYS_JUDGED, "blurred"),
+        spacing_um=spacing_um,
+    )
 
 
-def otsu(values: npt.NDArray[np.uint8]) -> int:
-    """Returns the threshold t that maximises the variance between values <= t and values > t (Otsu 1979)."""
-    histogram = np.bincount(values.ravel(), minlength=256).astype(np.float64)
-    weight = np.cumsum(histogram)
-    mass = np.cumsum(histogram * np.arange(256))
-    rest = weight[-1] - weight
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = weight * rest * (mass / weight - (mass[-1] - mass) / rest) ** 2
-    return int(np.argmax(np.nan_to_num(between, nan=-1.0, posinf=-1.0)))
+def _thumbnail_level(slide: Slide, finest_um: float) -> int:
+    fine = [i for i, (_, _, down) in enumerate(slide.facts.levels) if down * finest_um <= MASK_UM]
+    return fine[-1] if fine else 0
 
 
-def _holes_filled(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Fills holes that tissue surrounds, up to ``HOLE_UM`` squared."""
-    from scipy import ndimage
-
-    pieces, count = ndimage.label(~mask)
-    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
-    small = sizes <= (HOLE_UM / MASK_UM) ** 2
-    small[0] = False
-    border = np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]])
-    small[border] = False
-    filled: npt.NDArray[np.bool_] = mask | small[pieces]
-    return filled
-
-
-def _pen(smooth: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
-    density = -np.log10((np.clip(smooth, 0, 254).astype(np.float32) + 1) / 255)
-    red, green, blue = density[..., 0], density[..., 1], density[..., 2]
-    blue_or_green_ink = red > 1.3 * green
-    black_or_green_ink = (blue > 0.85 * green) & (red > 0.8 * green)
-    red_ink = (blue > 0.65 * green) & (blue < 1.1 * green) & (red < 0.45 * blue)
-    ink = (blue_or_green_ink | black_or_green_ink | red_ink) & (density.sum(axis=2) > 0.5)
-    # Ink comes in strokes; single points are debris or pigment. A stroke's rim is half transparent.
-    strokes = _filtered(ink, ImageFilter.MedianFilter(3))
-    return _filtered(strokes, ImageFilter.MaxFilter(5))
-
-
-def _filtered(mask: npt.NDArray[np.bool_], how: ImageFilter.RankFilter) -> npt.NDArray[np.bool_]:
-    """Applies a rank filter, the border repeated outwards."""
-    padded = np.pad(mask, 4, mode="edge")
-    result = np.asarray(Image.fromarray(padded.astype(np.uint8) * 255).filter(how)) > 127
-    kept: npt.NDArray[np.bool_] = result[4:-4, 4:-4]
-    return kept
-
-
-def _thumbnail(slide: Slide, spacing_um: tuple[float, float]) -> tuple[RGB, tuple[float, float]]:
-    """Shrinks the coarsest level that is still finer than the grid by a whole factor, block by block; no pixel counts twice."""
-    fine = [i for i, (_, _, down) in enumerate(slide.facts.levels) if down * min(spacing_um) <= MASK_UM]
-    level = fine[-1] if fine else 0
+def _thumbnail(slide: Slide, level: int, spacing_um: tuple[float, float], meter: FocusMeter | None) -> tuple[RGB, int]:
+    """Shrinks a level by a whole factor, block by block; no pixel counts twice. Blocks with colour go to the meter as well."""
     width, height, downsample = slide.facts.levels[level]
     factor = max(1, int(MASK_UM / (downsample * min(spacing_um))))
-    block = max(factor, _BLOCK // factor * factor)
     result = np.empty((-(-height // factor), -(-width // factor), 3), np.uint8)
-    for y in range(0, height, block):
-        for x in range(0, width, block):
-            pixels = slide.read_level(level, x, y, min(block, width - x), min(block, height - y))
-            small = np.asarray(Image.fromarray(pixels).reduce(factor)) if factor > 1 else pixels
-            result[y // factor : y // factor + small.shape[0], x // factor : x // factor + small.shape[1]] = small
-    return result, (factor * slide.facts.levels[0][0] / width, factor * slide.facts.levels[0][1] / height)
+    for x, y, wide, high in _blocks(width, height, math.lcm(factor, meter.cell if meter else 1)):
+        pixels = slide.read_level(level, x, y, wide, high)
+        small = np.asarray(Image.fromarray(pixels).reduce(factor)) if factor > 1 else pixels
+        result[y // factor : y // factor + small.shape[0], x // factor : x // factor + small.shape[1]] = small
+        if meter is not None and (small.max(axis=2) - small.min(axis=2)).max() > _COLOURED:
+            meter.add(x, y, pixels)
+    return result, factor
+
+
+def _measure(slide: Slide, level: int, meter: FocusMeter, tissue: Mask, step: tuple[float, float]) -> None:
+    """Reads the blocks of a level that hold tissue; ``step`` is (x, y) pixels of this level for each point of the mask."""
+    width, height, _ = slide.facts.levels[level]
+    for x, y, wide, high in _blocks(width, height, meter.cell):
+        rows = slice(int(y / step[1]), math.ceil((y + high) / step[1]))
+        columns = slice(int(x / step[0]), math.ceil((x + wide) / step[0]))
+        if tissue[rows, columns].any():
+            meter.add(x, y, slide.read_level(level, x, y, wide, high))
+
+
+def _blocks(width: int, height: int, multiple: int) -> Iterator[tuple[int, int, int, int]]:
+    """Cuts a level into blocks (x, y, width, height) that begin at multiples of a number."""
+    side = max(multiple, _BLOCK // multiple * multiple)
+    for y in range(0, height, side):
+        for x in range(0, width, side):
+            yield x, y, min(side, width - x), min(side, height - y)

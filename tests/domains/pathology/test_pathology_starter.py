@@ -11,8 +11,9 @@ import pytest
 
 from domainclip.domains.base import domains
 from domainclip.domains.pathology.reading import PathologyReading
+from domainclip.domains.pathology.segmenters import otsu
 from domainclip.domains.pathology.slides import open_slide
-from domainclip.domains.pathology.tissue import otsu, tissue_mask
+from domainclip.domains.pathology.tissue import tissue_mask
 from domainclip.domains.regions import read_regions
 from domainclip.errors import UsageError
 from domainclip.sample import SourceItem
