@@ -12,7 +12,7 @@ from domainclip.config import DataConfig
 from domainclip.data.cards import about, card_names, find_card, load_card, rows_of_card
 from domainclip.data.manifest import MANIFEST_SUFFIXES, items_from_rows, read_manifest
 from domainclip.data.prepared_set import PreparedSet
-from domainclip.domains.base import Domain, domains
+from domainclip.domains.base import Domain, domains, gathered_files
 from domainclip.errors import UsageError, unknown_name
 from domainclip.sample import SourceItem
 
@@ -156,11 +156,17 @@ def _from_manifest(path: Path, domain: Domain, label: str) -> Source:
 
 def _from_folder(folder: Path, domain: Domain) -> Source:
     items, rejections, companions = [], [], 0
-    for path in sorted(folder.rglob("*")):
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_hidden(path.relative_to(folder))]
+    gathering = gathered_files(domain, paths)
+    absorbed = {path for some in gathering.members.values() for path in some}
+    reasons = dict(gathering.rejected)
+    for path in paths:
         name = path.relative_to(folder).as_posix()
-        if not path.is_file() or any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue
-        if domain.recognises(path):
+        if path in reasons:
+            rejections.append((name, reasons[path]))
+        elif path in absorbed:
+            companions += 1
+        elif domain.recognises(path):
             items.append(SourceItem(path, name))
         elif path.suffix.lower() in COMPANIONS or not path.suffix:
             companions += 1
@@ -174,6 +180,10 @@ def _from_folder(folder: Path, domain: Domain) -> Source:
             f"The folder {folder} was to be read.", found, "Check the path and --domain; domainclip inspect FILE tells more."
         )
     return Source(folder.name, {**_plain_card(domain), "companions": companions}, tuple(rejections), tuple(items))
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _is_starter_set(folder: Path) -> bool:

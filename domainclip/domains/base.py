@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import yaml
 from pydantic import BaseModel, Field
@@ -106,6 +106,39 @@ class Domain(Protocol):
             UnreadableFileError: It cannot be read.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Gathering:
+    """Which files of a folder make one image together; files that are not named here stand for themselves.
+
+    Attributes:
+        members: The file to open, of each image of several files, to the others that belong to it (which are not opened again).
+        rejected: Files that cannot be used, each with a reason that names neither path nor identifier.
+    """
+
+    members: Mapping[Path, tuple[Path, ...]] = field(default_factory=dict)
+    rejected: tuple[tuple[Path, str], ...] = ()
+
+
+@runtime_checkable
+class GathersFiles(Protocol):
+    """What a domain provides beside ``Domain`` when its images may be several files (DICOM series, slides with companions)."""
+
+    def gathered(self, paths: Sequence[Path]) -> Gathering:
+        """Says which files belong together.
+
+        Deterministic, whatever the order. Reads headers at most, never raises for a broken file: that one stands for itself.
+
+        Args:
+            paths: All files of a source, also those that the domain does not recognise.
+        """
+        ...
+
+
+def gathered_files(domain: Domain, paths: Sequence[Path]) -> Gathering:
+    """Asks a domain which files belong together; a domain without ``gathered`` has an image in every file."""
+    return domain.gathered(paths) if isinstance(domain, GathersFiles) else Gathering()
 
 
 def load_facts(path: Path) -> DomainFacts:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from domainclip.domains.base import Domain, DomainFacts, Inspection
+from domainclip.domains.base import Domain, DomainFacts, GathersFiles, Inspection
 from domainclip.errors import DomainClipError, UnreadableFileError
 from domainclip.sample import Caption, Sample, SourceItem
 
@@ -44,7 +44,7 @@ def check_domain(domain: Domain, example_files: Sequence[Path | SourceItem], rea
     with tempfile.TemporaryDirectory(prefix="domainclip-check-") as scratch:
         for number, example in enumerate(example_files):
             item = example if isinstance(example, SourceItem) else SourceItem(example, f"example-{number}{example.suffix}")
-            for check in (_recognises, _inspect, _samples, _owner_wins, _lazy, _broken):
+            for check in (_recognises, _gathers, _inspect, _samples, _owner_wins, _lazy, _broken):
                 label = f"{check.__name__.strip('_')} ({item.name})"
                 problems += [
                     f"{label}: {problem}" for problem in _guarded(check, domain, item, options, Path(scratch) / str(number))
@@ -122,6 +122,23 @@ def _recognises(domain: Domain, item: SourceItem, options: BaseModel, scratch: P
     for content in (b"", b"II", bytes(range(256))):
         (scratch / f"odd{item.path.suffix}").write_bytes(content)
         domain.recognises(scratch / f"odd{item.path.suffix}")  # must not raise
+
+
+def _gathers(domain: Domain, item: SourceItem, options: BaseModel, scratch: Path) -> Iterator[str]:
+    if not isinstance(domain, GathersFiles):
+        return
+    paths = [item.path, scratch / "notes.txt", scratch / f"gone{item.path.suffix}", scratch / f"odd{item.path.suffix}"]
+    seen = domain.gathered(paths)
+    absorbed = [path for some in seen.members.values() for path in some]
+    named = [*seen.members, *absorbed, *(path for path, _ in seen.rejected)]
+    if len(set(named)) != len(named) or not set(named) <= set(paths):
+        yield "a file has two roles, or was never given"
+    if item.path in named and item.path not in seen.members:
+        yield "does not open its own example"
+    if domain.gathered(paths[::-1]) != seen:
+        yield "the order of the files matters"
+    if any(path.name in reason or str(path.parent) in reason for path, reason in seen.rejected):
+        yield "a reason names a path"
 
 
 def _inspect(domain: Domain, item: SourceItem, options: BaseModel, scratch: Path) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from domainclip.domains.base import Inspection, domains
+from domainclip.domains.dicom_kind import is_dicom_slide
 from domainclip.errors import UnreadableFileError, UsageError
 
 _GEO_KEYS = {33550, 33922, 34264, 34735}  # GeoTIFF 1.1: ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory
@@ -36,7 +37,9 @@ def inspect_file(path: Path, domain: str | None = None) -> tuple[str, Inspection
 
 
 def detect_domain(path: Path) -> str:
-    """Decides by content: DICOM to radiology, GeoTIFF to remote sensing, other TIFFs to pathology, pictures by their mode.
+    """Decides by content: DICOM slides and TIFFs to pathology, other DICOM to radiology, GeoTIFF to remote sensing.
+
+    Pictures go by their mode: grey ones to radiology.
 
     Raises:
         UsageError: No domain reads the file.
@@ -44,7 +47,7 @@ def detect_domain(path: Path) -> str:
     with path.open("rb") as stream:
         head = stream.read(132)
     if head[128:132] == b"DICM":
-        return "radiology"
+        return "pathology" if is_dicom_slide(path) else "radiology"
     if head[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}:
         return "remote-sensing" if _has_geo_keys(path) else "pathology"
     if path.suffix.lower() in _PICTURES:

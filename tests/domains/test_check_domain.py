@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from domainclip.domains.base import domains
+from domainclip.domains.base import Gathering, domains
 from domainclip.domains.check import check_domain
 from domainclip.sample import Pixels, SourceItem
 from domainclip.starter import make_starter_set
@@ -65,6 +65,9 @@ class Faulty:
     def inspect(self, path):
         return self.faults.get("inspect", self.inner.inspect)(path)
 
+    def gathered(self, paths):
+        return self.faults.get("gathered", self.inner.gathered)(paths)
+
     def samples(self, item, reading):
         change = self.faults.get("samples", lambda sample, item: sample)
         for sample in self.inner.samples(item, reading):
@@ -112,6 +115,10 @@ FAULTS = {
     "two reads differ": lambda: {"samples": lambda sample, item: sample.with_(reader=_Restless())},
     "channels are named": lambda: {"samples": lambda sample, item: sample.with_(channels=("red",))},
     "has no group": lambda: {"samples": lambda sample, item: sample.with_(group="")},
+    "has two roles": lambda: {"gathered": lambda paths: Gathering({paths[0]: (paths[0],)})},
+    "does not open its own example": lambda: {"gathered": lambda paths: Gathering({}, ((paths[0], "no"), (paths[-1], "no")))},
+    "order of the files": lambda: {"gathered": lambda paths: Gathering({paths[0]: ()})},
+    "reason names a path": lambda: {"gathered": lambda paths: Gathering({}, ((paths[0], paths[0].name),))},
     "captions are lost": lambda: {"samples": lambda sample, item: sample.with_(captions=())},
     "not UnreadableFileError": lambda: {"inspect": _raises_usage},
 }

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
-from domainclip.domains.base import Inspection, load_facts
+from domainclip.domains.base import Gathering, Inspection, load_facts
+from domainclip.domains.dicom_kind import is_dicom_slide
 from domainclip.domains.pathology.reading import PathologyReading
 from domainclip.domains.pathology.scale import REMEDY
-from domainclip.domains.pathology.slide_samples import NAME_CHANNELS, cut_slide
+from domainclip.domains.pathology.slide_samples import NAME_CHANNELS, NO_ORIGINAL, cut_slide, is_resampled
 from domainclip.domains.pathology.slides import (
     COLOURS,
+    DICOM_MAGIC,
     JPEG_MAGIC,
     PNG_MAGIC,
     TIFF_MAGIC,
@@ -46,7 +48,7 @@ class PathologyDomain:
         self._last: tuple[SourceItem, PathologyReading, TilePlan | None] | None = None
 
     def recognises(self, path: Path) -> bool:
-        """Says yes to TIFF, PNG and JPEG under any name, and to every file with the suffix of a slide or patch.
+        """Says yes to DICOM slides, TIFF, PNG and JPEG under any name, and to every file with the suffix of a slide or patch.
 
         The suffix is enough so that a broken slide is refused with a reason and not passed over; hidden files are not ours.
         """
@@ -55,8 +57,16 @@ class PathologyDomain:
                 return False
         except OSError:
             return False
-        start = first_bytes(path)
+        start = first_bytes(path, 132)
+        if start[128:] == DICOM_MAGIC:
+            return is_dicom_slide(path)
         return path.suffix.lower() in SUFFIXES or start[:4] in TIFF_MAGIC or start.startswith((PNG_MAGIC, JPEG_MAGIC))
+
+    def gathered(self, paths: Sequence[Path]) -> Gathering:
+        """Says which files make one slide: DICOM series, VMS and VMU, MIRAX; see ``domains.base.GathersFiles``."""
+        from domainclip.domains.pathology.companions import gather_slides
+
+        return gather_slides(paths)
 
     def inspect(self, path: Path) -> Inspection:
         """Looks at one file: its directory, and up to 16 million pixels of level 0 for the range.
@@ -137,6 +147,8 @@ def _missing(facts: SlideFacts, sixteen: bool) -> tuple[str, ...]:
         missing.append(f"No scale in um per pixel{why}. {REMEDY}")
     elif spacing.source == "objective-power":
         missing.append(f"The scale is 10 / objective power, which may be off by a fifth. {REMEDY}")
+    if is_resampled(facts):
+        missing.append(NO_ORIGINAL)
     return tuple(missing)
 
 

@@ -15,6 +15,7 @@ from domainclip.domains.pathology.tiles import TilePlan, TileReader, fitted_stai
 from domainclip.sample import Sample, SourceItem, Spacing, Values, Window
 
 NAME_CHANNELS = 'Name them: --set reading.channels=\'["DAPI", "CD8"]\'; models ask for channels by name.'
+NO_ORIGINAL = "The finest level that is there is a resampled one: level 0 is missing, or was never stored."
 _COLOUR = Values("srgb", scale=1 / 255)
 
 
@@ -30,6 +31,9 @@ def cut_slide(item: SourceItem, reading: PathologyReading) -> tuple[Iterator[Sam
     view = SlideView(item.path, reading.scene, reading.white_level)
     slide = view.open()
     channels = _channels(slide.facts, reading)
+    if item.regions and is_resampled(slide.facts):
+        found = f"It has annotations, in pixels of level 0. {NO_ORIGINAL}"
+        raise unreadable(found, "Put all files of the slide in one folder.")
     spacing = chosen_spacing(item.spacing, reading.spacing_um, slide.facts.scale)
     if _is_whole(slide, reading):
         return iter((_whole(item, view, channels, spacing, reading),)), None
@@ -38,6 +42,11 @@ def cut_slide(item: SourceItem, reading: PathologyReading) -> tuple[Iterator[Sam
     _refuse_stain(channels, reading)
     plan = plan_tiles(view, (spacing.values[0], spacing.values[-1]), reading, item.regions, item.name)
     return _tiles(item, view, channels, spacing, reading, plan), plan
+
+
+def is_resampled(facts: SlideFacts) -> bool:
+    """Says whether level 0 of a DICOM slide is missing: the finest level that is there was made from a finer one."""
+    return facts.details.get("finest_level") == "resampled"
 
 
 def _channels(facts: SlideFacts, reading: PathologyReading) -> tuple[str, ...]:

@@ -31,6 +31,8 @@ NOT_RGB = "Models of stained slides read 8-bit RGB; other channels are read by t
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PNG_MAGIC, JPEG_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+DICOM_MAGIC = b"DICM"
+"""After a preamble of 128 bytes (PS3.10 7.1), which may be the start of a TIFF."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +213,11 @@ def forget(slide: Slide) -> None:
 
 
 def _opened(path: Path, scene: int | None) -> Slide:
-    start = first_bytes(path)
+    start = first_bytes(path, 132)
+    if start[128:] == DICOM_MAGIC:
+        from domainclip.domains.pathology.dicom_slide import DicomSlide
+
+        return _only_scene(DicomSlide(path), scene)
     if start.startswith(PNG_MAGIC) or (start.startswith(JPEG_MAGIC) and path.suffix.lower() != ".mrxs"):
         from domainclip.domains.pathology.flat import FlatImage
 

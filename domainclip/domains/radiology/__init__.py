@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from domainclip.domains.base import DomainFacts, Inspection, load_facts
+from domainclip.domains.dicom_kind import is_dicom_slide
 from domainclip.domains.radiology.reading import RadiologyReading, unreadable
 from domainclip.errors import UsageError
 from domainclip.sample import Pixels, Sample, SourceItem, Values
@@ -49,11 +50,16 @@ class Radiology:
         self.facts: DomainFacts = load_facts(Path(__file__).with_name("facts.yaml"))
 
     def recognises(self, path: Path) -> bool:
-        """Says by name and first bytes whether this domain reads the file. A DICOMDIR is an index, no image."""
+        """Says by name and first bytes whether this domain reads the file.
+
+        A DICOMDIR is an index, no image; whole-slide images are pathology's.
+        """
         if path.name.upper().startswith("DICOMDIR"):
             return False
         head = _first_bytes(path)
-        return head[128:132] == b"DICM" or _is_picture_head(head) or path.suffix.lower() in _SUFFIXES
+        if head[128:132] == b"DICM":
+            return not is_dicom_slide(path)
+        return _is_picture_head(head) or path.suffix.lower() in _SUFFIXES
 
     def inspect(self, path: Path) -> Inspection:
         """Looks at one file; the patient appears as the owner's keyed hash only.
