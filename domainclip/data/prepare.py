@@ -88,16 +88,21 @@ def prepare(
         if finished is not None:
             return finished
         claimed.append(not resume)
-        threads = 1
-        if workers is None:
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-            workers = min(cores, len(items))
-            threads = max(1, cores // workers) if getattr(domain, "thread_safe", False) else 1
+        workers, threads = _spread(workers, len(items), domain)
         plan, strict_map = SpoolPlan(output / WORK, key, seed, jpeg_quality, threads, overviews=True), plan_id if strict else None
         _Job(items, domain, options, plan, workers, limits or Limits(), strict_map, progress or _quiet).run(source.rejections)
         write_set(output, plan.folder, items, SetFacts(source, domain, settings, plan_id, key))
         shutil.rmtree(aside_of(output), ignore_errors=True)
     return PreparedSet(output)
+
+
+def _spread(workers: int | None, files: int, domain: Domain) -> tuple[int, int]:
+    """Returns how many processes read, and with how many threads each: all cores, unless the caller says how many processes."""
+    if workers is not None:
+        return workers, 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    processes = max(1, min(cores, files))
+    return processes, cores // processes if getattr(domain, "thread_safe", False) else 1
 
 
 @contextlib.contextmanager
