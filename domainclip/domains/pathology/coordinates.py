@@ -26,7 +26,7 @@ import numpy.typing as npt
 from domainclip.domains.pathology.hdf5 import Attributes, member, opened, refusal, table
 from domainclip.errors import UsageError
 
-Origin = Literal["trident", "clam", "atlaspatch"]
+Origin = Literal["trident", "clam", "atlaspatch", "domainclip"]
 Boxes = npt.NDArray[np.float64]
 SPACING_ATTRIBUTE = "spacing_um"
 """Our own attribute of ``coords``: um per pixel of a tile as it is read. TRIDENT's magnifications are rounded to steps and do not
@@ -44,7 +44,7 @@ class TileCoordinates:
     Attributes:
         boxes: (N, 4) float64: x, y, width, height in level-0 pixels; widths and heights are positive.
         slide: Name of the slide without folder and suffix.
-        origin: The program whose layout it came in.
+        origin: The program whose layout it came in; ``"domainclip"`` for tiles of our own.
         tile_px: Side of a tile as its model sees it, in pixels, where said.
         spacing_um: um per pixel of that tile, where said (TRIDENT and CLAM never do).
         overlap_px: Pixels of a tile, at ``tile_px``, that it shares with the next, where said.

@@ -115,10 +115,8 @@ def _write(
     if format == "trident":
         attributes, magnifications = _trident_attributes(coordinates, size)
     else:
-        attributes, magnifications = {"patch_size": size, "patch_level": 0, "downsample": (1.0, 1.0)}, None
+        attributes, magnifications = _clam_attributes(coordinates, size), None
     attributes["name"] = coordinates.slide
-    if coordinates.spacing_um is not None:
-        attributes[SPACING_ATTRIBUTE] = float(coordinates.spacing_um)
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with h5py_module().File(draft, "w") as file:
@@ -181,10 +179,19 @@ def _trident_attributes(coordinates: TileCoordinates, size: int) -> tuple[dict[s
         "patch_size_level0": size,
         "level0_magnification": _plain(source),
         "target_magnification": _plain(target),
+        SPACING_ATTRIBUTE: float(coordinates.spacing_um),
     }
     if coordinates.overlap_px is not None:
         attributes["overlap"] = _plain(coordinates.overlap_px)
     return attributes, (source, target)
+
+
+def _clam_attributes(coordinates: TileCoordinates, size: int) -> dict[str, Any]:
+    attributes: dict[str, Any] = {"patch_size": size, "patch_level": 0, "downsample": (1.0, 1.0)}
+    if coordinates.spacing_um is not None and coordinates.tile_px is not None:
+        # What CLAM reads has the pixels of level 0, hence their spacing and not that of our tile.
+        attributes[SPACING_ATTRIBUTE] = coordinates.spacing_um * coordinates.tile_px / size
+    return attributes
 
 
 def _plain(value: float) -> int | float:
