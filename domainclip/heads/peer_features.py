@@ -12,12 +12,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from domainclip.domains.pathology.coordinates import coordinates_for
-from domainclip.domains.pathology.tile_features import TileFeatures, read_features
+from domainclip.domains.pathology.tile_features import TileFeatures
 from domainclip.errors import UnreadableFileError, UsageError, unknown_name
 from domainclip.heads.domain_model import DomainModel, Features
 from domainclip.heads.embed import model_facts
 from domainclip.heads.feature_table import FeatureWriter, Kind
 from domainclip.heads.inputs import Image
+from domainclip.heads.peer_reading import read_supervised
 from domainclip.heads.reading import Found, Progress, Rejected
 from domainclip.identifiers import keyed_hash, owner_key
 from domainclip.sample import Spacing, Window
@@ -74,12 +75,15 @@ def features_from_h5(
     writer = FeatureWriter(output, model.width, overwrite)
     taken = _Taken()
     try:
-        for number, (stem, path) in enumerate(files.items(), start=1):
-            try:
-                taken.add(writer, stem, path, _checked(path, stem, places, name, model, state))
-            except UnreadableFileError as error:
-                taken.first = taken.first or f"{error.found} {error.remedy}"
-                writer.reject(Rejected(keyed_hash(stem, owner_key()), error.found))
+        jobs = [(path, None if places is None else coordinates_for(places, stem)) for stem, path in files.items()]
+        read = zip(files.items(), read_supervised(jobs, name), strict=True)
+        for number, ((stem, path), tiles) in enumerate(read, start=1):
+            checked = _checked(tiles, model, state)
+            if isinstance(checked, str):
+                taken.first = taken.first or checked
+                writer.reject(Rejected(keyed_hash(stem, owner_key()), checked))
+            else:
+                taken.add(writer, stem, path, checked)
             if progress:
                 progress(number, len(files), "reading features")
         taken.check(folder)
@@ -142,10 +146,14 @@ def _files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _checked(path: Path, stem: str, places: Path | None, name: str | None, model: DomainModel, state: State) -> TileFeatures:
-    """Reads a slide's features and brings them to unit norm."""
-    tiles = read_features(path, None if places is None else coordinates_for(places, stem), name=name)
-    return replace(tiles, values=_in_shared_space(tiles.values, model, state))
+def _checked(tiles: TileFeatures | str, model: DomainModel, state: State) -> TileFeatures | str:
+    """Brings a slide's features to unit norm, or says why they are rejected."""
+    if isinstance(tiles, str):
+        return tiles
+    try:
+        return replace(tiles, values=_in_shared_space(tiles.values, model, state))
+    except UnreadableFileError as error:
+        return f"{error.found} {error.remedy}"
 
 
 def _check_state(state: str) -> None:

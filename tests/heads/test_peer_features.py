@@ -97,3 +97,18 @@ def test_clam_without_and_with_the_coordinates(tmp_path, model):
     assert facts["features"]["tiles_without_place"] == 0
     windows = pd.read_parquet(tmp_path / "two" / "index.parquet")[["x", "y", "width", "height"]]
     assert windows.to_numpy().tolist() == [[0, 0, 224, 224], [300, 0, 224, 224]]
+
+
+@pytest.mark.slow
+def test_a_file_on_which_the_library_hangs_or_dies_is_one_rejected_file(tmp_path, model):
+    """A FIFO in place of a file never answers; the process that waits for it is ended, and the next file is read."""
+    import os
+
+    from domainclip.heads.peer_reading import read_supervised
+
+    write(tmp_path / "h5", "b", rows(2, model.width))
+    os.mkfifo(tmp_path / "h5" / "a.h5")
+    jobs = [(tmp_path / "h5" / name, None) for name in ("b.h5", "a.h5", "b.h5")]
+    first, second, third = read_supervised(jobs, None, seconds=20)
+    assert second == "reading took longer than 20 s"
+    assert np.array_equal(first.values, rows(2, model.width)) and third.coordinates.boxes.shape == (2, 4)
