@@ -69,19 +69,18 @@ def features_from_h5(
         UsageError: ``state`` is ``"unprojected"`` or unknown; there are no files, none can be used, or they name different
             encoders; or the output holds something.
     """
-    folder, places = Path(folder), None if coordinates is None else Path(coordinates)
     _check_state(state)
+    folder = Path(folder)
     files = _files(folder)
     writer = FeatureWriter(output, model.width, overwrite)
     taken = _Taken()
     try:
-        jobs = [(path, None if places is None else coordinates_for(places, stem)) for stem, path in files.items()]
+        jobs = [(path, coordinates_for(Path(coordinates), stem) if coordinates else None) for stem, path in files.items()]
         read = zip(files.items(), read_supervised(jobs, name), strict=True)
         for number, ((stem, path), tiles) in enumerate(read, start=1):
             checked = _checked(tiles, model, state)
             if isinstance(checked, str):
-                taken.first = taken.first or checked
-                writer.reject(Rejected(keyed_hash(stem, owner_key()), checked))
+                taken.reject(writer, stem, checked)
             else:
                 taken.add(writer, stem, path, checked)
             if progress:
@@ -111,6 +110,11 @@ class _Taken:
         for images, rows in _images(stem, tiles):
             self.paths.update((image.key, str(path.absolute())) for image in images)
             writer.add(images, rows)
+
+    def reject(self, writer: FeatureWriter, stem: str, why: str) -> None:
+        """Notes a slide that cannot be used."""
+        self.first = self.first or why
+        writer.reject(Rejected(keyed_hash(stem, owner_key()), why))
 
     def check(self, folder: Path) -> None:
         """Refuses nothing at all, and a mixture.

@@ -74,22 +74,8 @@ def write_qupath(
         with draft.open("w", encoding="utf-8") as file:
             file.write('{"type": "FeatureCollection", "features": [')
             for count, (shape, label, score, name) in enumerate(_rows(shapes, labels, scores, names), start=1):
-                ring = _ring(shape, count)
-                properties: dict[str, Any] = {"objectType": object_type}
-                if name:
-                    properties["name"] = name
-                if label:
-                    color = known.setdefault(label, PALETTE[len(known) % len(PALETTE)])
-                    properties["classification"] = {"name": label, "color": list(color)}
-                if score is not None:
-                    properties["measurements"] = _measurements(score, count)
-                feature = {
-                    "type": "Feature",
-                    # Stable, so that a second import replaces and does not double.
-                    "id": str(uuid.uuid5(_NAMESPACE, f"{count} {ring}")),
-                    "geometry": {"type": "Polygon", "coordinates": [ring]},
-                    "properties": properties,
-                }
+                color = known.setdefault(label, PALETTE[len(known) % len(PALETTE)]) if label else None
+                feature = _feature(_ring(shape, count), object_type, name, label, color, score, count)
                 file.write(",\n" if count > 1 else "\n")
                 file.write(json.dumps(feature, ensure_ascii=False, allow_nan=False))
             file.write("\n]}\n")
@@ -97,6 +83,31 @@ def write_qupath(
     finally:
         draft.unlink(missing_ok=True)
     return count
+
+
+def _feature(
+    ring: list[list[float]],
+    object_type: str,
+    name: str | None,
+    label: str | None,
+    color: Color | None,
+    score: Mapping[str, float] | float | None,
+    number: int,
+) -> dict[str, Any]:
+    properties: dict[str, Any] = {"objectType": object_type}
+    if name:
+        properties["name"] = name
+    if label and color:
+        properties["classification"] = {"name": label, "color": list(color)}
+    if score is not None:
+        properties["measurements"] = _measurements(score, number)
+    return {
+        "type": "Feature",
+        # The same in every export, so that objects can be told again.
+        "id": str(uuid.uuid5(_NAMESPACE, f"{number} {ring}")),
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": properties,
+    }
 
 
 def _rows(shapes: Iterable[Any], *columns: Iterable[Any] | None) -> Iterator[tuple[Any, ...]]:
