@@ -229,7 +229,7 @@ def test_an_attribute_that_is_a_reference_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("shape", "chunks", "word"),
     [
-        ((10**12, 2), (10**6, 2), "declares"),
+        ((10**12, 2), (10**6, 2), "the limits are"),
         ((10**7, 2), (1000, 2), "more than the file holds"),
         ((10, 2), (10**8, 2), "pieces"),
         ((10**7, 2), None, "more than the file holds"),
