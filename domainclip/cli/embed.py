@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from domainclip.cli.options import Debug, Json, Model, Overwrite, Root, Setting
+from domainclip.cli.options import Coordinates, Debug, Features, Json, Model, Overwrite, Root, Setting
 from domainclip.cli.output import Reporter, rejection_lines, run_verb
 
 _HELP = """Write the image features of a source: features.npy (N, D) float32 and index.parquet.
@@ -27,6 +27,8 @@ def embed(
     output: Annotated[Path, typer.Option("--output", help="Folder for the features.")],
     root: Root = None,
     settings: Setting = None,
+    features: Features = None,
+    coordinates: Coordinates = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -34,6 +36,15 @@ def embed(
     """Parses the options and calls ``embed``."""
 
     def work(reporter: Reporter) -> None:
+        from domainclip.cli.peer_features import refuse_coordinates_alone, take_features
+
+        refuse_coordinates_alone(features, coordinates)
+        if features is not None:
+            unused = (root, settings)
+            taken, said = take_features("embed", model, source, output, features, coordinates, overwrite, unused)
+            counted = f"{taken['count']} features taken in, {taken['rejected']} files rejected: {output}"
+            reporter.document(taken, [counted, *rejection_lines(output, taken["rejected"], taken["set_id"]), *said])
+            return
         from domainclip.cli.progress import progress_printer
         from domainclip.heads.domain_model import load_model
         from domainclip.heads.embed import embed as run_embed

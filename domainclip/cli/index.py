@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from domainclip.cli.options import Debug, Json, Model, Overwrite, Root, Setting
+from domainclip.cli.options import Coordinates, Debug, Features, Json, Model, Overwrite, Root, Setting
 from domainclip.cli.output import Reporter, rejection_lines, run_verb
 
 _HELP = """Make a source searchable by text and by image.
@@ -27,6 +27,8 @@ def index(
     output: Annotated[Path, typer.Option("--output", help="Folder of the index.")],
     root: Root = None,
     settings: Setting = None,
+    features: Features = None,
+    coordinates: Coordinates = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -34,6 +36,16 @@ def index(
     """Parses the options, fits a ``Retriever`` and saves it."""
 
     def work(reporter: Reporter) -> None:
+        from domainclip.cli.peer_features import refuse_coordinates_alone, take_features
+
+        refuse_coordinates_alone(features, coordinates)
+        if features is not None:
+            unused = (root, settings)
+            taken, said = take_features("index", model, source, output, features, coordinates, overwrite, unused)
+            counted = f"{taken['count']} features indexed, {taken['rejected']} files rejected: {output}"
+            said = [*rejection_lines(output, taken["rejected"], taken["set_id"]), *said]
+            reporter.document(taken, [counted, *said, f'Next: domainclip search {output} "your words"'])
+            return
         from domainclip.cli.progress import progress_printer
         from domainclip.heads.domain_model import load_model
         from domainclip.heads.feature_table import check_output

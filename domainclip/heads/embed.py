@@ -46,8 +46,8 @@ def embed(
     """Encodes every image of a source.
 
     Writes ``features.npy`` (N, D) float32 of unit norm, ``index.parquet`` (key, group, split, labels, window: x, y, width, height
-    and level, row by row the same images), ``rejected.jsonl`` (key, reason) and ``embed.json``. Keys are keyed hashes, the same as
-    in a prepared set; the map back to paths lies in the owner's folder.
+    and level, size in pixels and spacing of what was encoded, row by row the same images), ``rejected.jsonl`` (key, reason) and
+    ``embed.json``. Keys are keyed hashes, the same as in a prepared set; the map back to paths lies in the owner's folder.
 
     Args:
         model: A loaded model.

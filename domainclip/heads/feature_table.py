@@ -19,6 +19,7 @@ from domainclip.heads.reading import Found, Rejected
 Features = npt.NDArray[np.float32]
 FORMAT_VERSION = 1
 Kind = Literal["embed", "index"]
+_INTEGERS = ("x", "y", "width", "height", "level", "image_width", "image_height")
 _FILES = ("features.npy", "index.parquet", "rejected.jsonl", "embed.json", "index.json")
 
 
@@ -73,7 +74,8 @@ class FeatureWriter:
             raise RuntimeError("the header of features.npy changed its length")
         self._file.close()
         table = pd.DataFrame(self._columns, columns=list(_row(None)))
-        table.astype(dict.fromkeys(("x", "y", "width", "height", "level"), "Int64")).to_parquet(self._draft / "index.parquet")
+        types = {**dict.fromkeys(_INTEGERS, "Int64"), "spacing_x": "Float64", "spacing_y": "Float64"}
+        table.astype(types).to_parquet(self._draft / "index.parquet")
         lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self._rejected)
         (self._draft / "rejected.jsonl").write_text(lines, encoding="utf-8")
         document = {
@@ -139,11 +141,17 @@ def read_features(folder: Path | str, kind: Kind) -> tuple[Features, pd.DataFram
 
 
 def _row(image: Found | None) -> dict[str, Any]:
-    window = image.window if image else None
+    window, size, spacing = (image.window, image.size, image.spacing) if image else (None, None, None)
     return {
         "key": image.key if image else "",
         "group": image.group if image else "",
         "split": image.split if image else None,
         "labels": json.dumps(dict(image.labels), sort_keys=True, ensure_ascii=False) if image else "",
         **{name: getattr(window, name, None) for name in ("x", "y", "width", "height", "level")},
+        # What was encoded, so that the features can be told to programs that speak of pixels and magnifications.
+        "image_width": size[0] if size else None,
+        "image_height": size[1] if size else None,
+        "spacing_x": spacing.values[-1] if spacing else None,
+        "spacing_y": spacing.values[-2] if spacing else None,
+        "spacing_unit": spacing.unit if spacing else None,
     }

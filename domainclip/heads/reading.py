@@ -18,7 +18,7 @@ from domainclip.errors import UnreadableFileError, UsageError
 from domainclip.heads.inputs import Image
 from domainclip.identifiers import keyed_hash, owner_key
 from domainclip.model_record import ModelRecord
-from domainclip.sample import Pixels, SourceItem, Window
+from domainclip.sample import Pixels, SourceItem, Spacing, Window
 
 if TYPE_CHECKING:
     from domainclip.data.prepared_set import PreparedSet
@@ -39,6 +39,8 @@ class Found:
         labels: What the owner or the set says about it.
         split: Likewise.
         item: Position of its file in the source, for raw sources.
+        size: (width, height) of the pixels, where known before they are read.
+        spacing: Physical size of these pixels, where known.
     """
 
     key: str
@@ -48,6 +50,8 @@ class Found:
     labels: Mapping[str, str] = field(default_factory=dict)
     split: str | None = None
     item: int | None = None
+    size: tuple[int, int] | None = None
+    spacing: Spacing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,9 @@ def read_prepared(prepared: PreparedSet, progress: Progress) -> Iterator[Found]:
             spacing = spacing_from_json(row["spacing"])
             return Image(prepared.read(row), values_from_json(row["values"]), tuple(row["channels"]), spacing)
 
-        yield Found(row["key"], row["group"], read, window_from_json(row["window"]), row["labels"] or {}, row["split"])
+        window, spacing = window_from_json(row["window"]), spacing_from_json(row["spacing"])
+        size = (int(row["width"]), int(row["height"]))
+        yield Found(row["key"], row["group"], read, window, row["labels"] or {}, row["split"], size=size, spacing=spacing)
         progress(number + 1, total, "encoding")
 
 
@@ -209,7 +215,7 @@ def read_files(
 
 def _spooled(folder: Path, number: int, item: SourceItem, reason: str | None, key: bytes) -> Iterator[Found | Rejected]:
     """Yields what a worker left of a file, then removes it."""
-    from domainclip.data.records import window_from_json
+    from domainclip.data.records import spacing_from_json, window_from_json
     from domainclip.data.spool import read_spool, spool_paths
 
     data_path, lines_path = spool_paths(folder, number)
@@ -226,7 +232,9 @@ def _spooled(folder: Path, number: int, item: SourceItem, reason: str | None, ke
         def read(line: dict[str, Any] = line) -> Image:
             return _unpacked(data_path, line)
 
-        yield Found(line["key"], line["group"], read, window_from_json(line["window"]), line["labels"], line["split"], number)
+        size, spacing = (line["shape"][-1], line["shape"][-2]), spacing_from_json(line.get("spacing"))
+        window = window_from_json(line["window"])
+        yield Found(line["key"], line["group"], read, window, line["labels"], line["split"], number, size, spacing)
     if not seen:
         yield Rejected(
             keyed_hash(item.name, key), "its reader found no image in it (no tissue, no labelled region, or no data)", number

@@ -35,6 +35,7 @@ def test_every_verb_gives_one_document(tmp_path: Path) -> None:
         "zero-shot": ["zero-shot", name, str(slide), "--classes", "adipose tissue,smooth muscle", "--output", "predictions"],
         "embed": ["embed", name, "set", "--output", "features"],
         "index": ["index", name, "set", "--output", "index"],
+        "export": ["export", "set", "--format", "qupath", "--output", "export"],
         "search": ["search", "index", "adipose tissue", "-k", "2"],
         "pretrain": ["pretrain", "--domain", "pathology", "--data", "set", "--output", "run", "--set", "training.max_steps=2"],
         "models": ["models"],

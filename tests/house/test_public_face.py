@@ -16,7 +16,7 @@ PUBLIC = [
     "build_captions", "embed", "inspect_file", "load_config", "load_model", "make_starter_set", "open_dataset", "prepare",
     "pretrain",
 ]  # fmt: skip
-VERBS = ["datasets", "domains", "embed", "index", "inspect", "models", "prepare", "pretrain", "search", "zero-shot"]
+VERBS = ["datasets", "domains", "embed", "export", "index", "inspect", "models", "prepare", "pretrain", "search", "zero-shot"]
 
 
 def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -67,6 +67,7 @@ WRONG = {
     "prepare": ["prepare", "nowhere", "--domain", "pathology", "--output", "set"],
     "zero-shot": ["zero-shot", "no-such-model", "nowhere.png", "--classes", "a,b"],
     "embed": ["embed", "no-such-model", "nowhere", "--output", "out"],
+    "export": ["export", "nowhere", "--format", "qupth", "--output", "out"],
     "index": ["index", "no-such-model", "nowhere", "--output", "out"],
     "search": ["search", "nowhere", "text"],
     "inspect": ["inspect", "nowhere.svs"],
