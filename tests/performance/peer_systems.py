@@ -213,7 +213,7 @@ _here: Any = None
 
 def _one_slide(work: tuple[str, dict[str, Any]]) -> int:
     path, job = work
-    cv2.setNumThreads(1 if job["processes"] > 1 else job["processes"])
+    cv2.setNumThreads(1)
     return write_shard(Path(job["output"]) / f"{Path(path).stem}.tar", _here.tiles(path, job))
 
 
