@@ -58,15 +58,14 @@ def prepare(
         domain: The reader.
         output: Folder to write.
         reading: Options of the reader; None for its defaults.
-        held_out_fraction: Share of groups held out, where the source gives no split.
-        val_fraction: Share of training groups set aside, where the source has no ``val``.
+        held_out_fraction: Share of groups held out, and
+        val_fraction: of training groups set aside, where the source gives no split.
         seed: Of the splits and of composed captions.
         jpeg_quality: 1 to 100: store 8-bit colour as JPEG of this quality, with loss; None stores it as PNG, without.
         strict: Stop at the first file or image that cannot be used, instead of counting it in rejected.jsonl.
         overwrite: Replace a prepared set that lies at ``output``; until the new one is done it waits in ``.<output>.replaced``.
         resume: Go on with what an interrupted call left there; a finished set of the same options is returned.
-        workers: Reader processes, default one a core (and threads in them where there are fewer files than cores); 0 reads in this
-            process, without limits of time and memory.
+        workers: Reader processes; default: all cores are used. 0 reads in this process, without limits of time and memory.
         limits: Of time and memory of one file.
         progress: Called with (files done, files in all, what is going on).
 
@@ -89,8 +88,9 @@ def prepare(
             return finished
         claimed.append(not resume)
         workers, threads = _spread(workers, len(items), domain)
-        plan, strict_map = SpoolPlan(output / WORK, key, seed, jpeg_quality, threads, overviews=True), plan_id if strict else None
-        _Job(items, domain, options, plan, workers, limits or Limits(), strict_map, progress or _quiet).run(source.rejections)
+        plan = SpoolPlan(output / WORK, key, seed, jpeg_quality, threads, overviews=True)
+        job = _Job(items, domain, options, plan, workers, limits or Limits(), plan_id if strict else None, progress or _quiet)
+        job.run(source.rejections)
         write_set(output, plan.folder, items, SetFacts(source, domain, settings, plan_id, key))
         shutil.rmtree(aside_of(output), ignore_errors=True)
     return PreparedSet(output)
