@@ -18,9 +18,9 @@ _TOLERANCE = 1.05
 _CELL_UM = 8.0
 _SCALES_UM = (1.2, 2.4, 4.8)
 _POOL_UM = 56.0
-_FINE_ENERGY, _FINE_TO_COARSE = 16.0, 0.4
-_OFFSET = 0.3
-_LEAST_COARSE = 1.5
+_FINE_ENERGY, _FINE_TO_COARSE = 18.0, 0.43
+_NOISE = 0.6
+_LEAST_COARSE = 0.6
 _LEAST_ACROSS_UM = 72.0
 _SOFT_UM = 8.0
 
@@ -96,7 +96,7 @@ class FocusMeter:
             side = max(1, round(pool_um / um)) | 1
             share = np.maximum(cv2.blur(weight, (side, side)), 1e-3)
             a, b = cv2.blur(fine, (side, side)) / share, cv2.blur(coarse, (side, side)) / share
-            found: Mask = (b > _LEAST_COARSE) & (a < _FINE_ENERGY) & (a + _OFFSET < _FINE_TO_COARSE * (b + _OFFSET)) & tissue
+            found: Mask = (b > _LEAST_COARSE) & (a < _FINE_ENERGY) & (a - _NOISE < _FINE_TO_COARSE * b) & tissue
             return found
 
         seeds = _opened(dull(_POOL_UM), _LEAST_ACROSS_UM / um)
