@@ -18,9 +18,10 @@ _TOLERANCE = 1.05
 _CELL_UM = 8.0
 _SCALES_UM = (1.2, 2.4, 4.8)
 _POOL_UM = 56.0
-_FINE_ENERGY, _FINE_TO_COARSE = 16.0, 0.4
-_OFFSET = 0.3
-_LEAST_COARSE = 1.5
+_FINE_ENERGY, _FINE_TO_COARSE = 18.0, 0.5
+_NOISE = 0.6
+_BRIGHT, _DARK = 190.0, 60.0
+_LEAST_COARSE = 0.6
 _LEAST_ACROSS_UM = 72.0
 _SOFT_UM = 8.0
 
@@ -69,7 +70,9 @@ class FocusMeter:
         soft = [cv2.GaussianBlur(grey, (0, 0), scale / self._um) for scale in _SCALES_UM]
         rows, columns = -(-pixels.shape[0] // self.cell), -(-pixels.shape[1] // self.cell)
         at = (slice(y // self.cell, y // self.cell + rows), slice(x // self.cell, x // self.cell + columns))
-        for store, band in ((self.fine, grey - soft[0]), (self.coarse, soft[1] - soft[2])):
+        # Detail in dark tissue is as sharp, but smaller in grey values: contrast counts, as that of tissue of 190 of 255.
+        gain = np.maximum(_BRIGHT / np.maximum(soft[2], _DARK), 1)
+        for store, band in ((self.fine, gain * (grey - soft[0])), (self.coarse, gain * (soft[1] - soft[2]))):
             store[at] = _cell_means(band * band, self.cell // self._reduce, rows, columns)
 
     def blurred(self, tissue: Mask, step: tuple[float, float]) -> Mask:
@@ -96,7 +99,7 @@ class FocusMeter:
             side = max(1, round(pool_um / um)) | 1
             share = np.maximum(cv2.blur(weight, (side, side)), 1e-3)
             a, b = cv2.blur(fine, (side, side)) / share, cv2.blur(coarse, (side, side)) / share
-            found: Mask = (b > _LEAST_COARSE) & (a < _FINE_ENERGY) & (a + _OFFSET < _FINE_TO_COARSE * (b + _OFFSET)) & tissue
+            found: Mask = (b > _LEAST_COARSE) & (a < _FINE_ENERGY) & (a - _NOISE < _FINE_TO_COARSE * b) & tissue
             return found
 
         seeds = _opened(dull(_POOL_UM), _LEAST_ACROSS_UM / um)

@@ -7,10 +7,10 @@ import numpy as np
 calls: list[tuple[tuple[int, ...], float]] = []
 
 
-def left_half(thumbnail, um_per_px):
+def upper_half(thumbnail, um_per_px):
     calls.append((thumbnail.shape, um_per_px))
     mask = np.zeros(thumbnail.shape[:2], bool)
-    mask[:, : mask.shape[1] // 2] = True
+    mask[: len(mask) // 2] = True
     return mask
 
 

@@ -209,18 +209,19 @@ def test_segmenters_of_others_are_taken_and_checked(slides):
     path = sorted((slides / "artefacts" / "slides").glob("*.tif"))[2]
     slide, own = masked(path)
     spacing = slide.facts.scale.spacing.values
-    for name in ("left_half", "wrong_shape", "wrong_dtype", "writes"):
+    for name in ("upper_half", "wrong_shape", "wrong_dtype", "writes"):
         if name not in tissue_segmenters:
             tissue_segmenters.register(name, f"bright_segmenter:{name}")
-    mask = tissue_mask(slide, spacing, "left_half")
+    mask = tissue_mask(slide, spacing, "upper_half")
     (shape, um), *_ = segmenting.calls
     assert shape == own.thumbnail.shape
     assert um == pytest.approx(own.step[0] * spacing[1])
-    half = shape[1] // 2
-    assert not mask.tissue[:, half:].any()
-    assert own.pen[:, :half].any()
+    half = shape[0] // 2
+    assert not mask.tissue[half:].any()
+    assert not (mask.tissue & (own.pen | mask.fold | mask.blurred)).any()
     np.testing.assert_array_equal(mask.pen, own.pen)
-    assert not (mask.tissue & own.pen).any()
+    np.testing.assert_array_equal(mask.tissue[:half], ~(mask.pen | mask.fold | mask.blurred)[:half])
+    assert (mask.blurred | mask.fold | mask.pen).any()
     with pytest.raises(UsageError, match=r"bool of shape \(3, 3\), not bool of shape"):
         tissue_mask(slide, spacing, "wrong_shape")
     with pytest.raises(UsageError, match="float32"):
