@@ -78,7 +78,11 @@ def read_ours(path: Path, canvas: Canvas) -> dict[str, Any]:
     for x, y, wide, high in blocks(width, height):
         try:
             # Opened anew each time (from the cache, as a rule): a handle may be of no use after an error.
-            canvas.put(x, y, open_slide(path).read_level(0, x, y, wide, high), READ)
+            pixels = open_slide(path).read_level(0, x, y, wide, high)
+            assert pixels.shape == (high, wide, 3) and pixels.dtype == np.uint8, (
+                f"read_level returned {pixels.dtype} {pixels.shape}"
+            )
+            canvas.put(x, y, pixels, READ)
         except UnreadableFileError as error:
             canvas.put(x, y, np.zeros((high, wide, 3), np.uint8), REFUSED)
             result["refusals"].setdefault("level", _three(error))

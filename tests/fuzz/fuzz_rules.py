@@ -2,9 +2,9 @@
 
 Rules, in the order in which they are asked:
 
-1. ``hang`` (over 10 s) and ``escaped`` (any exception but UnreadableFileError) are defects. ``killed`` (a signal in a C library) and
-   ``memory`` (over the limit) end one worker of the supervised job and not the job: they are counted, and are defects only where
-   the reference decodes the file.
+1. ``hang`` (over 10 s) and ``escaped`` (any exception but UnreadableFileError; pixels of another shape than were asked for) are
+   defects. ``killed`` (a signal in a C library) and ``memory`` (over the limit) end one worker of the supervised job and not the
+   job: they are counted, and are defects only where the reference decodes the file.
 2. A refusal has three parts, none empty, and names neither the file nor its folder; else it is ``unclear``, a defect.
 3. Where the reference decodes the whole window of level 0, opaque, we must accept it with equal size and equal pixels:
    ``refused by us`` and ``differs`` are defects. Equal means equal to the number. Damage inside a JPEG that both decode to the same
@@ -12,10 +12,10 @@ Rules, in the order in which they are asked:
 4. Except when the reference misreads: OpenSlide takes any tiled TIFF for 8-bit RGB, and tifffile hands out samples of any colour
    space. If the first page's tags say that it is no 8-bit RGB or YCbCr of three samples (four with alpha), a refusal is right:
    ``refused, misread``.
-5. Where the reference has no pixels (alpha 0, a tile of no bytes) or fails, we may refuse, or mark the pixels as ``nodata``; texture
-   there is allowed too. What is not: a block of 32 x 32 pixels of one colour, unmarked. The seeds have no such block anywhere, so it
-   was invented: ``silently blank``, a defect, wherever in the picture. A block of one colour that the reference decodes as well,
-   opaque and equal, is what the damaged file says (counted as ``blank as said``).
+5. Where the reference has no pixels (alpha 0, a tile of no bytes) or fails, we may refuse, or mark the pixels as ``nodata``, or
+   hand out texture. What we may not: a block of 32 x 32 pixels of one colour, unmarked. The seeds have no such block anywhere, so
+   it was invented: ``silently blank``, a defect, wherever in the picture. A block of one colour that the reference decodes as
+   well, opaque and equal, is what the damaged file says (counted as ``blank as said``).
 6. What ``samples`` reads must be what ``read_level`` reads at the same place: else ``uneven``, a defect.
 """
 
