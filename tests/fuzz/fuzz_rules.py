@@ -6,7 +6,7 @@ Rules, in the order in which they are asked:
    defects. ``killed`` (a signal in a C library) and ``memory`` (over the limit) end one worker of the supervised job and not the
    job: they are counted, and are defects only where the reference decodes the file.
 2. A refusal has three parts, none empty, and names neither the file nor its folder; else it is ``unclear``, a defect.
-3. Where the reference decodes the whole window of level 0, opaque, we must accept it with equal size and equal pixels:
+3. Where the reference decodes the whole window of level 0, opaque, we must recognise and accept it, with equal size and pixels:
    ``refused by us`` and ``differs`` are defects. Equal means equal to the number. Damage inside a JPEG that both decode to the same
    other texture is fine.
 4. Except when the reference misreads: OpenSlide takes any tiled TIFF for 8-bit RGB, and tifffile hands out samples of any colour
@@ -68,6 +68,8 @@ def judge(path: Path, ours: Ended, mine: Canvas, reference: Ended, theirs: Canva
         return Verdict("unclear", f"{unclear[0]}: {ours.answer['refusals'][unclear[0]]}", defect=True)
     if ours.answer["uneven"]:
         return Verdict("uneven", f"{ours.answer['uneven']} samples differ from read_level", defect=True)
+    if decodes and not ours.answer["recognised"] and not misread:
+        return Verdict("refused by us", "recognises says no", defect=True)
     said = "; ".join(f"{step}: {three[1]}" for step, three in ours.answer["refusals"].items())
     accepted = bool((mine.state == READ).any())
     if not accepted:

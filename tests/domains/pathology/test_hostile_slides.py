@@ -163,6 +163,7 @@ def test_subifd_that_is_its_parent(tmp_path):
 def test_lying_directories(tmp_path, kind, lie):
     data, suffix = seed_bytes(kind)
     liar = bytearray(data)
+    path = tmp_path / f"Doe_Jane{suffix}"
     offsets = first(data, tiff.TILE_OFFSETS)
     if lie == "offset beyond the end":
         struct.pack_into("<I", liar, 4, len(data) + 1000)
@@ -173,7 +174,12 @@ def test_lying_directories(tmp_path, kind, lie):
     else:
         for index in range(offsets.count):
             tiff.put(liar, offsets, len(data) + 64 * index, index)
-    refused(written(tmp_path, bytes(liar), suffix), min_tissue=0)
+    path.write_bytes(liar)
+    if lie == "count of tiles 2**32 - 1":  # OpenSlide takes as many as the size needs
+        found = outcome(path, min_tissue=0)
+        assert found["blank"] == [] and (found["reason"] or found["read"])
+    else:
+        refused(path, min_tissue=0)
 
 
 def bomb(kind: str) -> tuple[bytes, str]:
