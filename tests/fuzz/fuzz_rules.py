@@ -2,9 +2,9 @@
 
 Rules, in the order in which they are asked:
 
-1. ``hang`` (over 10 s) and ``escaped`` (any exception but UnreadableFileError; pixels of another shape than were asked for) are
-   defects. ``killed`` (a signal in a C library) and ``memory`` (over the limit) end one worker of the supervised job and not the
-   job: they are counted, and are defects only where the reference decodes the file.
+1. ``hang`` (over 10 s of processor time) and ``escaped`` (any exception but UnreadableFileError; pixels of another shape than were
+   asked for) are defects. ``killed`` (a signal in a C library) and ``memory`` (over the limit) end one worker of the supervised job
+   and not the job: they are counted, and are defects only where the reference decodes the file.
 2. A refusal has three parts, none empty, and names neither the file nor its folder; else it is ``unclear``, a defect.
 3. Where the reference decodes the whole window of level 0, opaque, we must recognise and accept it, with equal size and pixels:
    ``refused by us`` and ``differs`` are defects. Equal means equal to the number. Damage inside a JPEG that both decode to the same
