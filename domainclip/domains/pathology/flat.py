@@ -21,6 +21,7 @@ class FlatImage:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._array: npt.NDArray[Any] | None = None
+        self._failure: str | None = None
         try:
             with Image.open(path, formats=("PNG", "JPEG", "MPO")) as image:
                 kind, mode, (width, height) = str(image.format), image.mode, image.size
@@ -53,6 +54,8 @@ class FlatImage:
 
     def read_stored(self, level: int, x: int, y: int, width: int, height: int) -> npt.NDArray[Any]:
         """See ``slides.Slide``; palettes are looked up, the camera's orientation is applied."""
+        if self._failure is not None:  # decoded once: a damaged picture must not cost a whole decoding for each of its tiles
+            raise unreadable(self._failure, _DAMAGED)
         if self._array is None:
             if self.facts.levels[0][0] * self.facts.levels[0][1] > MAX_FLAT_PIXELS:
                 refuse(self.facts)
@@ -64,6 +67,7 @@ class FlatImage:
                     mode = "RGBA" if transparent else "RGB" if upright.mode == "P" else upright.mode
                     array = np.array(upright.convert(mode))
             except (*FOREIGN_ERRORS, Image.DecompressionBombError) as error:
-                raise unreadable(f"The image cannot be decoded ({type(error).__name__}).", _DAMAGED) from error
+                self._failure = f"The image cannot be decoded ({type(error).__name__})."
+                raise unreadable(self._failure, _DAMAGED) from error
             self._array = array if array.ndim == 3 else array[..., np.newaxis]
         return self._array[y : y + height, x : x + width]

@@ -252,3 +252,17 @@ def test_absurd_tile_sizes(tmp_path, kind, side):
     for tag in (tiff.TILE_WIDTH, tiff.TILE_LENGTH):
         tiff.widen(absurd, first(data, tag), side)
     refused(written(tmp_path, bytes(absurd), suffix), min_tissue=0)
+
+
+def test_a_damaged_picture_is_decoded_once(tmp_path):
+    """Its failure is kept: each of thousands of tiles would decode all of it again."""
+    from domainclip.domains.pathology.flat import FlatImage
+    from domainclip.errors import UnreadableFileError
+
+    data = jpeg_seed()
+    path = written(tmp_path, data[: len(data) // 2], ".jpg")
+    image = FlatImage(path)
+    for content in (data[: len(data) // 2], data):  # the mended file is another file; this one has failed
+        path.write_bytes(content)
+        with pytest.raises(UnreadableFileError, match="cannot be decoded"):
+            image.read_level(0, 0, 0, 64, 64)
