@@ -30,7 +30,7 @@ class Reporter:
 
     def line(self, text: str = "") -> None:
         """Prints a line for a person; with ``--json`` it goes to standard error."""
-        print(text, file=sys.stderr if self.as_json else sys.stdout, flush=True)
+        print(_printable(text), file=sys.stderr if self.as_json else sys.stdout, flush=True)
 
     def document(self, value: Any, lines: Sequence[str]) -> None:
         """Prints the result: the document with ``--json``, else the lines."""
@@ -50,11 +50,16 @@ def _stdout_kept_clean(active: bool) -> Iterator[Callable[[str], None]]:
     real = os.dup(1)
     os.dup2(2, 1)
     try:
-        yield lambda text: _write_all(real, (text + "\n").encode())
+        yield lambda text: _write_all(real, (_printable(text) + "\n").encode())
     finally:
         sys.stdout.flush()
         os.dup2(real, 1)
         os.close(real)
+
+
+def _printable(text: str) -> str:
+    """File names need not be UTF-8: bytes that are not become escapes, which JSON reads back as the same name."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

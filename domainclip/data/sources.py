@@ -155,8 +155,17 @@ def _from_manifest(path: Path, domain: Domain, label: str) -> Source:
 
 
 def _from_folder(folder: Path, domain: Domain) -> Source:
-    items, rejections, companions = [], [], 0
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_hidden(path.relative_to(folder))]
+    items, rejections, companions, links = [], [], 0, 0
+    home = folder.resolve()
+    paths = []
+    for path in sorted(folder.rglob("*")):
+        if _is_hidden(path.relative_to(folder)):
+            continue
+        if path.is_symlink() and (reason := _astray(path, home)):
+            rejections.append((path.relative_to(folder).as_posix(), reason))
+            links += 1
+        elif path.is_file():
+            paths.append(path)
     gathering = gathered_files(domain, paths)
     absorbed = {path for some in gathering.members.values() for path in some}
     reasons = dict(gathering.rejected)
@@ -174,6 +183,12 @@ def _from_folder(folder: Path, domain: Domain) -> Source:
             rejections.append((name, f"no file that the domain {domain.name} reads"))
     if not items:
         found = f"It holds {len(rejections) + companions} files, none of which the domain {domain.name} reads."
+        if links:
+            found = (
+                f"It holds {links} symbolic links that lead out of it or nowhere, and no file that the domain {domain.name} reads."
+            )
+            remedy = "Name the files that they lead to in a manifest (a CSV with the column path), or copy them here."
+            raise UsageError(f"The folder {folder} was to be read.", found, remedy)
         if not rejections and not companions:
             found = "It is empty."
         raise UsageError(
@@ -184,6 +199,25 @@ def _from_folder(folder: Path, domain: Domain) -> Source:
 
 def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
+
+
+def _astray(link: Path, home: Path) -> str | None:
+    """Says why a symbolic link is not followed; None when it leads to something inside the folder.
+
+    A folder from elsewhere may hold a link to any file of its reader; what it would bring in was never given. Links to folders are
+    not walked through: what they lead to inside is found where it lies.
+
+    Args:
+        link: The symbolic link.
+        home: The folder, itself resolved.
+    """
+    try:
+        target = link.resolve(strict=True)
+    except (OSError, RuntimeError):  # RuntimeError: a loop of links, up to Python 3.12
+        return "a symbolic link that leads nowhere"
+    if not target.is_relative_to(home):
+        return "a symbolic link that leads out of the folder; name its target in a manifest, or copy it"
+    return None
 
 
 def _is_starter_set(folder: Path) -> bool:

@@ -142,7 +142,9 @@ def write_lines(path: Path, lines: list[dict[str, Any]], mode: int = 0o600) -> N
     """Writes lines of JSON, all or nothing: a draft beside it, then renamed."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        # File names need not be UTF-8: Python holds such bytes as lone surrogates, and backslashreplace writes JSON's own escape.
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             for line in lines:
                 file.write(json.dumps(line, ensure_ascii=False, sort_keys=True, default=_plain) + "\n")
         draft.replace(path)
@@ -167,7 +169,7 @@ def _encoded(sample: Sample, jpeg: bytes | None, plan: SpoolPlan) -> tuple[dict[
         "key": key,
         "group": _keyed(group, plan.key),
         # The order of groups in a split must not depend on whose key it is; this number never enters the set.
-        "order": hashlib.sha256(f"{plan.seed}\x1f{group}".encode()).hexdigest()[:16],
+        "order": hashlib.sha256(f"{plan.seed}\x1f{group}".encode("utf-8", "surrogatepass")).hexdigest()[:16],
         "ids": {level: _keyed(value, plan.key) for level, value in sample.ids.items()},
         "values": values_to_json(stored.values),
         "storage": stored.storage,

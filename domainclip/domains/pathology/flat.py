@@ -32,6 +32,7 @@ class FlatImage:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._array: npt.NDArray[Any] | None = None
+        self._failure: str | None = None
         try:
             with Image.open(path, formats=("PNG", "JPEG", "MPO")) as image:
                 kind, mode, (width, height) = str(image.format), image.mode, image.size
@@ -63,6 +64,8 @@ class FlatImage:
 
     def read_masked(self, level: int, x: int, y: int, width: int, height: int) -> Masked:
         """See ``slides.Slide``; palettes are looked up, the camera's orientation is applied, transparency goes on white."""
+        if self._failure is not None:  # decoded once: a damaged picture must not cost a whole decoding for each of its tiles
+            raise unreadable(self._failure, _DAMAGED)
         if self._array is None:
             if self.facts.levels[0][0] * self.facts.levels[0][1] > MAX_FLAT_PIXELS:
                 refuse(self.facts)
@@ -74,7 +77,8 @@ class FlatImage:
                     mode = "RGBA" if transparent else "RGB" if upright.mode == "P" else upright.mode
                     array = np.array(upright.convert(mode))
             except (*FOREIGN_ERRORS, Image.DecompressionBombError) as error:
-                raise unreadable(f"The image cannot be decoded ({type(error).__name__}).", _DAMAGED) from error
+                self._failure = f"The image cannot be decoded ({type(error).__name__})."
+                raise unreadable(self._failure, _DAMAGED) from error
             self._array = array if array.ndim == 3 else array[..., np.newaxis]
         stored = self._array[y : y + height, x : x + width]
         return Masked(on_white(stored) if stored.shape[2] == 4 and stored.dtype == np.uint8 else stored, None)

@@ -1,0 +1,118 @@
+"""Fifty mutants of each format without a defect, and the harness itself: its seeds, its mutants, its verdicts, its limits."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fuzz_forks import Ended, forked
+from fuzz_mutants import mutant
+from fuzz_readings import NODATA, READ, REFUSED, Canvas
+from fuzz_rules import judge
+from fuzz_seeds import FORMATS, texture
+from run import Bench, run
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks and their limits are Linux's")
+DOE = Path("folder_of_slides/Doe_Jane.tif")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    return Bench(tmp_path_factory.mktemp("fuzz"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FORMATS)
+def test_fifty_mutants_have_no_defect(bench, kind):
+    report = run(kind, range(-1, 50), bench)
+    assert sum(report.outcomes.values()) == 51
+    assert report.outcomes["equal"] >= 5, "hardly anything is read: the seed or the harness is broken"
+    found = [f"{line['number']} [{line['made by']}] {line['outcome']}: {line['detail']}" for line in report.defects]
+    assert not found, "\n".join([f"python tests/fuzz/run.py --format {kind} --only NUMBER shows one", *found])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FORMATS)
+def test_seeds_are_read_as_the_reference_reads_them(bench, kind):
+    report = run(kind, [-1], bench)
+    assert report.outcomes == {"equal": 1}, report.defects
+    assert not report.blank_as_said
+
+
+def test_mutants_are_a_function_of_format_and_number():
+    for kind in FORMATS:
+        made = [mutant(kind, number)[0] for number in range(30)]
+        assert made == [mutant(kind, number)[0] for number in range(30)]
+        assert len(set(made)) == 30
+
+
+def test_the_texture_has_no_block_of_one_colour():
+    image = texture(noise=1).reshape(20, 16, 24, 16, 3)
+    assert (image.max(axis=(1, 3)) != image.min(axis=(1, 3))).any(axis=2).all()
+
+
+def test_a_fork_answers_for_crash_hang_memory_and_exception():
+    assert forked(lambda: {"value": 7}).answer == {"value": 7}
+    assert forked(lambda: os.abort()).trace.startswith("signal 6")
+    began = time.monotonic()
+    assert forked(lambda: time.sleep(60), seconds=0.5).how == "hang"
+    assert time.monotonic() - began < 5
+    assert forked(lambda: {"sum": int(np.ones(2**28, np.uint8).sum())}, memory_bytes=2**27).how == "memory"
+    assert "ZeroDivisionError" in forked(lambda: {"value": 1 // 0}).trace
+
+
+def canvas(state=READ):
+    one = Canvas()
+    one.put(0, 0, texture(128, 64), state)
+    return one
+
+
+def ended(size=(128, 64), refusals=None, **more):
+    answer = {"size": list(size), "recognised": True, "refusals": refusals or {}, "uneven": 0, "whole": True}
+    return Ended("answered", answer | more)
+
+
+def verdict(mine, theirs, ours=None, reference=None, misread=None):
+    return judge(DOE, ours or ended(), mine, reference or ended(), theirs, misread)
+
+
+def test_verdicts_of_equal_other_and_refused_pixels():
+    assert verdict(canvas(), canvas()).outcome == "equal"
+    other = canvas()
+    other.colour[5, 5, 0] ^= 1
+    assert verdict(other, canvas()).outcome == "differs"
+    assert verdict(canvas(), canvas(), ended(size=(64, 64))).outcome == "differs"
+    assert verdict(canvas(REFUSED), canvas()).outcome == "refused by us"
+    assert verdict(canvas(REFUSED), canvas(), misread="16 bits").outcome == "refused, misread"
+    assert verdict(canvas(REFUSED), canvas(REFUSED), reference=ended(whole=False)).outcome == "refused both"
+    assert verdict(canvas(), canvas(REFUSED), reference=ended(whole=False)).outcome == "accepted by us"
+    assert verdict(canvas(), canvas(), ended(recognised=False)).outcome == "refused by us"
+
+
+def test_verdicts_of_blank_blocks():
+    white = canvas()
+    white.colour[0:32, 32:64] = 255
+    assert verdict(white, canvas(REFUSED), reference=ended(whole=False)).outcome == "silently blank"
+    hole = canvas()
+    hole.state[0:64, 0:64] = NODATA
+    assert verdict(white, hole).outcome == "silently blank"
+    told = canvas()
+    told.colour[0:32, 32:64] = 255
+    told.state[0:32, 32:64] = NODATA
+    assert verdict(told, hole).outcome == "accepted by us"
+    same = verdict(white, white)
+    assert (same.outcome, same.blank_as_said) == ("equal", True)
+
+
+def test_verdicts_of_refusals_and_ends():
+    both = (canvas(REFUSED), canvas(REFUSED))
+    for three in (["", "found", "do"], ["asked", "Doe_Jane.tif is broken", "do"], ["asked", "in folder_of_slides", "do"]):
+        assert verdict(*both, ended(refusals={"open": three})).outcome == "unclear"
+    assert verdict(*both, Ended("hang")).defect
+    assert verdict(*both, Ended("escaped")).defect
+    assert verdict(*both, Ended("killed"), ended(whole=False)).defect is False
+    assert verdict(canvas(), canvas(), Ended("killed")).defect is True
