@@ -193,6 +193,8 @@ def _moved(values: Map, x: int, y: int) -> Map:
     """Returns at each point the value that lies (x, y) points away, 0 from outside."""
     height, width = values.shape
     moved = np.zeros_like(values)
+    if abs(y) >= height or abs(x) >= width:
+        return moved  # a picture smaller than the way
     moved[max(0, -y) : height - max(0, y), max(0, -x) : width - max(0, x)] = values[
         max(0, y) : height - max(0, -y), max(0, x) : width - max(0, -x)
     ]

@@ -124,7 +124,7 @@ class _DicomLevel:
         if any(layout.sparse for layout in self.layouts):
             self._where = _sparse(parts, self.layouts)
             return
-        if frames != cells:
+        if frames < cells:
             raise unreadable(f"A level has {frames} frames; {cells} cover it.", "The copy is incomplete; copy it again.")
         self._starts = [part.part[2] for part in parts]
         self._counts = [part.frames for part in parts]

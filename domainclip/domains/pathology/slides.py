@@ -241,7 +241,7 @@ def _opened(path: Path, scene: int | None) -> Slide:
 
     if slide is None or slide.facts.vendor == "generic-tiff":
         # OpenSlide takes 16-bit, fluorescence, multi-image and SubIFD files for 8-bit files of one image, without a word.
-        return TiffSlide(path, scene)
+        return TiffSlide(path, scene, slide)
     return _only_scene(direct_levels(path, slide) or slide, scene)
 
 

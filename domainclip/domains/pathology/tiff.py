@@ -44,14 +44,15 @@ class TiffSlide:
     Args:
         path: The file.
         scene: Which of several images, from 0.
+        other: The same file in OpenSlide, for codings that tifffile does not know.
 
     Raises:
         UnreadableFileError: The directory is broken, or has no such scene.
         MissingDependencyError: tifffile or imagecodecs is not installed.
     """
 
-    def __init__(self, path: Path, scene: int | None = None) -> None:
-        self._file = _opened(path)
+    def __init__(self, path: Path, scene: int | None = None, other: Slide | None = None) -> None:
+        self._file, self._other = _opened(path), other
         try:
             found = scenes(self._file)
             if not found:
@@ -71,7 +72,13 @@ class TiffSlide:
     def read_masked(self, level: int, x: int, y: int, width: int, height: int) -> Masked:
         """See ``slides.Slide``."""
         refuse(self.facts)
-        return _read(self._levels[level], (x, y, width, height), self._premultiplied)
+        try:
+            return _read(self._levels[level], (x, y, width, height), self._premultiplied)
+        except NotImplementedError as error:
+            levels = [] if self._other is None else [known[:2] for known in self._other.facts.levels]
+            if self._other is None or self.facts.levels[level][:2] not in levels or self.facts.channels != COLOURS:
+                raise unreadable("The TIFF's tiles are coded in a way that is not known here.", TO_PYRAMID) from error
+            return self._other.read_masked(levels.index(self.facts.levels[level][:2]), x, y, width, height)
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
         """See ``slides.Slide``."""
@@ -87,7 +94,10 @@ class DirectSlide:
 
     def read_masked(self, level: int, x: int, y: int, width: int, height: int) -> Masked:
         """See ``slides.Slide``."""
-        return _read(self._levels[level], (x, y, width, height), False)
+        try:
+            return _read(self._levels[level], (x, y, width, height), False)
+        except NotImplementedError as error:
+            raise unreadable("The TIFF's tiles are coded in a way that is not known here.", TO_PYRAMID) from error
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
         """See ``slides.Slide``."""
@@ -161,6 +171,8 @@ def _lost(facts: SlideFacts, kept: int) -> dict[str, int]:
 def _read(pages: list[SegmentedPage], box: tuple[int, int, int, int], premultiplied: bool) -> Masked:
     try:
         parts = [page.read(*box) for page in pages]
+    except NotImplementedError:
+        raise
     except FOREIGN_ERRORS as error:
         raise unreadable(f"The TIFF's pixels cannot be decoded ({type(error).__name__}).", DAMAGED) from error
     if len(parts) > 1:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from domainclip.domains.pathology.slides import FOREIGN_ERRORS
 
 _REDUCED, _MACRO = 1, 8
 _SCENE_SHARE = 0.25
@@ -40,9 +43,14 @@ def scenes(file: Any) -> list[Scene]:
     """
     if file.is_ome or file.is_qpi:
         found = [_of_series(number, series) for number, series in enumerate(file.series)]
-        named = [s for s, series in zip(found, file.series, strict=True) if not str(series.name).lower().startswith(_NOT_SLIDES)]
-        return _large(named or found)
+        slides = [s for s, series in zip(found, file.series, strict=True) if _may_be_slide(series)]
+        return _large(slides or found)
     return _large(_of_pages(file))
+
+
+def _may_be_slide(series: Any) -> bool:
+    # A level whose slide tifffile could not match stands alone; its flag still tells.
+    return not str(series.name).lower().startswith(_NOT_SLIDES) and not int(series.keyframe.subfiletype) & _REDUCED
 
 
 def _of_series(number: int, series: Any) -> Scene:
@@ -70,12 +78,21 @@ def _of_pages(file: Any) -> list[Scene]:
 
 
 def _flattened(file: Any) -> Iterator[Any]:
-    """Yields the pages of a file, each followed by those of its SubIFDs."""
-    for number in range(len(file.pages)):
-        page = file.pages.get(number)  # a whole page, where iteration would give frames that share another page's tags
-        yield page.aspage() if page.keyframe is not page else page
-        if page.subifds:
-            yield from (level.aspage() if level.keyframe is not level else level for level in page.pages)
+    """Yields the pages of a file, each followed by those of its SubIFDs; at a directory that cannot be read, those before it."""
+    yield file.pages.first
+    with contextlib.suppress(*FOREIGN_ERRORS):
+        yield from _levels_below(file.pages.first)
+    with contextlib.suppress(*FOREIGN_ERRORS):
+        for number in range(1, len(file.pages)):
+            page = file.pages.get(number)  # a whole page, where iteration would give frames that share another page's tags
+            page = page.aspage() if page.keyframe is not page else page
+            yield page
+            yield from _levels_below(page)
+
+
+def _levels_below(page: Any) -> Iterator[Any]:
+    if page.subifds:
+        yield from (level.aspage() if level.keyframe is not level else level for level in page.pages)
 
 
 def _is_level(page: Any, base: list[Any]) -> bool:

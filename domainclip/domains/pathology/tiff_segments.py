@@ -17,7 +17,12 @@ from domainclip.domains.pathology.slides import MAX_FLAT_PIXELS, Masked
 CACHE_BYTES = 96 * 2**20
 """Decoded pieces kept for each open file: a row of 256 px tiles across a slide of 125,000 px, so that rows of boxes which do not
 lie on the file's own grid decode nothing twice."""
+MOST_MISSING = 1000
+"""A directory that lists less than one in so many of its image's tiles is taken for damaged."""
 _UNCOMPRESSED, _JPEG = 1, 7
+_END, _TRAILING = b"\xff\xd9", 16
+_FILLER = 128
+"""What libjpeg gives for coefficients that it never got, in every channel."""
 
 
 class ByteSource:
@@ -95,9 +100,10 @@ class SegmentedPage:
         self._planes = int(first.samplesperpixel) if int(first.planarconfig) == 2 else 1
         self.samples = int(first.samplesperpixel)
         self._columns, self._rows = -(-self.width // self._wide), -(-self.height // self._high)
-        expected = self._columns * self._rows * self._planes
-        if min(len(page.dataoffsets), len(page.databytecounts)) < expected:
-            raise ValueError("fewer tiles than the image needs")
+        # A directory may list fewer tiles than its image has; the rest is missing. One that lists none lies about the size.
+        self._listed = min(len(page.dataoffsets), len(page.databytecounts))
+        if self._listed * MOST_MISSING < self._columns * self._rows * self._planes:
+            raise ValueError("hardly a tile of what the image needs")
         # Strips without compression are read row by row, so one strip may hold the whole image.
         self._by_rows = int(first.compression) == _UNCOMPRESSED and not first.is_tiled and int(first.predictor) == 1
         self._by_rows = self._by_rows and int(first.fillorder) == 1 and int(first.bitspersample) in {8, 16, 32}
@@ -140,12 +146,11 @@ class SegmentedPage:
         piece = self._cache.get((self._number, index))
         if piece is not None:
             return piece
-        offset, count = int(self._frame.dataoffsets[index]), int(self._frame.databytecounts[index])
-        if count == 0:
+        if index >= self._listed or int(self._frame.databytecounts[index]) == 0:
             return None
-        data = self._source.read(offset, count)
+        data = self._source.read(int(self._frame.dataoffsets[index]), int(self._frame.databytecounts[index]))
         if int(self._page.compression) == _JPEG:
-            _check_jpeg_size(data, self._wide, self._high)
+            _check_jpeg(data, self._wide, self._high)
         tables = getattr(self._frame, "jpegtables", None) or self._page.jpegtables
         decoded = self._page.decode(data, index, jpegtables=tables, jpegheader=self._page.jpegheader)[0]
         if decoded is None:
@@ -155,6 +160,8 @@ class SegmentedPage:
         tall, wide = min(self._high, self.height - row * self._high), min(self._wide, self.width - column * self._wide)
         if piece.shape[0] < tall or piece.shape[1] < wide or piece.shape[2] != self.samples // self._planes:
             raise ValueError("a tile of another size than the directory says")
+        if int(self._page.compression) == _JPEG and (piece == _FILLER).all():
+            raise ValueError("a JPEG tile without content")
         self._cache.put((self._number, index), piece)
         return np.asarray(piece)
 
@@ -170,7 +177,7 @@ class SegmentedPage:
                 index = plane * self._rows + strip
                 first, last = max(y, strip * self._high), min(y + height, (strip + 1) * self._high)
                 target = slice(first - y, last - y)
-                if int(self._frame.databytecounts[index]) == 0:
+                if index >= self._listed or int(self._frame.databytecounts[index]) == 0:
                     missing = np.zeros((height, width), bool) if missing is None else missing
                     missing[target] = True
                     continue
@@ -183,8 +190,13 @@ class SegmentedPage:
         return Masked(box, missing)
 
 
-def _check_jpeg_size(data: bytes, width: int, height: int) -> None:
-    """Refuses a JPEG stream that would decode to more than its tile (its own header decides how much is allocated)."""
+def _check_jpeg(data: bytes, width: int, height: int) -> None:
+    """Refuses a JPEG stream that would decode to more than its tile (its own header decides how much is allocated), or has no end.
+
+    Decoders fill up with grey, without an error, what a cut-off stream lacks.
+    """
+    if _END not in data[-_TRAILING:]:
+        raise EOFError("a JPEG tile without its end")
     at = 2
     while at + 9 < len(data) and data[at] == 0xFF:
         marker = data[at + 1]
