@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def owner_paths(set_id: str) -> dict[str, str]:
     return {line["key"]: line["path"] for line in lines}
 
 
-def write_owner_map(set_id: str, lines: list[dict[str, Any]]) -> None:
+def write_owner_map(set_id: str, lines: Iterable[dict[str, Any]]) -> None:
     """Writes ``owner_folder()/sources/<set_id>.jsonl``, mode 0600: key, path and window of every image and rejected file."""
     path = owner_map_path(set_id)
     path.parent.mkdir(mode=0o700, exist_ok=True)

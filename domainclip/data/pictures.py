@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from domainclip.identifiers import keyed_hash
 from domainclip.sample import SourceItem
 
 if TYPE_CHECKING:
+    from domainclip.data.entries import Gathered
     from domainclip.data.set_writer import SetFacts
 
 OVERVIEWS, CONTACT_SHEET = "overviews", "contact_sheet.jpg"
@@ -26,7 +28,7 @@ _SIDE, _GAP, _COLUMNS, _TITLE = 96, 4, 12, 22
 
 
 def write_pictures(
-    output: Path, work: Path, items: list[SourceItem], records: list[dict[str, Any]], plans: Sequence[ShardPlan], facts: SetFacts
+    output: Path, work: Path, items: list[SourceItem], found: Gathered, plans: Sequence[ShardPlan], facts: SetFacts
 ) -> None:
     """Moves the overviews into the set, named by keyed hashes, and draws the contact sheet.
 
@@ -34,7 +36,7 @@ def write_pictures(
         output: The set; its shards are written.
         work: Folder of the spools.
         items: The source files.
-        records: Of all images, in the order of the set.
+        found: The images.
         plans: Where the images lie.
         facts: Of the set; ``synthetic`` is said on the sheet.
     """
@@ -44,20 +46,26 @@ def write_pictures(
             (output / OVERVIEWS).mkdir(exist_ok=True)
             draft.replace(output / OVERVIEWS / f"{keyed_hash(item.name, facts.key)}.jpg")
     # What numbers of bands look like is for their domain to say; a sheet shows colour and display values.
-    shown = [position for position, record in enumerate(records) if _has_picture(record)]
+    shown = [position for position, entry in enumerate(found.entries) if entry.shown]
     if not shown:
         return
     count = min(MOST_SHOWN, len(shown))
     picked = [shown[round((i + 0.5) * len(shown) / count - 0.5)] for i in range(count)]
-    title = f"{count} of {len(records)} images, evenly spread"
+    title = f"{count} of {len(found.entries)} images, evenly spread"
     if facts.source.card.get("synthetic"):
         title += "; synthetic content"
-    firsts = [plan.first for plan in plans]
-    pictures = []
-    for position in picked:
-        plan = plans[bisect_right(firsts, position) - 1]
-        pictures.append(_picture(output / plan.name, plan.offsets[position - plan.first][0], records[position]))
+    pictures = [_picture(output, *place) for place in _places(picked, found, plans)]
     write_bytes(output / CONTACT_SHEET, encode_jpeg(contact_sheet(pictures, title), OVERVIEW_QUALITY))
+
+
+def _places(picked: list[int], found: Gathered, plans: Sequence[ShardPlan]) -> Iterator[tuple[str, int, int, dict[str, Any]]]:
+    """Yields shard, offset, size and index columns of images by their positions."""
+    import pyarrow as pa
+
+    firsts = [plan.first for plan in plans]
+    for position, row in zip(picked, pa.concat_tables(found.tables).take(picked).to_pylist(), strict=True):
+        plan = plans[bisect_right(firsts, position) - 1]
+        yield plan.name, plan.offsets[position - plan.first][0], found.entries[position].sizes[0], row
 
 
 def contact_sheet(pictures: Sequence[npt.NDArray[np.uint8]], title: str) -> npt.NDArray[np.uint8]:
@@ -84,19 +92,12 @@ def contact_sheet(pictures: Sequence[npt.NDArray[np.uint8]], title: str) -> npt.
     return np.array(sheet)
 
 
-def _has_picture(record: dict[str, Any]) -> bool:
-    shape = record["shape"]
-    colour = record["values"]["kind"] == "srgb" and record["dtype"] == "uint8" and shape[0] == 3
-    display = record["values"]["kind"] == "display" and record["storage"] == "png" and shape[0] == 1
-    return bool(record["axes"] == "CYX" and (colour or display))
-
-
-def _picture(shard: Path, offset: int, record: dict[str, Any]) -> npt.NDArray[np.uint8]:
-    with shard.open("rb") as file:
+def _picture(folder: Path, shard: str, offset: int, size: int, row: dict[str, Any]) -> npt.NDArray[np.uint8]:
+    with (folder / shard).open("rb") as file:
         file.seek(offset)
-        data = file.read(record["size"])
-    array = decode_image(data, record["storage"], tuple(record["shape"]), record["dtype"])
+        data = file.read(size)
+    array = decode_image(data, row["storage"], tuple(json.loads(row["shape"])), row["dtype"])
     if array.dtype != np.uint8:
-        values = record["values"]
+        values = json.loads(row["values"])
         array = np.rint(np.clip(array * values["scale"] + values["offset"], 0, 1) * 255).astype(np.uint8)
     return np.repeat(array[0][..., None], 3, axis=2) if array.shape[0] == 1 else np.ascontiguousarray(array.transpose(1, 2, 0))

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
-
-from domainclip.errors import UsageError
 
 _BLOCK = 512
 _RECORD = 10240
 MAX_SAMPLES = 2000
 MAX_BYTES = 256 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One file of a shard: its name, its size, and how to get its bytes when they are written."""
-
-    name: str
-    size: int
-    data: Callable[[], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,69 +24,51 @@ class ShardPlan:
     Attributes:
         name: E.g. ``"00003.tar"``.
         first: Position of the first sample in the set.
-        samples: Members of each sample, adjacent.
+        sizes: Bytes of each member of each sample, adjacent.
         offsets: Offset of each member's data in the file.
     """
 
     name: str
     first: int
-    samples: tuple[tuple[Member, ...], ...]
+    sizes: tuple[tuple[int, ...], ...]
     offsets: tuple[tuple[int, ...], ...]
 
 
-def sample_members(record: dict[str, Any], text: str, read: Callable[[int, int], bytes]) -> tuple[Member, ...]:
-    """Lists a sample's members: the image, its masks, the original caption, the small facts.
-
-    Args:
-        record: The sample's spool record.
-        text: Its original caption.
-        read: Returns bytes of the sample's spool by offset and size.
-    """
-    key = record["key"]
-    at = record["at"]
-    members = [Member(f"{key}.{record['storage']}", record["size"], partial(_checked, read, at, record["size"], record["sha256"]))]
-    at += record["size"]
-    for name, size in record["masks"].items():
-        members.append(Member(f"{key}.{name}.png", size, partial(read, at, size)))
-        at += size
-    names = ("axes", "channels", "spacing", "values", "geo", "labels", "window", "dtype", "shape")
-    facts = {"key": key, **{name: record[name] for name in names if record[name] not in (None, {})}}
-    # Made again when it is written: held for every image of a large set, it would fill the memory.
-    members.append(Member(f"{key}.txt", len(text.encode()), partial(_text, text)))
-    members.append(Member(f"{key}.json", len(_json(facts)), partial(_json, facts)))
-    return tuple(members)
+_FACTS = ("axes", "channels", "spacing", "values", "geo", "labels", "window", "dtype", "shape")
 
 
-def _text(text: str) -> bytes:
-    return text.encode()
-
-
-def _json(facts: dict[str, Any]) -> bytes:
+def sample_facts(record: Mapping[str, Any]) -> bytes:
+    """Returns a sample's JSON member: its key and the small facts that make the shard readable without the index."""
+    facts = {"key": record["key"], **{name: record[name] for name in _FACTS if record[name] not in (None, {})}}
     return json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()
 
 
-def plan_shards(samples: Sequence[tuple[Member, ...]]) -> list[ShardPlan]:
-    """Cuts a sequence of samples into shards of at most 2,000 samples and 256 MiB (one sample at least)."""
-    cuts, total = [0], 0
-    for position, members in enumerate(samples):
-        size = sum(_BLOCK + _padded(member.size) for member in members)
-        if position > cuts[-1] and (position - cuts[-1] == MAX_SAMPLES or total + size > MAX_BYTES):
-            cuts.append(position)
-            total = 0
+def plan_shards(samples: Iterable[tuple[int, ...]]) -> list[ShardPlan]:
+    """Cuts a sequence of samples into shards of at most 2,000 samples and 256 MiB (one sample at least).
+
+    Args:
+        samples: Bytes of each member, sample by sample.
+    """
+    plans: list[ShardPlan] = []
+    waiting: list[tuple[int, ...]] = []
+    first = total = 0
+    for position, sizes in enumerate(samples):
+        size = sum(_BLOCK + _padded(member) for member in sizes)
+        if waiting and (len(waiting) == MAX_SAMPLES or total + size > MAX_BYTES):
+            plans.append(_plan(len(plans), first, waiting))
+            first, total, waiting = position, 0, []
+        waiting.append(sizes)
         total += size
-    ends = [*cuts[1:], len(samples)]
-    return [
-        _plan(number, start, samples[start:end]) for number, (start, end) in enumerate(zip(cuts, ends, strict=True)) if end > start
-    ]
+    return [*plans, _plan(len(plans), first, waiting)] if waiting else plans
 
 
-def _plan(number: int, first: int, samples: Sequence[tuple[Member, ...]]) -> ShardPlan:
+def _plan(number: int, first: int, samples: Sequence[tuple[int, ...]]) -> ShardPlan:
     offsets, at = [], 0
-    for members in samples:
+    for sizes in samples:
         mine = []
-        for member in members:
+        for size in sizes:
             mine.append(at + _BLOCK)
-            at += _BLOCK + _padded(member.size)
+            at += _BLOCK + _padded(size)
         offsets.append(tuple(mine))
     return ShardPlan(f"{number:05d}.tar", first, tuple(samples), tuple(offsets))
 
@@ -130,8 +99,13 @@ def tar_header(name: str, size: int) -> bytes:
     return bytes(header)
 
 
-def write_shard(folder: Path, plan: ShardPlan) -> None:
+def write_shard(folder: Path, plan: ShardPlan, members: Callable[[int], Iterable[tuple[str, bytes]]]) -> None:
     """Writes one shard: owner, group and times are zero; a draft ending in .part, flushed to disk, then renamed.
+
+    Args:
+        folder: Of the set.
+        plan: What goes into it.
+        members: Returns names and bytes of a sample's members, by its position in the set.
 
     Raises:
         OSError: It cannot be written, for want of space say; no half file stays.
@@ -139,12 +113,11 @@ def write_shard(folder: Path, plan: ShardPlan) -> None:
     draft = folder / f"{plan.name}.part"
     try:
         with draft.open("wb") as file:
-            for members in plan.samples:
-                for member in members:
-                    data = member.data()
-                    if len(data) != member.size:
+            for position, sizes in enumerate(plan.sizes, start=plan.first):
+                for (name, data), size in zip(members(position), sizes, strict=True):
+                    if len(data) != size:
                         raise OSError(errno.EIO, "a spool changed while it was read")
-                    file.write(tar_header(member.name, member.size) + data + bytes(_padded(member.size) - member.size))
+                    file.write(tar_header(name, size) + data + bytes(_padded(size) - size))
             file.write(bytes(2 * _BLOCK))
             file.write(bytes(-file.tell() % _RECORD))
             file.flush()
@@ -181,15 +154,6 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _checked(read: Callable[[int, int], bytes], at: int, size: int, sha256: str) -> bytes:
-    """Reads an image from its spool; one that a power cut tore never gets into a shard."""
-    data = read(at, size)
-    if hashlib.sha256(data).hexdigest() != sha256:
-        found = "An image that waits to be written is damaged, as after a power cut."
-        raise UsageError("A shard was to be written.", found, "Prepare the set anew with --overwrite.")
-    return data
 
 
 def _padded(size: int) -> int:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from domainclip.errors import UsageError
 
 SPLITS = ("train", "val", "held_out")
+
+
+class Record(Protocol):
+    """An image's dictionary, or anything that gives fields by name."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """Returns a field."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +37,7 @@ class SplitReport:
     groups_across_splits: int
 
 
-def split_records(
-    records: Sequence[Mapping[str, Any]], *, held_out_fraction: float, val_fraction: float
-) -> tuple[list[str], SplitReport]:
+def split_records(records: Sequence[Record], *, held_out_fraction: float, val_fraction: float) -> tuple[list[str], SplitReport]:
     """Gives every image a split.
 
     Where the source says it for all images, it is kept, and ``val`` is cut from the train groups if it has none. Otherwise
@@ -75,9 +81,7 @@ def split_records(
     return splits, SplitReport("source, val cut from train", duplicates, torn, torn_groups)
 
 
-def _by_group(
-    records: Sequence[Mapping[str, Any]], united: list[str], held_out_fraction: float, val_fraction: float
-) -> tuple[list[str], str]:
+def _by_group(records: Sequence[Record], united: list[str], held_out_fraction: float, val_fraction: float) -> tuple[list[str], str]:
     """Splits by group; of one group nothing is held out, and of two nothing is set aside, which the second value says."""
     groups = _ordered(records, united, range(len(records)))
     held_out = min(_share(held_out_fraction, len(groups)), len(groups) - 1)
@@ -92,7 +96,7 @@ def _share(fraction: float, count: int) -> int:
     return max(1, round(fraction * count)) if fraction > 0 else 0
 
 
-def _ordered(records: Sequence[Mapping[str, Any]], united: list[str], positions: Sequence[int]) -> list[str]:
+def _ordered(records: Sequence[Record], united: list[str], positions: Sequence[int]) -> list[str]:
     """Returns the groups at these positions, ordered by the smallest hash among their members."""
     smallest: dict[str, str] = {}
     for position in positions:
@@ -101,7 +105,7 @@ def _ordered(records: Sequence[Mapping[str, Any]], united: list[str], positions:
     return sorted(smallest, key=lambda group: (smallest[group], group))
 
 
-def _united(records: Sequence[Mapping[str, Any]]) -> list[str]:
+def _united(records: Sequence[Record]) -> list[str]:
     """Returns a group for each image, the groups of images with equal pixels made one (union by the first seen)."""
     parent: dict[str, str] = {}
 

@@ -10,7 +10,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from domainclip.data.ahead import ahead
 from domainclip.data.records import caption_to_json, sample_to_json, values_to_json
-from domainclip.data.shards import write_bytes
+from domainclip.data.shards import sample_facts, write_bytes
 from domainclip.data.storage import encode_image, encode_jpeg
 from domainclip.domains.base import Domain
 from domainclip.errors import UnreadableFileError
@@ -138,7 +138,7 @@ def read_spool(folder: Path, number: int) -> Iterator[dict[str, Any]]:
                 yield record
 
 
-def write_lines(path: Path, lines: list[dict[str, Any]], mode: int = 0o600) -> None:
+def write_lines(path: Path, lines: Iterable[dict[str, Any]], mode: int = 0o600) -> None:
     """Writes lines of JSON, all or nothing: a draft beside it, then renamed."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -182,7 +182,8 @@ def _encoded(sample: Sample, jpeg: bytes | None, plan: SpoolPlan) -> tuple[dict[
         "masks": {name: len(stored.masks[name]) for name in names},
         "captions": [caption_to_json(caption) for caption in sample.captions],
     }
-    return record, [stored.data, *(stored.masks[name] for name in names)]
+    facts = sample_facts(record)
+    return record | {"facts": len(facts)}, [stored.data, *(stored.masks[name] for name in names), facts]
 
 
 def _write_overview(domain: Domain, item: SourceItem, reading: BaseModel, plan: SpoolPlan, number: int) -> None:

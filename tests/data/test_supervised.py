@@ -146,7 +146,8 @@ def test_killed_between_shards_the_finished_ones_stay(tmp_path, monkeypatch):
     whole(tmp_path, monkeypatch, 0.0)
     command = script(tmp_path, tmp_path / "set", False, 0)
     stop = "import os\nfrom domainclip.data import set_writer\nreal = set_writer.write_shard\n"
-    stop += "def write(folder, plan):\n    if plan.name == '00003.tar': os.kill(os.getpid(), 9)\n    real(folder, plan)\n"
+    stop += "def write(folder, plan, members):\n    if plan.name == '00003.tar': os.kill(os.getpid(), 9)\n"
+    stop += "    real(folder, plan, members)\n"
     command[-1] = stop + "set_writer.write_shard = write\n" + command[-1]
     assert subprocess.run(command, capture_output=True, check=False).returncode == -9
     left = sorted(p.name for p in (tmp_path / "set").iterdir())

@@ -1,0 +1,201 @@
+"""What the spools of a preparation hold, in little memory: a few hundred bytes an image, whatever the set's size."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from domainclip.data.index_table import index_columns
+from domainclip.data.spool import read_spool, spool_paths
+from domainclip.errors import UsageError
+from domainclip.identifiers import keyed_hash
+from domainclip.sample import Caption, SourceItem
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NO_IMAGES = "the reader found no image in it that its options keep"
+
+
+@dataclass(slots=True)
+class Entry:
+    """One image: what splits, captions and shards ask of it. Values that many images share are held once.
+
+    Attributes:
+        key: Keyed hash.
+        item: Number of its source file.
+        at: Where its bytes begin in the spool.
+        sizes: Bytes of the image, of each mask, and of its JSON member.
+        masks: Names of the masks.
+        storage: Kind of the image's member.
+        sha256: Of the image's bytes.
+        group: Keyed hash.
+        order: Of the group, for the split.
+        pixel_sha256: Tells duplicates.
+        split: Of the source, or None.
+        labels: Named labels.
+        captions: The image's own.
+        shown: It can be seen as a picture as it is: colour, or display values of one channel.
+    """
+
+    key: str
+    item: int
+    at: int
+    sizes: tuple[int, ...]
+    masks: tuple[str, ...]
+    storage: str
+    sha256: str
+    group: str
+    order: str
+    pixel_sha256: str
+    split: str | None
+    labels: Mapping[str, str]
+    captions: tuple[Caption, ...]
+    shown: bool
+
+    def __getitem__(self, name: str) -> Any:
+        """Returns a field, so that ``split_records`` takes entries as it takes dictionaries."""
+        return getattr(self, name)
+
+
+@dataclass
+class Gathered:
+    """All spools together.
+
+    Attributes:
+        entries: The images, in the order of the set.
+        rejected: Key and reason of what cannot be used.
+        tables: Columns of the index for the images of each source file.
+        channels: The different lists of channel names.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    rejected: list[dict[str, str]] = field(default_factory=list)
+    tables: list[pa.Table] = field(default_factory=list)
+    channels: set[tuple[str, ...]] = field(default_factory=set)
+
+
+def gather(work: Path, items: Sequence[SourceItem], rejections: Sequence[tuple[str, str]], key: bytes) -> Gathered:
+    """Reads the lines of all spools, file by file.
+
+    Args:
+        work: Folder of the spools.
+        items: The source files.
+        rejections: Name and reason of what the source itself rejected.
+        key: The owner's.
+    """
+    found, seen = Gathered(), set[str]()
+    shared: dict[Any, Any] = {}
+    for number, item in enumerate(items):
+        lines = list(read_spool(work, number)) or [{"key": keyed_hash(item.name, key), "reason": NO_IMAGES}]
+        kept = []
+        for line in lines:
+            if line["key"] in seen and "reason" not in line:
+                line["reason"] = "another image has the same key"
+            if "reason" in line:
+                found.rejected.append({"key": line["key"], "reason": line["reason"]})
+                continue
+            seen.add(line["key"])
+            kept.append(line)
+            found.entries.append(_entry(line, number, shared))
+            found.channels.add(tuple(line["channels"]))
+        if kept:
+            found.tables.append(index_columns(kept))
+    found.rejected += [{"key": keyed_hash(name, key), "reason": reason} for name, reason in rejections]
+    return found
+
+
+def owner_lines(
+    work: Path, items: Sequence[SourceItem], rejections: Sequence[tuple[str, str]], key: bytes
+) -> Iterator[dict[str, Any]]:
+    """Yields the owner's map: key, path and window of every image and of everything rejected."""
+    for number, item in enumerate(items):
+        path = str(item.path.absolute())
+        for line in list(read_spool(work, number)) or [{"key": keyed_hash(item.name, key)}]:
+            yield {"key": line["key"], "path": path, "window": line.get("window")}
+    for name, _ in rejections:
+        yield {"key": keyed_hash(name, key), "path": name, "window": None}
+
+
+def _entry(line: Mapping[str, Any], number: int, shared: dict[Any, Any]) -> Entry:
+    def once(value: Any, name: Any = None) -> Any:
+        return shared.setdefault(value if name is None else name, value)
+
+    captions = line["captions"]
+    if captions:
+        captions = once(tuple(Caption(**caption) for caption in captions), json.dumps(captions, sort_keys=True))
+    return Entry(
+        key=line["key"],
+        item=number,
+        at=line["at"],
+        sizes=(line["size"], *(line["masks"][name] for name in sorted(line["masks"])), line["facts"]),
+        masks=once(tuple(sorted(line["masks"]))),
+        storage=once(line["storage"]),
+        sha256=line["sha256"],
+        group=once(line["group"]),
+        order=once(line["order"]),
+        pixel_sha256=line["sha256"] if line["pixel_sha256"] == line["sha256"] else line["pixel_sha256"],
+        split=once(line["split"], ("split", line["split"])),
+        labels=once(line["labels"], ("labels", *sorted(line["labels"].items()))),
+        captions=captions or (),
+        shown=_has_picture(line),
+    )
+
+
+def _has_picture(line: Mapping[str, Any]) -> bool:
+    channels, kind = line["shape"][0], line["values"]["kind"]
+    colour = kind == "srgb" and line["dtype"] == "uint8" and channels == 3
+    display = kind == "display" and line["storage"] == "png" and channels == 1
+    return bool(line["axes"] == "CYX" and (colour or display))
+
+
+class Spools:
+    """Reads images from spools, which are asked for file by file; one stays open."""
+
+    def __init__(self, work: Path) -> None:
+        self._work, self._number = work, -1
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> Spools:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def members(self, entry: Entry, text: str) -> Iterator[tuple[str, bytes]]:
+        """Yields names and bytes of an image's members: the image, its masks, the original caption, the small facts.
+
+        Raises:
+            UsageError: The image's bytes are not those that were written, as after a power cut.
+        """
+        names = [f"{entry.key}.{entry.storage}", *(f"{entry.key}.{name}.png" for name in entry.masks), f"{entry.key}.json"]
+        at = entry.at
+        for place, (name, size) in enumerate(zip(names, entry.sizes, strict=True)):
+            data = self._read(entry.item, at, size)
+            at += size
+            if place == 0 and hashlib.sha256(data).hexdigest() != entry.sha256:
+                found = "An image that waits to be written is damaged, as after a power cut."
+                raise UsageError("A shard was to be written.", found, "Prepare the set anew with --overwrite.")
+            if name.endswith(".json"):
+                yield f"{entry.key}.txt", text.encode()
+            yield name, data
+
+    def _read(self, number: int, at: int, size: int) -> bytes:
+        if self._number != number or self._file is None:
+            with contextlib.ExitStack() as old:
+                if self._file is not None:
+                    old.enter_context(self._file)
+            self._number, self._file = number, spool_paths(self._work, number)[0].open("rb")
+        self._file.seek(at)
+        return self._file.read(size)
+
+
+def member_sizes(entry: Entry, text: str) -> tuple[int, ...]:
+    """Returns the sizes of what ``Spools.members`` yields."""
+    return (*entry.sizes[:-1], len(text.encode()), entry.sizes[-1])
