@@ -41,7 +41,7 @@ def index_columns(lines: Sequence[Mapping[str, Any]]) -> pa.Table:
     rows["depth"] = [line["shape"][line["axes"].index("Z")] if "Z" in line["axes"] else 1 for line in lines]
     for name in JSON_COLUMNS:
         if name not in _LATER:
-            rows[name] = [compact_json(line[name]) for line in lines]
+            rows[name] = _json_texts([line[name] for line in lines], alike=name not in _DIFFERENT)
     columns = {}
     for name in COLUMNS:
         if name in _LATER:
@@ -79,6 +79,19 @@ def write_index(path: Path, tables: Sequence[pa.Table], later: Mapping[str, Sequ
         sync_folder(path.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _json_texts(values: Sequence[Any], *, alike: bool) -> list[str | None]:
+    if not alike:
+        return [compact_json(value) for value in values]
+    known: dict[str, str | None] = {}  # the tiles of a slide agree in most columns, and to print a value is cheaper than its JSON
+    texts = []
+    for value in values:
+        name = repr(value)
+        if name not in known:
+            known[name] = compact_json(value)
+        texts.append(known[name])
+    return texts
 
 
 def compact_json(value: Any) -> str | None:
