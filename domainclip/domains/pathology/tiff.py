@@ -26,12 +26,13 @@ from domainclip.domains.pathology.slides import (
     unreadable,
 )
 from domainclip.domains.pathology.tiff_scale import channel_names, tiff_scale
-from domainclip.domains.pathology.tiff_scenes import Scene, scenes
+from domainclip.domains.pathology.tiff_scenes import Scene, is_macro, scenes
 from domainclip.domains.pathology.tiff_segments import ByteSource, SegmentCache, SegmentedPage
 from domainclip.errors import missing_dependency
 
 TO_PYRAMID = "Convert it to a tiled pyramid, e.g. vips tiffsave in.tif out.tif --tile --pyramid --compression jpeg."
 DAMAGED = "The file is damaged; copy it again."
+MACRO = ("It is the macro or label picture of a slide, not the slide.", "Take it out; use the slide's own file.")
 _MINISBLACK, _RGB, _YCBCR = 1, 2, 6
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _DIRECT_CODECS = frozenset({1, 5, 7, 8, 32946})
@@ -122,6 +123,8 @@ def direct_levels(path: Path, slide: Slide) -> Slide | None:
         if slide.facts.levels[0][:2] not in by_size:
             return None
         facts = replace(slide.facts, levels=tuple(levels), details={**slide.facts.details, **_lost(slide.facts, len(levels))})
+        if is_macro(file.pages.first):
+            facts = replace(facts, refusal=MACRO)
         return DirectSlide(path, file, facts, [[by_size[level[:2]]] for level in levels])
     except (*FOREIGN_ERRORS, ImportError):
         return None  # OpenSlide has opened it and reads it.
@@ -227,8 +230,9 @@ def _refusal(page: Any, facts: SlideFacts, scene: Scene, found: list[Scene]) -> 
     if facts.dtype not in {"uint8", "uint16"}:
         return f"The pixels are {facts.dtype}; slides hold 8 or 16 bits.", "Export it as 8-bit RGB or 16-bit channels."
     if scene.macro:
-        return "It is the macro or label picture of a slide, not the slide.", "Take it out; use the slide's own file."
-    colour_coded = int(page.photometric) in {_MINISBLACK, _RGB, _YCBCR}
+        return MACRO
+    colour_coded = int(page.photometric) in {MACRO = ("It is the macro or label picture of a slide, not the slide.", "Take it out; use the slide's own file.")
+_MINISBLACK, _RGB, _YCBCR}
     if not colour_coded:
         return f"Its colours are coded as {page.photometric.name.lower()}.", "Save it as RGB."
     if page.is_tiled and page.tilewidth * page.tilelength > MAX_FLAT_PIXELS:

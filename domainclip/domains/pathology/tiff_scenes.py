@@ -74,7 +74,7 @@ def _of_pages(file: Any) -> list[Scene]:
             home.append(page)
         elif not bases or not int(page.subfiletype) & _REDUCED:
             bases.append([page])
-    return [Scene(tuple((page,) for page in base), n, macro=_is_macro(base[0])) for n, base in enumerate(bases)]
+    return [Scene(tuple((page,) for page in base), n, macro=is_macro(base[0])) for n, base in enumerate(bases)]
 
 
 def _flattened(file: Any) -> Iterator[Any]:
@@ -108,7 +108,8 @@ def _is_level(page: Any, base: list[Any]) -> bool:
     return bool(abs(across - down) <= max(across, down) * 2 / min(page.imagewidth, page.imagelength))
 
 
-def _is_macro(page: Any) -> bool:
+def is_macro(page: Any) -> bool:
+    """Says whether a page's flag or Aperio's description calls it a slide's macro or label picture."""
     text = str(page.description)[:2000].lower()
     aperio = text.startswith("aperio") and any(f"\n{word} " in text for word in ("macro", "label"))
     return bool(int(page.subfiletype) & _MACRO) or aperio
