@@ -231,8 +231,7 @@ def _refusal(page: Any, facts: SlideFacts, scene: Scene, found: list[Scene]) -> 
         return f"The pixels are {facts.dtype}; slides hold 8 or 16 bits.", "Export it as 8-bit RGB or 16-bit channels."
     if scene.macro:
         return MACRO
-    colour_coded = int(page.photometric) in {MACRO = ("It is the macro or label picture of a slide, not the slide.", "Take it out; use the slide's own file.")
-_MINISBLACK, _RGB, _YCBCR}
+    colour_coded = int(page.photometric) in {_MINISBLACK, _RGB, _YCBCR}
     if not colour_coded:
         return f"Its colours are coded as {page.photometric.name.lower()}.", "Save it as RGB."
     if page.is_tiled and page.tilewidth * page.tilelength > MAX_FLAT_PIXELS:
