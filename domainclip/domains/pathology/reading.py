@@ -13,9 +13,9 @@ class PathologyReading(Section):
     """How a slide becomes tiles. Lengths are physical, so slides of any scanner give tiles of the same size and scale."""
 
     of_files: ClassVar[frozenset[str]] = frozenset(
-        {"spacing_um", "scene", "white_level", "channels", "mode", "whole_px", "max_tiles", "choose", "choose_seed", "choose_model",
-         "choose_prompts", "choose_pooling", "region_purity"}
-    )  # fmt: skip
+        "coordinates spacing_um scene white_level channels mode whole_px max_tiles choose choose_seed choose_model choose_prompts "
+        "choose_pooling region_purity".split()
+    )
     """Options that speak of the files at hand: a model that was trained with them does not ask them of other files."""
 
     tile_um: float = Field(96.0, gt=0, description="Side of a tile on the slide, in um.")
@@ -41,6 +41,9 @@ class PathologyReading(Section):
     )
     max_missing: float = Field(
         0.01, ge=0, le=1, description="Share of a tile that the file may lack (never scanned, never written); else it is rejected."
+    )
+    coordinates: str | None = Field(
+        None, description="Folder of TRIDENT, CLAM or AtlasPatch h5 files, one a slide: their tiles are read, each as tile_px."
     )
     region_purity: float = Field(0.75, gt=0, le=1, description="Share of a tile that one annotated region must cover.")
     spacing_um: float | None = Field(None, gt=0, description="um/px of level 0, where files do not say or are wrong; the owner's.")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from domainclip.domains.pathology.reading import PathologyReading
-from domainclip.domains.pathology.region import SlideView
+from domainclip.domains.pathology.region import Box, SlideView
 from domainclip.domains.pathology.scale import chosen_spacing, scale_needed
 from domainclip.domains.pathology.slides import COLOURS, Slide, SlideFacts, unreadable
 from domainclip.domains.pathology.stain import stain_normalizer
@@ -104,6 +104,14 @@ def _whole(
     )
 
 
+def _given_spacing(box: Box, spacing: Spacing, reading: PathologyReading) -> Spacing | None:
+    """The scale of a tile whose size another program chose; None for tiles of our own grid."""
+    if reading.coordinates is None:
+        return None
+    tall, wide = box[3] * spacing.values[0], box[2] * spacing.values[-1]
+    return Spacing((tall / reading.tile_px, wide / reading.tile_px), "um", spacing.source)
+
+
 def _refuse_stain(channels: tuple[str, ...], reading: PathologyReading) -> None:
     if reading.stain is not None and channels != COLOURS:
         found = f"The channels are {', '.join(channels)}; stains are normalised in red, green and blue."
@@ -115,7 +123,6 @@ def _tiles(
 ) -> Iterator[Sample]:
     slide = view.open()
     wanted = reading.tile_um / reading.tile_px
-    tile_spacing = Spacing((wanted, wanted), "um", spacing.source)
     values, group = _values(slide), item.group or item.name
     ids = dict(item.ids) or {"slide": group}
     stain = fitted_stain(view, plan, reading) if reading.stain is not None else None
@@ -129,7 +136,7 @@ def _tiles(
             values=values,
             reader=TileReader(view, plan.level, tile.box, (reading.tile_px, reading.tile_px), reading.max_missing, stain),
             group=group,
-            spacing=tile_spacing,
+            spacing=_given_spacing(tile.box, spacing, reading) or Spacing((wanted, wanted), "um", spacing.source),
             sensor=slide.facts.vendor,
             captions=item.captions,
             labels={**item.labels, **(tile.region.labels if tile.region else {})},

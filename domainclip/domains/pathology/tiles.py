@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,11 +70,14 @@ def plan_tiles(
         UsageError: The options contradict each other.
     """
     slide = view.open()
-    level = best_level(slide, spacing_um, reading.tile_um / reading.tile_px, upsample=reading.upsample)
-    boxes = _grid(slide, spacing_um, reading)
+    given = reading.coordinates is not None
+    boxes = given_boxes(view, reading) if given else _grid(slide, spacing_um, reading)
+    side_um = float(boxes[:, 2].min()) * spacing_um[1] if given else reading.tile_um
+    level = best_level(slide, spacing_um, side_um / reading.tile_px, upsample=reading.upsample)
     counts = {"grid": len(boxes), "kept": 0, "without_tissue": 0, "impure": 0, "over_cap": 0}
     seen = cache(partial(_mask, view, spacing_um, reading))
-    if reading.min_tissue > 0:
+    masked = reading.min_tissue > 0 and not given  # whoever gave the tiles chose them
+    if masked:
         enough = seen().shares(boxes) >= reading.min_tissue - 1e-9  # rounding must not cost a tile that is all tissue
         counts["without_tissue"] = int(len(boxes) - enough.sum())
         boxes = boxes[enough]
@@ -90,8 +94,34 @@ def plan_tiles(
         tiles = _capped(tiles, view, level, reading, seen, name)
     counts["kept"] = len(tiles)
     if not tiles:
-        raise unreadable(*_nothing_left(counts, reading.min_tissue > 0 and not seen().tissue.any()))
+        raise unreadable(*_nothing_left(counts, masked and not seen().tissue.any()))
     return TilePlan(tuple(tiles), level, counts, seen)
+
+
+def given_boxes(view: SlideView, reading: PathologyReading) -> npt.NDArray[np.float64]:
+    """Returns the tiles that a file of coordinates (TRIDENT, CLAM, AtlasPatch) names for a slide: (N, 4) in level-0 pixels.
+
+    Raises:
+        UnreadableFileError: There is no such file for this slide, it is broken, or its tiles leave the slide.
+        UsageError: There is no such folder, or it holds two files for the slide.
+    """
+    from domainclip.domains.pathology.coordinates import coordinates_for, read_coordinates
+
+    assert reading.coordinates is not None
+    path = coordinates_for(Path(reading.coordinates), view.path.stem)
+    if path is None:
+        found = "The folder of coordinates holds no file for this slide."
+        raise unreadable(found, "Name it as the slide, STEM.h5 or STEM_patches.h5; or take the slide out.")
+    slide = view.open()
+    boxes = read_coordinates(path, [level[2] for level in slide.facts.levels]).boxes
+    width, height, _ = slide.facts.levels[0]
+    if not len(boxes):
+        raise unreadable("Its file of coordinates names no tile.", "Take the slide out.")
+    reach = (boxes[:, :2] + boxes[:, 2:]).max(axis=0)
+    if boxes[:, :2].min() < 0 or reach[0] > width + 1 or reach[1] > height + 1:
+        found = f"Tiles of its coordinates reach to {reach[0]:.0f}, {reach[1]:.0f}; the slide has {width} x {height} pixels."
+        raise unreadable(found, "They may belong to another slide, or to another scan of it: check them.")
+    return boxes
 
 
 def _grid(slide: Slide, spacing_um: tuple[float, float], reading: PathologyReading) -> npt.NDArray[np.float64]:

@@ -352,3 +352,46 @@ def test_what_the_formats_cannot_say_is_refused(tmp_path):
         write_coordinates(path, tiles_of([[0, 0, 9, 9]]))
     write_coordinates(path, tiles_of([[0, 0, 8, 8]]), "clam", overwrite=True)
     assert read_coordinates(path).boxes[0, 2] == 8
+
+
+def test_slides_are_cut_where_another_program_says(tmp_path):
+    """TRIDENT's file, written here by h5py as TRIDENT lays it out, decides the tiles; pixels are the slide's own there."""
+    import tifffile
+
+    from domainclip.domains.base import domains
+    from domainclip.domains.pathology.reading import PathologyReading
+    from domainclip.errors import UnreadableFileError
+    from domainclip.sample import SourceItem
+
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (600, 800, 3), dtype=np.uint8)
+    slide = tmp_path / "a.tif"
+    tifffile.imwrite(slide, image, tile=(128, 128), photometric="rgb", metadata=None, resolution=(4e4, 4e4),
+                     resolutionunit="CENTIMETER")  # fmt: skip
+    folder = tmp_path / "patches"
+    folder.mkdir()
+    corners = np.array([[17, 33], [400, 101], [544, 344]])
+
+    def trident(path, coords):
+        with h5py.File(path, "w") as file:
+            data = file.create_dataset("coords", data=coords)
+            for name, value in {"patch_size": 128, "patch_size_level0": 256, "level0_magnification": 40, "target_magnification": 20,
+                                "overlap": 0, "name": "a"}.items():  # fmt: skip
+                data.attrs[name] = value
+
+    trident(folder / "a_patches.h5", corners)
+    pathology = domains.get("pathology")
+    reading = PathologyReading(coordinates=str(folder), tile_px=256, mode="tiles")
+    samples = list(pathology.samples(SourceItem(slide, "a.tif"), reading))
+    assert [[s.window.x, s.window.y] for s in samples] == corners.tolist()
+    for sample, (x, y) in zip(samples, corners, strict=True):
+        np.testing.assert_array_equal(sample.read().array.transpose(1, 2, 0), image[y : y + 256, x : x + 256])
+        assert sample.spacing.values == pytest.approx((0.25, 0.25))
+    half = PathologyReading(coordinates=str(folder), tile_px=128, mode="tiles")
+    assert next(iter(pathology.samples(SourceItem(slide, "a.tif"), half))).spacing.values == pytest.approx((0.5, 0.5))
+    trident(folder / "a_patches.h5", corners + 300)
+    with pytest.raises(UnreadableFileError, match="another slide"):
+        list(pathology.samples(SourceItem(slide, "a.tif"), reading))
+    (folder / "a_patches.h5").unlink()
+    with pytest.raises(UnreadableFileError, match="no file for this slide"):
+        list(pathology.samples(SourceItem(slide, "a.tif"), reading))
