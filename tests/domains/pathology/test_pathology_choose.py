@@ -79,3 +79,11 @@ def test_diverse_takes_a_models_features(slide):
 def test_prompts_need_a_model_and_texts(slide, reading):
     with pytest.raises(UsageError, match="choose_prompts"):
         kept(slide, max_tiles=3, choose="prompt", **reading)
+
+
+def test_prompts_do_not_pile_up_from_slide_to_slide(slide):
+    """PathGen's script appends the findings of earlier slides to the prompts of later ones."""
+    alone, _ = kept(slide, max_tiles=5, choose="prompt", choose_prompts=("necrosis",), choose_model="starter-pathology")
+    kept(slide, max_tiles=5, choose="prompt", choose_prompts=("adipose tissue",), choose_model="starter-pathology")
+    again, _ = kept(slide, max_tiles=5, choose="prompt", choose_prompts=("necrosis",), choose_model="starter-pathology")
+    assert again == alone
