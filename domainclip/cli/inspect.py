@@ -15,6 +15,8 @@ _HELP = """Show what the reader sees in a file: size, levels, channels, scale wi
 
 Example: [bold]domainclip inspect slide.svs[/bold]
 
+Example: [bold]domainclip inspect slides/ --domain pathology --table slides.csv[/bold]  which lack a scale?
+
 Example: [bold]domainclip inspect slide.svs --overview found.png --set reading.tile_um=128[/bold]  tissue, artefacts, tiles
 
 Example: [bold]domainclip inspect slide.svs --region 12000,8000,512,512 --um-per-px 0.5 --output part.png[/bold]
@@ -27,8 +29,12 @@ def register(app: typer.Typer) -> None:
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="Slide, DICOM, GeoTIFF or picture.")],
+    file: Annotated[Path, typer.Argument(help="Slide, DICOM, GeoTIFF or picture; or a folder of them, with --domain.")],
     domain: Annotated[str | None, typer.Option("--domain", help="Read it as this domain does; default: by its content.")] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option("--table", help="Of a folder: write a manifest, spacing to be filled in.", metavar="CSV"),
+    ] = None,
     overview: Annotated[
         Path | None, typer.Option("--overview", help="Write a picture of what prepare would take of a slide.", metavar="PICTURE")
     ] = None,
@@ -47,6 +53,11 @@ def inspect(
     def work(reporter: Reporter) -> None:
         from domainclip.domains.detect import inspect_file
 
+        if file.is_dir() and domain is not None:
+            from domainclip.cli.inspect_folder import report_folder
+
+            report_folder(reporter, file, domain, table)
+            return
         name, seen = inspect_file(file, domain)
         if overview is not None or region is not None:
             from domainclip.cli.inspect_slide import write_overview, write_region

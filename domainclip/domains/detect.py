@@ -28,7 +28,7 @@ def inspect_file(path: Path, domain: str | None = None) -> tuple[str, Inspection
     """
     if not path.is_file():
         found = "It is a folder." if path.is_dir() else "There is no such file."
-        raise UsageError(f"The file {path} was to be inspected.", found, "Name one file; `prepare` takes folders.")
+        raise UsageError(f"The file {path} was to be inspected.", found, "Name one file; or give --domain to look over a folder.")
     name = domain or detect_domain(path)
     try:
         return name, domains.get(name).inspect(path)

@@ -175,3 +175,21 @@ def test_a_fluorescence_slide_is_refused_by_a_model_of_stained_tissue(tmp_path, 
     assert run("zero-shot", "starter-pathology", path, "--classes", "adipose tissue,smooth muscle") == 2
     said = capsys.readouterr().err
     assert "DAPI" in said and "red" in said
+
+
+def test_a_share_is_looked_over_and_its_scales_filled_in(slides, tmp_path, capfd) -> None:
+    share = tmp_path / "share"
+    (share / "more").mkdir(parents=True)
+    shutil.copy(slides / "slide-000.tif", share / "a.tif")
+    with tifffile.TiffFile(slides / "slide-001.tif") as file:  # the same pixels without a scale
+        tifffile.imwrite(share / "more" / "b.tif", file.pages[0].asarray(), tile=(256, 256), photometric="rgb", metadata=None)
+    (share / "c.svs").write_bytes(b"broken")
+    assert run("inspect", share, "--domain", "pathology", "--table", tmp_path / "slides.csv", "--json") == 0
+    said = json.loads(capfd.readouterr().out)
+    assert said["scale"] == {"tiff-resolution": 1, "unknown": 1, "unreadable": 1}
+    rows = (tmp_path / "slides.csv").read_text().splitlines()
+    assert rows == ["path,spacing", "share/more/b.tif,", "share/a.tif,"]
+    (tmp_path / "slides.csv").write_text("path,spacing\nshare/more/b.tif,0.5\nshare/a.tif,\n")
+    prepared = prepare(tmp_path / "slides.csv", tmp_path / "set")
+    assert {row["source"] for row in prepared.index["spacing"]} == {"manifest", "tiff-resolution"}
+    assert run("inspect", share, "--domain", "pathology", "--table", tmp_path / "slides.csv") == 2  # never over a filled-in table

@@ -12,10 +12,10 @@ from domainclip.config import Section
 class PathologyReading(Section):
     """How a slide becomes tiles. Lengths are physical, so slides of any scanner give tiles of the same size and scale."""
 
-    of_files: ClassVar[frozenset[str]] = frozenset(
-        "coordinates spacing_um scene white_level channels mode whole_px max_tiles choose choose_seed choose_model choose_prompts "
-        "choose_pooling region_purity".split()
-    )
+    of_files: ClassVar[frozenset[str]] = frozenset({
+        "coordinates", "spacing_um", "scene", "white_level", "channels", "mode", "whole_px", "region_purity",
+        "max_tiles", "choose", "choose_seed", "choose_model", "choose_prompts", "choose_pooling",
+    })  # fmt: skip
     """Options that speak of the files at hand: a model that was trained with them does not ask them of other files."""
 
     tile_um: float = Field(96.0, gt=0, description="Side of a tile on the slide, in um.")
