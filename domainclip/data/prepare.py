@@ -50,16 +50,16 @@ def prepare(
 ) -> PreparedSet:
     """Makes a prepared set.
 
-    The result depends on the source, the options and the owner's key alone: not on the number of workers, nor on whether it
-    was interrupted. Captions are the owner's (and those of reports) where a sample has any, else composed of its labels.
+    The result depends on source, options and key alone: not on the number of workers, nor on whether it was interrupted. Captions
+    are the owner's (and those of reports) where a sample has any, else composed of its labels.
 
     Args:
         source: From ``open_source``.
         domain: The reader.
         output: Folder to write.
         reading: Options of the reader; None for its defaults.
-        held_out_fraction: Share of groups held out, and
-        val_fraction: of training groups set aside, where the source gives no split.
+        held_out_fraction: Share of groups held out, where the source gives no split.
+        val_fraction: Share of training groups set aside.
         seed: Of the splits and of composed captions.
         jpeg_quality: 1 to 100: store 8-bit colour as JPEG of this quality, with loss; None stores it as PNG, without.
         strict: Stop at the first file or image that cannot be used, instead of counting it in rejected.jsonl.
@@ -74,9 +74,7 @@ def prepare(
         UnreadableFileError: With ``strict``, a file cannot be used.
         RunInterruptedError: Ctrl-C; ``resume`` goes on.
     """
-    if isinstance(source, PreparedSet):
-        raise UsageError(f"{source.folder} was to be prepared.", "It is a prepared set already.", "Use it as it is: --data.")
-    output, options = Path(output), _checked_reading(domain, reading)
+    source, output, options = _unprepared(source), Path(output), _checked_reading(domain, reading)
     settings = {"reading": options.model_dump(mode="json"), "seed": seed}
     settings |= {"held_out_fraction": held_out_fraction, "val_fraction": val_fraction, "jpeg_quality": jpeg_quality}
     with _clean_stops(output) as claimed:
@@ -88,12 +86,17 @@ def prepare(
             return finished
         claimed.append(not resume)
         workers, threads = _spread(workers, len(items), domain)
-        plan = SpoolPlan(output / WORK, key, seed, jpeg_quality, threads, overviews=True)
-        job = _Job(items, domain, options, plan, workers, limits or Limits(), plan_id if strict else None, progress or _quiet)
-        job.run(source.rejections)
+        plan, strict_map = SpoolPlan(output / WORK, key, seed, jpeg_quality, threads, True), plan_id if strict else None
+        _Job(items, domain, options, plan, workers, limits or Limits(), strict_map, progress or _quiet).run(source.rejections)
         write_set(output, plan.folder, items, SetFacts(source, domain, settings, plan_id, key))
         shutil.rmtree(aside_of(output), ignore_errors=True)
     return PreparedSet(output)
+
+
+def _unprepared(source: Source | PreparedSet) -> Source:
+    if isinstance(source, PreparedSet):
+        raise UsageError(f"{source.folder} was to be prepared.", "It is a prepared set already.", "Use it as it is: --data.")
+    return source
 
 
 def _spread(workers: int | None, files: int, domain: Domain) -> tuple[int, int]:
