@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 OVERVIEWS, CONTACT_SHEET = "overviews", "contact_sheet.jpg"
 MOST_SHOWN = 96
-_SIDE, _GAP, _COLUMNS, _TITLE = 96, 4, 12, 22
+_SIDE, _GAP, _COLUMNS, _TITLE, _NARROWEST = 96, 4, 12, 22, 320
 
 
 def write_pictures(
@@ -82,13 +82,15 @@ def contact_sheet(pictures: Sequence[npt.NDArray[np.uint8]], title: str) -> npt.
 
     columns = min(_COLUMNS, max(6, len(pictures)))
     rows = math.ceil(len(pictures) / columns)
-    sheet = Image.new("RGB", (columns * (_SIDE + _GAP) + _GAP, rows * (_SIDE + _GAP) + _GAP + _TITLE), "white")
+    side = min(_SIDE, max(max(picture.shape[:2]) for picture in pictures))
+    cell = side + _GAP
+    sheet = Image.new("RGB", (max(columns * cell + _GAP, _NARROWEST), rows * cell + _GAP + _TITLE), "white")
     ImageDraw.Draw(sheet).text((_GAP, _GAP), title, fill="black")
     for number, picture in enumerate(pictures):
         image = Image.fromarray(picture)
-        image.thumbnail((_SIDE, _SIDE))
+        image.thumbnail((side, side))
         row, column = divmod(number, columns)
-        sheet.paste(image, (_GAP + column * (_SIDE + _GAP), _TITLE + _GAP + row * (_SIDE + _GAP)))
+        sheet.paste(image, (_GAP + column * cell, _TITLE + _GAP + row * cell))
     return np.array(sheet)
 
 

@@ -67,7 +67,7 @@ def prepare(
         resume: Go on with what an interrupted call left there; a finished set of the same options is returned.
         workers: Reader processes; default: all cores are used. 0 reads in this process, without limits of time and memory.
         limits: Of time and memory of one file.
-        progress: Called with (files done, files in all, what is going on).
+        progress: Called with (done, total, what is going on).
 
     Raises:
         UsageError: The output exists, options do not fit, the disk is full, or nothing can be used.
@@ -81,12 +81,12 @@ def prepare(
         items, key = list(source.items()), owner_key()
         refuse_torn_groups(items)
         plan_id = _plan_id(source, items, domain, settings, key)
-        finished = claim_output(output, plan_id, overwrite=overwrite, resume=resume)
-        if finished is not None:
+        if (finished := claim_output(output, plan_id, overwrite=overwrite, resume=resume)) is not None:
             return finished
         claimed.append(not resume)
         workers, threads = _spread(workers, len(items), domain)
-        plan, strict_map = SpoolPlan(output / WORK, key, seed, jpeg_quality, threads, True), plan_id if strict else None
+        note, strict_map = "synthetic content" if source.card.get("synthetic") else "", plan_id if strict else None
+        plan = SpoolPlan(output / WORK, key, seed, jpeg_quality, threads, True, note)
         _Job(items, domain, options, plan, workers, limits or Limits(), strict_map, progress or _quiet).run(source.rejections)
         write_set(output, plan.folder, items, SetFacts(source, domain, settings, plan_id, key))
         shutil.rmtree(aside_of(output), ignore_errors=True)
@@ -172,7 +172,7 @@ class _Job:
             "folder": str(self.plan.folder.absolute()),
             "key": self.plan.key.hex(),
             "seed": self.plan.seed,
-            "plan": {name: getattr(self.plan, name) for name in ("jpeg_quality", "threads", "overviews")},
+            "plan": {name: getattr(self.plan, name) for name in ("jpeg_quality", "threads", "overviews", "note")},
         }
         for outcome in run_supervised(waiting, self.domain, setup, self.workers, self.limits):
             if outcome.reason is not None:

@@ -44,6 +44,7 @@ class SpoolPlan:
         jpeg_quality: Of 8-bit colour; None stores it without loss.
         threads: Images of one file that are read and encoded at a time.
         overviews: Draw a picture of what was taken of each file, where the domain does.
+        note: Stands below each overview.
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class SpoolPlan:
     jpeg_quality: int | None = None
     threads: int = 1
     overviews: bool = False
+    note: str = ""
 
 
 def spool_paths(folder: Path, number: int) -> tuple[Path, Path]:
@@ -189,7 +191,7 @@ def _encoded(sample: Sample, jpeg: bytes | None, plan: SpoolPlan) -> tuple[dict[
 def _write_overview(domain: Domain, item: SourceItem, reading: BaseModel, plan: SpoolPlan, number: int) -> None:
     """Writes the picture that shows what was taken of a file, where the domain draws one."""
     draw = getattr(domain, "overview", None)
-    picture = draw(item, reading) if draw is not None else None
+    picture = draw(item, reading, plan.note) if draw is not None else None
     if picture is not None:
         write_bytes(overview_path(plan.folder, number), encode_jpeg(picture, OVERVIEW_QUALITY))
 

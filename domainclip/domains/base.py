@@ -78,8 +78,8 @@ class Domain(Protocol):
     """What a package in ``domains/`` or an entry point ``domainclip.domains`` provides; ``check_domain`` tests it.
 
     A domain may also have ``thread_safe`` (True: samples of one file may be read by several threads), and
-    ``overview(item, reading)`` (called after ``samples`` of the same file; returns an (H, W, 3) uint8 picture of what was taken of
-    the file, or None).
+    ``overview(item, reading, note)`` (called after ``samples`` of the same file; returns an (H, W, 3) uint8 picture of what was
+    taken of the file with the note below, or None).
     """
 
     name: str

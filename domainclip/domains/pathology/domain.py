@@ -109,12 +109,13 @@ class PathologyDomain:
         self._last = item, reading, plan
         yield from samples
 
-    def overview(self, item: SourceItem, reading: BaseModel) -> npt.NDArray[np.uint8] | None:
+    def overview(self, item: SourceItem, reading: BaseModel, note: str = "") -> npt.NDArray[np.uint8] | None:
         """Draws the tissue, the artefacts and the tiles that were taken of a slide.
 
         Args:
             item: The file.
             reading: As for ``samples``; nothing is planned again where it was just called for the same file.
+            note: Stands below the picture.
 
         Returns:
             (H, W, 3) uint8, at most 1,600 px wide or high; None for a picture that is taken whole.
@@ -130,7 +131,7 @@ class PathologyDomain:
             return None
         from domainclip.domains.pathology.overview import draw_overview
 
-        return draw_overview(plan.seen(), [tile.box for tile in plan.tiles])
+        return draw_overview(plan.seen(), [tile.box for tile in plan.tiles], note)
 
 
 def _missing(facts: SlideFacts, sixteen: bool) -> tuple[str, ...]:
