@@ -15,6 +15,7 @@ Map = npt.NDArray[np.float32]
 _LENGTH_UM, _WIDTH_UM, _SIDE_UM, _BETWEEN_UM = 136.0, 24.0, 56.0, 40.0
 _ASIDE_UM = (80.0, 112.0)
 _STROKE_UM2, _POINT_UM = 1200.0, 8.0
+_OPAQUE = 0.7
 _NEAR_UM, _NARROW, _ONE_SIDED = 56.0, 0.03, 0.15
 _LOCAL_UM, _LUMEN, _SOLID = 240.0, 0.3, 0.7
 _DIRECTIONS = 8
@@ -62,7 +63,8 @@ def pen_marks(thumbnail: RGB) -> Mask:
     blue_or_green_ink = red > 1.3 * green
     black_or_green_ink = (blue > 0.85 * green) & (red > 0.8 * green)
     red_ink = (blue > 0.65 * green) & (blue < 1.1 * green) & (red < 0.45 * blue)
-    ink = ((blue_or_green_ink | black_or_green_ink | red_ink) & dense).astype(np.uint8)
+    several_inks = (red > _OPAQUE) & (green > _OPAQUE) & (blue > _OPAQUE)
+    ink = ((blue_or_green_ink | black_or_green_ink | red_ink | several_inks) & dense).astype(np.uint8)
     # Ink comes in strokes; single points are debris or pigment. A stroke's rim is half transparent.
     strokes = _large(cv2.medianBlur(ink, 3), _STROKE_UM2 / _POINT_UM**2)
     dark_throughout = (blue > 0.4) & (blue > 0.55 * green) & (red > 0.55 * green)
@@ -193,6 +195,8 @@ def _moved(values: Map, x: int, y: int) -> Map:
     """Returns at each point the value that lies (x, y) points away, 0 from outside."""
     height, width = values.shape
     moved = np.zeros_like(values)
+    if abs(y) >= height or abs(x) >= width:
+        return moved  # a picture smaller than the way
     moved[max(0, -y) : height - max(0, y), max(0, -x) : width - max(0, x)] = values[
         max(0, y) : height - max(0, -y), max(0, x) : width - max(0, -x)
     ]
