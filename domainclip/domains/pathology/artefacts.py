@@ -15,13 +15,17 @@ Map = npt.NDArray[np.float32]
 _LENGTH_UM, _WIDTH_UM, _SIDE_UM, _BETWEEN_UM = 136.0, 24.0, 56.0, 40.0
 _ASIDE_UM = (80.0, 112.0)
 _STROKE_UM2, _POINT_UM = 1200.0, 8.0
-_OPAQUE = 0.7
+_OPAQUE, _DARK_RED = 0.7, 0.7
 _NEAR_UM, _NARROW, _ONE_SIDED = 56.0, 0.03, 0.15
 _LOCAL_UM, _LUMEN, _SOLID = 240.0, 0.3, 0.7
 _DIRECTIONS = 8
 _SEED, _GROWN = 0.31, 0.15
 _SEED_UM2 = 800.0
 _OWN = 0.12
+_TWO, _FAR = 0.05, 0.27
+LOG = None
+_WALL, _UNLIKE, _ALIKE = 3, 0.0, 0.3
+_FAT, _SM, _EASE = 0.16, 1, 2.0
 _FLOOR = 0.02
 _UNEVEN, _EVEN = 0.5, 0.2
 
@@ -60,7 +64,7 @@ def pen_marks(thumbnail: RGB) -> Mask:
     table = -np.log10((np.minimum(np.arange(256, dtype=np.float32), 254) + 1) / 255)
     red, green, blue = (table[smooth[..., c]] for c in range(3))
     dense = red + green + blue > 0.5
-    blue_or_green_ink = red > 1.3 * green
+    blue_or_green_ink = (red > 1.3 * green) | ((red > _DARK_RED) & (red > 1.1 * green))
     black_or_green_ink = (blue > 0.85 * green) & (red > 0.8 * green)
     red_ink = (blue > 0.65 * green) & (blue < 1.1 * green) & (red < 0.45 * blue)
     several_inks = (red > _OPAQUE) & (green > _OPAQUE) & (blue > _OPAQUE)
@@ -104,10 +108,19 @@ def folds(thumbnail: RGB, tissue: Mask, um_per_px: float) -> Mask:
     import cv2
     from scipy import ndimage
 
-    rise, own = density_rise(optical_density(thumbnail), tissue, um_per_px)
+    rise, own, sided, apart = density_rise(optical_density(thumbnail), tissue, um_per_px)
     pieces, count = ndimage.label((rise > _GROWN) & tissue, np.ones((3, 3)))
     seeds = np.bincount(pieces[(rise > _SEED) & tissue], minlength=count + 1)
     folded = seeds >= _SEED_UM2 / um_per_px**2
+    sure = (rise > _SEED) & tissue
+    weight = np.bincount(pieces[sure], minlength=count + 1)
+    both = np.bincount(pieces[sure], sided[sure], count + 1)
+    far = np.bincount(pieces[sure], apart[sure], count + 1) / np.maximum(both, 1)
+    two = np.bincount(pieces.ravel(), sided.ravel(), count + 1) / np.maximum(np.bincount(pieces.ravel(), minlength=count + 1), 1)
+    if LOG is not None:
+        LOG.append((pieces, folded.copy(), weight, two, far))
+    folded &= two > _TWO
+    folded &= far < _FAR
     folded[0] = False
     # A strip sees a fold before it lies on it: what is no denser than the sides by itself is left out, but for holes.
     dense = (folded[pieces] & (own > _OWN)).astype(np.uint8)
@@ -131,10 +144,16 @@ def density_rise(density: Map, tissue: Mask, um_per_px: float) -> tuple[Map, Map
     # Lumina would make the tissue beside them look folded; where most is empty, as in fat, they are part of the tissue.
     solid = inside * (whole > _LUMEN * local)
     share = cv2.blur(solid, (reach, reach)) / np.maximum(cv2.blur(inside, (reach, reach)), 1e-3)
-    stained = np.where(share > _SOLID, solid, inside).astype(np.float32)
+    pale = ((cv2.blur(whole, (3, 3)) < 0.6 * local) * inside).astype(np.float32)
+    fat = cv2.blur(pale, (reach, reach)) / np.maximum(cv2.blur(inside, (reach, reach)), 1e-3) > _FAT
+    stained = np.where((share > _SOLID), solid, inside).astype(np.float32)
+    # Thin walls between fat cells are no folds: there the cells' paler insides are compared, which hold no haematoxylin.
+    pale = cv2.morphologyEx(cv2.blur(density[..., 1], (_SM, _SM)), cv2.MORPH_OPEN, np.ones((_WALL, _WALL), np.uint8))
     maps = [np.asarray(values * stained, np.float32) for values in _stains(density)]
+    maps.append(np.asarray(np.where(fat, pale, maps[1]) * stained, np.float32))
     near = np.maximum(cv2.blur(stained, (3, 3)), 1e-3)
-    points = [cv2.blur(values, (3, 3)) / near + _FLOOR for values in maps]
+    points = [cv2.blur(values, (3, 3)) / near + _FLOOR for values in maps[:3]]
+    sided, apart = np.zeros(tissue.shape, np.float32), np.zeros(tissue.shape, np.float32)
     best, own = np.full(tissue.shape, -9, np.float32), np.full(tissue.shape, -9, np.float32)
     for number in range(_DIRECTIONS):
         angle = math.pi * number / _DIRECTIONS
@@ -142,11 +161,13 @@ def density_rise(density: Map, tissue: Mask, um_per_px: float) -> tuple[Map, Map
         cover, beside = (np.maximum(_filtered(stained, kernel), 1e-3) for kernel in (strip, side))
         middle = [np.asarray(_filtered(values, strip) / cover + _FLOOR, np.float32) for values in maps]
         means = [np.asarray(_filtered(values, side) / beside, np.float32) for values in maps]
+        gross = _filtered(whole, side) / np.maximum(_filtered(inside, side), 1e-3)
         for aside_um in _ASIDE_UM:
             x, y = -math.sin(angle) * aside_um / um_per_px, math.cos(angle) * aside_um / um_per_px
             between = _filtered(inside, _strip(_BETWEEN_UM / um_per_px, aside_um / um_per_px, angle))
             grounds = [np.full(tissue.shape, _FLOOR, np.float32) for _ in maps]
             penalty = np.zeros(tissue.shape, np.float32)
+            seen = []
             for s in (1, -1):
                 far = (round(s * x), round(s * y))
                 close = (round(s * x * _NEAR_UM / aside_um), round(s * y * _NEAR_UM / aside_um))
@@ -155,14 +176,19 @@ def density_rise(density: Map, tissue: Mask, um_per_px: float) -> tuple[Map, Map
                 for ground, mean, thin in zip(grounds, means, middle, strict=True):
                     there = np.where(known, _moved(mean, *far) + _FLOOR, np.where(beyond, _moved(thin, *close), _FLOOR))
                     np.maximum(ground, there, out=ground)
+                seen.append((known, _moved(gross, *far) + 2 * _FLOOR))
                 penalty += np.where(known, 0, np.where(beyond, _NARROW, _ONE_SIDED)).astype(np.float32)
             rises = [np.log(a / b) for a, b in zip(middle, grounds, strict=True)]
+            both = seen[0][0] & seen[1][0]
+            differ = np.abs(np.log(seen[0][1] / seen[1][1]))
+            penalty += np.where(both, _UNLIKE * np.maximum(differ - _ALIKE, 0), 0)
             uneven = np.maximum(np.abs(rises[0] - rises[2]) - _EVEN, 0)
-            rise = np.min(rises, axis=0) - penalty - _UNEVEN * uneven
+            rise = np.minimum(np.min(rises[:3], axis=0), np.where(fat, _EASE * rises[3], 9)) - penalty - _UNEVEN * uneven
             better = (grounds[1] > 2 * _FLOOR) & (rise > best)
             best[better] = rise[better]
-            own[better] = np.min([np.log(a / b)[better] for a, b in zip(points, grounds, strict=True)], axis=0)
-    return best, own
+            sided[better], apart[better] = both[better], (differ * both)[better]
+            own[better] = np.min([np.log(a / b)[better] for a, b in zip(points, grounds[:3], strict=False)], axis=0)
+    return best, own, sided, apart
 
 
 def _stains(density: Map) -> list[Map]:
