@@ -19,11 +19,12 @@ _OPAQUE, _DARK_RED = 0.7, 0.7
 _NEAR_UM, _NARROW, _ONE_SIDED = 56.0, 0.03, 0.15
 _LOCAL_UM, _LUMEN, _SOLID = 240.0, 0.3, 0.7
 _DIRECTIONS = 8
-_SEED, _GROWN = 0.31, 0.15
+_SEED, _GROWN = 0.31, 0.09
 _SEED_UM2 = 800.0
-_OWN = 0.12
-_TWO, _FAR = 0.05, 0.27
+_OWN = 0.09
+_TWO, _FAR = 0.03, 0.29
 LOG = None
+_OB, _CL = 5, 5
 _WALL, _UNLIKE, _ALIKE = 3, 0.0, 0.3
 _FAT, _SM, _EASE = 0.16, 1, 2.0
 _FLOOR = 0.02
@@ -124,7 +125,7 @@ def folds(thumbnail: RGB, tissue: Mask, um_per_px: float) -> Mask:
     folded[0] = False
     # A strip sees a fold before it lies on it: what is no denser than the sides by itself is left out, but for holes.
     dense = (folded[pieces] & (own > _OWN)).astype(np.uint8)
-    closed = cv2.morphologyEx(dense, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) > 0
+    closed = cv2.morphologyEx(dense, cv2.MORPH_CLOSE, np.ones((_CL, _CL), np.uint8)) > 0
     result: Mask = closed & tissue
     return result
 
@@ -151,8 +152,8 @@ def density_rise(density: Map, tissue: Mask, um_per_px: float) -> tuple[Map, Map
     pale = cv2.morphologyEx(cv2.blur(density[..., 1], (_SM, _SM)), cv2.MORPH_OPEN, np.ones((_WALL, _WALL), np.uint8))
     maps = [np.asarray(values * stained, np.float32) for values in _stains(density)]
     maps.append(np.asarray(np.where(fat, pale, maps[1]) * stained, np.float32))
-    near = np.maximum(cv2.blur(stained, (3, 3)), 1e-3)
-    points = [cv2.blur(values, (3, 3)) / near + _FLOOR for values in maps[:3]]
+    near = np.maximum(cv2.blur(stained, (_OB, _OB)), 1e-3)
+    points = [cv2.blur(values, (_OB, _OB)) / near + _FLOOR for values in maps[:3]]
     sided, apart = np.zeros(tissue.shape, np.float32), np.zeros(tissue.shape, np.float32)
     best, own = np.full(tissue.shape, -9, np.float32), np.full(tissue.shape, -9, np.float32)
     for number in range(_DIRECTIONS):
