@@ -20,6 +20,7 @@ _SCALES_UM = (1.2, 2.4, 4.8)
 _POOL_UM = 56.0
 _FINE_ENERGY, _FINE_TO_COARSE = 18.0, 0.5
 _SURE_ENERGY, _SURE_RATIO = 9.0, 0.2
+_DULL_AT_ANY_ENERGY, _SURE_AT_ANY_ENERGY = 0.11, 0.08
 _NOISE = 0.6
 _BRIGHT, _DARK = 190.0, 60.0
 _LEAST_COARSE = 0.6
@@ -96,18 +97,19 @@ class FocusMeter:
         weight = tissue.astype(np.float32)
         fine, coarse = (np.ascontiguousarray(store[np.ix_(*index)]) * weight for store in (self.fine, self.coarse))
 
-        def dull(pool_um: float, energy: float, ratio: float) -> Mask:
+        def dull(pool_um: float, energy: float, ratio: float, low: float) -> Mask:
             side = max(1, round(pool_um / um)) | 1
             share = np.maximum(cv2.blur(weight, (side, side)), 1e-3)
             a, b = cv2.blur(fine, (side, side)) / share, cv2.blur(coarse, (side, side)) / share
-            found: Mask = (b > _LEAST_COARSE) & (a < energy) & (a - _NOISE < ratio * b) & tissue
+            found: Mask = (b > _LEAST_COARSE) & ((a < energy) & (a - _NOISE < ratio * b) | (a < low * b)) & tissue
             return found
 
         # Sharp tissue of little detail is dull, but not as dull as what is out of focus: that is sure first, and then grows.
-        sure = _opened(dull(_POOL_UM, _SURE_ENERGY, _SURE_RATIO), _LEAST_ACROSS_UM / um)
+        sure = _opened(dull(_POOL_UM, _SURE_ENERGY, _SURE_RATIO, _SURE_AT_ANY_ENERGY), _LEAST_ACROSS_UM / um)
         # Next to sharp tissue the window saw some of it: the border is found in a smaller window, and is soft.
         near = _dilated(sure, 2 * _POOL_UM / um)
-        near &= dull(_POOL_UM, _FINE_ENERGY, _FINE_TO_COARSE) | dull(_POOL_UM / 2, _FINE_ENERGY, _FINE_TO_COARSE)
+        loose = (_FINE_ENERGY, _FINE_TO_COARSE, _DULL_AT_ANY_ENERGY)
+        near &= dull(_POOL_UM, *loose) | dull(_POOL_UM / 2, *loose)
         result: Mask = _dilated(sure | near, 2 * _SOFT_UM / um) & tissue
         return result
 
