@@ -11,7 +11,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from domainclip.domains.pathology.artefacts import folds, pen_marks
+from domainclip.domains.pathology.artefacts import pen_marks
+from domainclip.domains.pathology.folds import folds
 from domainclip.domains.pathology.overview import draw_overview
 from domainclip.domains.pathology.segmenters import otsu, tissue_segmenters
 from domainclip.domains.pathology.slides import open_slide
