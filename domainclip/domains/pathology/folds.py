@@ -105,7 +105,8 @@ def _kept(codes: Codes, unlike: Codes, um_per_px: float) -> Mask:
     apart = np.bincount(piece[sure & sided], unlike.ravel()[at][sure & sided] / _STEPS, count)
     kept = (sures >= _SURE_UM2 / um_per_px**2) & (both > _TWO_SIDED * points) & (apart <= _UNLIKE * sure_both)
     kept[0] = False
-    result: Mask = kept[pieces]
+    result = np.zeros(codes.shape, np.bool_)
+    result.ravel()[at] = kept[piece]
     return result
 
 
@@ -117,7 +118,7 @@ class _Ground:
         inside: 1 in tissue off its rim.
         stained: ``inside`` without lumina.
         whole: Density summed over the colours, 0 outside.
-        maps: Red, green, eosin, and green inside of fat cells; 0 where nothing is stained.
+        maps: Red, green, eosin, and, where there is fat, green inside of its cells; 0 where nothing is stained.
         points: The first three, averaged about each point.
         fat: Where tissue is mostly pale with thin walls.
     """
@@ -146,7 +147,8 @@ def _ground(density: Map, tissue: Mask, um_per_px: float) -> _Ground:
     # Thin walls between fat cells are no folds: there the cells' paler insides are compared, which hold no haematoxylin.
     within = cv2.morphologyEx(np.ascontiguousarray(density[..., 1]), cv2.MORPH_OPEN, np.ones((_WALL, _WALL), np.uint8))
     maps = [np.asarray(values * stained, np.float32) for values in _stains(density)]
-    maps.append(np.asarray(np.where(fat, within, density[..., 1]) * stained, np.float32))
+    if fat.any():
+        maps.append(np.asarray(np.where(fat, within, density[..., 1]) * stained, np.float32))
     own = round(_OWN_UM / um_per_px) | 1
     near = np.maximum(_mean(stained, own), 1e-3)
     points = [np.asarray(_mean(values, own) / near + _FLOOR, np.float32) for values in maps[:3]]
@@ -195,7 +197,9 @@ def _compare(ground: _Ground, angle: float, um_per_px: float, best: Map, codes: 
             both &= known
             sides.append(np.maximum(_moved(gross, *far), _FLOOR))
         rises = [np.log(a / b) for a, b in zip(middle, denser, strict=True)]
-        least = np.where(ground.fat, np.minimum(np.min(rises[:3], axis=0), _FAT_EASE * rises[3]), np.min(rises[:3], axis=0))
+        least = np.min(rises[:3], axis=0)
+        if len(rises) > 3:
+            least = np.where(ground.fat, np.minimum(least, _FAT_EASE * rises[3]), least)
         rise = least - penalty - _UNEVEN * np.maximum(np.abs(rises[0] - rises[2]) - _EVEN, 0)
         better = (denser[1] > 2 * _FLOOR) & (rise > best)
         best[better] = rise[better]

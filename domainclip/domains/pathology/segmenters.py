@@ -102,13 +102,22 @@ def optical_tissue(thumbnail: RGB, um_per_px: float) -> Mask:
     chroma = (thumbnail.max(axis=2) - thumbnail.min(axis=2)).astype(np.uint8)
     threshold = min(max(otsu(chroma), _LEAST), _MOST)
     coloured = ((chroma > threshold) & ~pen_marks(thumbnail)).astype(np.uint8)
-    padded = cv2.copyMakeBorder(coloured, 4, 4, 4, 4, cv2.BORDER_REPLICATE)
-    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))[4:-4, 4:-4] > 0  # thin walls of fat cells
+    body = coloured > 0
+    del coloured  # large slides: a byte for each point counts
+    closed = _closed(body)  # thin walls of fat cells
     holes = _holes(closed, um_per_px)
-    walls = closed & (cv2.dilate(holes.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
-    body = (coloured > 0) | holes | walls  # what was closed elsewhere are clefts
+    body |= holes | (closed & (cv2.dilate(holes.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0))  # closed elsewhere are clefts
+    del closed, holes
     body |= _holes(body, um_per_px)
     return _rim_trimmed(body & (cv2.medianBlur(body.astype(np.uint8), 5) > 0), chroma)  # without dust
+
+
+def _closed(mask: Mask) -> Mask:
+    import cv2
+
+    padded = cv2.copyMakeBorder(mask.astype(np.uint8), 4, 4, 4, 4, cv2.BORDER_REPLICATE)
+    closed: Mask = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))[4:-4, 4:-4] > 0
+    return closed
 
 
 def otsu(values: npt.NDArray[np.uint8]) -> int:

@@ -87,8 +87,8 @@ class TissueMask:
         if not self._sums:
             # A grid of 2**31 points would be a slide of 370 mm square, so 4 bytes a point are enough.
             table = np.zeros((self.tissue.shape[0] + 1, self.tissue.shape[1] + 1), np.int32)
-            for row, above, points in zip(table[1:, 1:], table[:-1, 1:], self.tissue, strict=True):
-                np.add(np.cumsum(points, dtype=np.int32), above, out=row)
+            for into, before, points in zip(table[1:, 1:], table[:-1, 1:], self.tissue, strict=True):
+                np.add(np.cumsum(points, dtype=np.int32), before, out=into)
             self._sums.append(table)
         table = self._sums[0]
         top = np.minimum(row.astype(np.int64), table.shape[0] - 2)
@@ -132,6 +132,8 @@ def tissue_mask(slide: Slide, spacing_um: tuple[float, float], segmenter: str = 
         if sharp != level:
             _measure(slide, sharp, meter, found, step)
         blurred = meter.blurred(found, step)
+    judged = ALWAYS_JUDGED if meter is None else (*ALWAYS_JUDGED, "blurred")
+    del meter  # on a large slide as much memory as the thumbnail
     fold = folds(thumbnail, found, um)
     return TissueMask(
         tissue=found & ~fold & ~blurred,
@@ -141,7 +143,7 @@ def tissue_mask(slide: Slide, spacing_um: tuple[float, float], segmenter: str = 
         step=steps,
         size=(levels[0][0], levels[0][1]),
         thumbnail=thumbnail,
-        judged=ALWAYS_JUDGED if meter is None else (*ALWAYS_JUDGED, "blurred"),
+        judged=judged,
         spacing_um=spacing_um,
     )
 
