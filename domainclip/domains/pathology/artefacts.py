@@ -41,7 +41,7 @@ def pen_marks(thumbnail: RGB) -> Mask:
     loose |= strokes
     for _ in range(4):
         strokes = cv2.dilate(strokes, np.ones((3, 3), np.uint8)) & loose
-    marks: Mask = cv2.dilate(strokes, np.ones((3, 3), np.uint8)) > 0
+    marks: Mask = cv2.dilate(strokes, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))) > 0
     return marks
 
 

@@ -24,11 +24,11 @@ _PALE, _FAT, _WALL, _FAT_EASE = 0.6, 0.16, 3, 2.0
 _DIRECTIONS = 8
 _SURE, _GROWN = 0.31, 0.09
 _SURE_UM2 = 800.0
-_OWN, _OWN_UM = 0.09, 40.0
+_OWN, _OWN_SHARE, _OWN_UM = 0.06, 0.25, 40.0
 _FLOOR = 0.02
 _UNEVEN, _EVEN = 0.5, 0.2
-_TWO_SIDED, _UNLIKE = 0.03, 0.29
-_IS_GROWN, _IS_SURE, _IS_DENSE, _IS_TWO_SIDED = 1, 2, 4, 8
+_TWO_SIDED, _UNLIKE = 0.015, 0.29
+_IS_GROWN, _IS_SURE, _IS_TWO_SIDED = 1, 2, 4
 _STEPS = 100
 
 
@@ -75,22 +75,21 @@ def folds(thumbnail: RGB, tissue: Mask, um_per_px: float) -> Mask:
     """
     import cv2
 
-    codes, unlike = np.zeros(tissue.shape, np.uint8), np.zeros(tissue.shape, np.uint8)
+    codes, unlike, own = (np.zeros(tissue.shape, np.uint8) for _ in range(3))
     light = white(thumbnail)
     margin = math.ceil((_LOCAL_UM + _ASIDE_UM[-1] + _LENGTH_UM / 2) / um_per_px) + 4
     for part in parts(tissue.shape[0], tissue.shape[1], _PART, _PART, margin):
         if tissue[part.own].any():
             found = _coded(optical_density(thumbnail[part.seen], light), tissue[part.seen], um_per_px)
-            codes[part.own], unlike[part.own] = (values[part.inner] for values in found)
+            codes[part.own], unlike[part.own], own[part.own] = (values[part.inner] for values in found)
     codes *= tissue
-    # A strip sees a fold before it lies on it: what is no denser than the sides by itself is left out, but for holes.
-    dense = _kept(codes, unlike, um_per_px).astype(np.uint8) & ((codes & _IS_DENSE) > 0)
+    dense = _kept(codes, unlike, own, um_per_px).astype(np.uint8)
     closed = cv2.morphologyEx(dense, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) > 0
     result: Mask = closed & tissue
     return result
 
 
-def _kept(codes: Codes, unlike: Codes, um_per_px: float) -> Mask:
+def _kept(codes: Codes, unlike: Codes, own: Codes, um_per_px: float) -> Mask:
     """Keeps pieces that are surely denser in enough of them, lie in tissue, and have about the same tissue on both sides."""
     import cv2
 
@@ -106,7 +105,9 @@ def _kept(codes: Codes, unlike: Codes, um_per_px: float) -> Mask:
     kept = (sures >= _SURE_UM2 / um_per_px**2) & (both > _TWO_SIDED * points) & (apart <= _UNLIKE * sure_both)
     kept[0] = False
     result = np.zeros(codes.shape, np.bool_)
-    result.ravel()[at] = kept[piece]
+    # A strip sees a fold before it lies on it: what is by itself not nearly as dense as the piece is left out, but for holes.
+    level = np.bincount(piece[sure], own.ravel()[at][sure], count) / np.maximum(sures, 1)
+    result.ravel()[at] = kept[piece] & (own.ravel()[at] > np.maximum(_OWN_SHARE * level, _OWN * _STEPS)[piece])
     return result
 
 
@@ -155,20 +156,20 @@ def _ground(density: Map, tissue: Mask, um_per_px: float) -> _Ground:
     return _Ground(inside, stained, whole, maps, points, fat)
 
 
-def _coded(density: Map, tissue: Mask, um_per_px: float) -> tuple[Codes, Codes]:
-    """Flags for each point, by the direction that shows most: denser, surely so, dense by itself, tissue on both sides.
+def _coded(density: Map, tissue: Mask, um_per_px: float) -> tuple[Codes, Codes, Codes]:
+    """Flags for each point, by the direction that shows most: denser, surely so, tissue on both sides.
 
-    The second answer is how unlike the two sides are (log ratio in hundredths).
+    The others are how unlike the two sides are, and how much denser than they the point itself is (log ratios in hundredths).
     """
     ground = _ground(density, tissue, um_per_px)
     best = np.full(tissue.shape, -9, np.float32)
-    codes, unlike = np.zeros(tissue.shape, np.uint8), np.zeros(tissue.shape, np.uint8)
+    codes, unlike, own = (np.zeros(tissue.shape, np.uint8) for _ in range(3))
     for number in range(_DIRECTIONS):
-        _compare(ground, math.pi * number / _DIRECTIONS, um_per_px, best, codes, unlike)
-    return codes, unlike
+        _compare(ground, math.pi * number / _DIRECTIONS, um_per_px, best, codes, unlike, own)
+    return codes, unlike, own
 
 
-def _compare(ground: _Ground, angle: float, um_per_px: float, best: Map, codes: Codes, unlike: Codes) -> None:
+def _compare(ground: _Ground, angle: float, um_per_px: float, best: Map, codes: Codes, unlike: Codes, own: Codes) -> None:
     """Compares a strip with its sides and writes where this direction shows more than those before.
 
     A side counts where it is tissue, and all between it and the strip: what lies beyond a gap may be any other tissue. Where it is
@@ -203,13 +204,9 @@ def _compare(ground: _Ground, angle: float, um_per_px: float, best: Map, codes: 
         rise = least - penalty - _UNEVEN * np.maximum(np.abs(rises[0] - rises[2]) - _EVEN, 0)
         better = (denser[1] > 2 * _FLOOR) & (rise > best)
         best[better] = rise[better]
-        own = np.min([np.log(a[better] / b[better]) for a, b in zip(ground.points, denser[:3], strict=True)], axis=0)
-        codes[better] = (
-            (rise[better] > _GROWN) * _IS_GROWN
-            + (rise[better] > _SURE) * _IS_SURE
-            + (own > _OWN) * _IS_DENSE
-            + both[better] * _IS_TWO_SIDED
-        )
+        point = np.min([np.log(a[better] / b[better]) for a, b in zip(ground.points, denser[:3], strict=True)], axis=0)
+        own[better] = np.clip(point * _STEPS, 0, 255)
+        codes[better] = (rise[better] > _GROWN) * _IS_GROWN + (rise[better] > _SURE) * _IS_SURE + both[better] * _IS_TWO_SIDED
         unlike[better] = np.minimum(np.abs(np.log(sides[0][better] / sides[1][better])) * _STEPS, 255)
 
 
