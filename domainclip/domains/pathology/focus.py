@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domainclip.domains.pathology.slides import RGB
+from domainclip.domains.pathology.strips import parts
 
 Mask = npt.NDArray[np.bool_]
 Map = npt.NDArray[np.float32]
@@ -19,11 +20,14 @@ _CELL_UM = 8.0
 _SCALES_UM = (1.2, 2.4, 4.8)
 _POOL_UM = 56.0
 _FINE_ENERGY, _FINE_TO_COARSE = 18.0, 0.5
+_SURE_ENERGY, _SURE_RATIO = 9.0, 0.2
+_DULL_AT_ANY_ENERGY, _SURE_AT_ANY_ENERGY = 0.11, 0.08
 _NOISE = 0.6
 _BRIGHT, _DARK = 190.0, 60.0
 _LEAST_COARSE = 0.6
-_LEAST_ACROSS_UM = 72.0
-_SOFT_UM = 8.0
+_LEAST_ACROSS_UM = 56.0
+_SOFT_UM = 16.0
+_ROWS = 256
 
 
 def focus_level(levels: tuple[tuple[int, int, float], ...], finest_um: float) -> int | None:
@@ -56,7 +60,8 @@ class FocusMeter:
         self.cell = self._reduce * max(1, int(_CELL_UM / self._um))
         """Pixels of the level in a cell; blocks begin at multiples of it."""
         shape = (-(-height // self.cell), -(-width // self.cell))
-        self.fine, self.coarse = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        # Amplitudes, of which half precision holds three digits: large slides have millions of cells.
+        self.fine, self.coarse = np.zeros(shape, np.float16), np.zeros(shape, np.float16)
 
     def add(self, x: int, y: int, pixels: RGB) -> None:
         """Measures a block (h, w, 3) uint8 whose upper left pixel is (x, y) of the level."""
@@ -73,7 +78,7 @@ class FocusMeter:
         # Detail in dark tissue is as sharp, but smaller in grey values: contrast counts, as that of tissue of 190 of 255.
         gain = np.maximum(_BRIGHT / np.maximum(soft[2], _DARK), 1)
         for store, band in ((self.fine, gain * (grey - soft[0])), (self.coarse, gain * (soft[1] - soft[2]))):
-            store[at] = _cell_means(band * band, self.cell // self._reduce, rows, columns)
+            store[at] = np.sqrt(_cell_means(band * band, self.cell // self._reduce, rows, columns))
 
     def blurred(self, tissue: Mask, step: tuple[float, float]) -> Mask:
         """Judges the points of a mask.
@@ -85,28 +90,43 @@ class FocusMeter:
         Returns:
             (H, W) bool, within the tissue.
         """
-        import cv2
-
         index = [
             np.minimum(((np.arange(n) + 0.5) * s / self.cell).astype(int), m - 1)
             for n, s, m in zip(tissue.shape, step[::-1], self.fine.shape, strict=True)
         ]
         um = math.sqrt(step[0] * step[1]) * self._um / self._reduce
-        weight = tissue.astype(np.float32)
-        fine, coarse = (np.ascontiguousarray(store[np.ix_(*index)]) * weight for store in (self.fine, self.coarse))
-
-        def dull(pool_um: float) -> Mask:
-            side = max(1, round(pool_um / um)) | 1
-            share = np.maximum(cv2.blur(weight, (side, side)), 1e-3)
-            a, b = cv2.blur(fine, (side, side)) / share, cv2.blur(coarse, (side, side)) / share
-            found: Mask = (b > _LEAST_COARSE) & (a < _FINE_ENERGY) & (a - _NOISE < _FINE_TO_COARSE * b) & tissue
-            return found
-
-        seeds = _opened(dull(_POOL_UM), _LEAST_ACROSS_UM / um)
-        # Next to sharp tissue the window saw some of it: the border is found in a smaller window, and is soft.
-        near = _dilated(seeds, _POOL_UM / um)
-        result: Mask = _dilated(seeds | (near & dull(_POOL_UM / 2)), 2 * _SOFT_UM / um) & tissue
+        result = np.zeros_like(tissue)
+        margin = math.ceil((1.5 * _POOL_UM + 2 * _LEAST_ACROSS_UM + 2 * _SOFT_UM) / um) + 4
+        for part in parts(tissue.shape[0], tissue.shape[1], _ROWS, tissue.shape[1], margin):
+            if tissue[part.own].any():
+                cells = np.ix_(*(axis[seen] for axis, seen in zip(index, part.seen, strict=True)))
+                fine, coarse = (np.square(store[cells].astype(np.float32)) for store in (self.fine, self.coarse))
+                result[part.own] = _blurred(fine, coarse, tissue[part.seen], um)[part.inner]
         return result
+
+
+def _blurred(fine: Map, coarse: Map, tissue: Mask, um: float) -> Mask:
+    """Judges energies (H, W) on the mask's grid of so many um a point."""
+    import cv2
+
+    weight = tissue.astype(np.float32)
+    fine, coarse = fine * weight, coarse * weight
+
+    def dull(pool_um: float, energy: float, ratio: float, low: float) -> Mask:
+        side = max(1, round(pool_um / um)) | 1
+        share = np.maximum(cv2.blur(weight, (side, side)), 1e-3)
+        a, b = cv2.blur(fine, (side, side)) / share, cv2.blur(coarse, (side, side)) / share
+        found: Mask = (b > _LEAST_COARSE) & ((a < energy) & (a - _NOISE < ratio * b) | (a < low * b)) & tissue
+        return found
+
+    # Sharp tissue of little detail is dull, but not as dull as what is out of focus: that is sure first, and then grows.
+    sure = _opened(dull(_POOL_UM, _SURE_ENERGY, _SURE_RATIO, _SURE_AT_ANY_ENERGY), _LEAST_ACROSS_UM / um)
+    # Next to sharp tissue the window saw some of it: the border is found in a smaller window, and is soft.
+    near = _dilated(sure, 2 * _POOL_UM / um)
+    loose = (_FINE_ENERGY, _FINE_TO_COARSE, _DULL_AT_ANY_ENERGY)
+    near &= dull(_POOL_UM, *loose) | dull(_POOL_UM / 2, *loose)
+    result: Mask = _dilated(sure | near, 2 * _SOFT_UM / um) & tissue
+    return result
 
 
 def _opened(mask: Mask, across: float) -> Mask:

@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from domainclip.domains.pathology.artefacts import folds, pen_marks
+from domainclip.domains.pathology.artefacts import pen_marks
 from domainclip.domains.pathology.focus import FocusMeter, focus_level
+from domainclip.domains.pathology.folds import folds
 from domainclip.domains.pathology.segmenters import segmented, tissue_segmenters
 from domainclip.domains.pathology.slides import RGB, Slide
+from domainclip.heartbeat import beat
 
 Mask = npt.NDArray[np.bool_]
 
@@ -49,7 +51,7 @@ class TissueMask:
     thumbnail: RGB
     judged: tuple[str, ...]
     spacing_um: tuple[float, float]
-    _sums: list[npt.NDArray[np.int64]] = field(default_factory=list, init=False, repr=False, compare=False)
+    _sums: list[npt.NDArray[np.int32]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def share(self, x: float, y: float, width: float, height: float) -> float:
         """Returns the share of a window (level-0 pixels) that is tissue, exact in area; see ``shares``."""
@@ -83,8 +85,10 @@ class TissueMask:
     def _integral(self, row: npt.NDArray[np.float64], column: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Tissue above and left of grid coordinates: linear between the corners of a summed-area table, so exact (Crow 1984)."""
         if not self._sums:
-            table = np.zeros((self.tissue.shape[0] + 1, self.tissue.shape[1] + 1), np.int64)
-            np.cumsum(np.cumsum(self.tissue, axis=0, dtype=np.int64), axis=1, out=table[1:, 1:])
+            # A grid of 2**31 points would be a slide of 370 mm square, so 4 bytes a point are enough.
+            table = np.zeros((self.tissue.shape[0] + 1, self.tissue.shape[1] + 1), np.int32)
+            for into, before, points in zip(table[1:, 1:], table[:-1, 1:], self.tissue, strict=True):
+                np.add(np.cumsum(points, dtype=np.int32), before, out=into)
             self._sums.append(table)
         table = self._sums[0]
         top = np.minimum(row.astype(np.int64), table.shape[0] - 2)
@@ -128,6 +132,8 @@ def tissue_mask(slide: Slide, spacing_um: tuple[float, float], segmenter: str = 
         if sharp != level:
             _measure(slide, sharp, meter, found, step)
         blurred = meter.blurred(found, step)
+    judged = ALWAYS_JUDGED if meter is None else (*ALWAYS_JUDGED, "blurred")
+    del meter  # on a large slide as much memory as the thumbnail
     fold = folds(thumbnail, found, um)
     return TissueMask(
         tissue=found & ~fold & ~blurred,
@@ -137,7 +143,7 @@ def tissue_mask(slide: Slide, spacing_um: tuple[float, float], segmenter: str = 
         step=steps,
         size=(levels[0][0], levels[0][1]),
         thumbnail=thumbnail,
-        judged=ALWAYS_JUDGED if meter is None else (*ALWAYS_JUDGED, "blurred"),
+        judged=judged,
         spacing_um=spacing_um,
     )
 
@@ -176,4 +182,5 @@ def _blocks(width: int, height: int, multiple: int) -> Iterator[tuple[int, int, 
     side = max(multiple, _BLOCK // multiple * multiple)
     for y in range(0, height, side):
         for x in range(0, width, side):
+            beat()
             yield x, y, min(side, width - x), min(side, height - y)

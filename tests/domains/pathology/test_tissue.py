@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from scipy import ndimage
 
-from domainclip.domains.pathology.artefacts import folds, pen_marks
+from domainclip.domains.pathology.artefacts import pen_marks
+from domainclip.domains.pathology.folds import folds
 from domainclip.domains.pathology.overview import draw_overview
 from domainclip.domains.pathology.segmenters import otsu, tissue_segmenters
 from domainclip.domains.pathology.slides import open_slide
@@ -38,7 +40,7 @@ segmenting = _module("bright_segmenter", HERE / "bright_segmenter.py")
 @pytest.fixture(scope="module")
 def slides(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tissue")
-    make_artefact_slides(folder / "artefacts", 4, 311)
+    make_artefact_slides(folder / "artefacts", 4, 311, workers=2)
     (folder / "default").mkdir()
     make(folder / "default", groups=3, seed=311, workers=1, progress=None)
     return folder
@@ -52,14 +54,14 @@ def masked(path):
 @pytest.mark.parametrize("which", ["artefacts", "default"])
 def test_tissue_is_found_and_artefacts_are_not_tissue(slides, which):
     figures = measuring.measure(slides / which)
-    assert figures["iou_mean"] > 0.88  # four slides; tests/performance/tissue_on_starter.py holds 0.90 on many
+    assert figures["iou_mean"] > 0.89  # four slides; tests/performance/tissue_on_starter.py holds 0.90 on many
     rejected = {kind: values["pooled"] for kind, values in figures["rejected"].items()}
     if which == "artefacts":
         assert set(rejected) == {"glass", "pen", "fold", "blurred"}
         assert figures["lost_mean"] < 0.08
     else:
         assert figures["lost_mean"] < 0.04
-    assert min(rejected.values()) > 0.85, rejected
+    assert min(rejected.values()) > 0.86, (figures, rejected)
 
 
 def test_each_artefact_is_called_by_its_name(slides):
@@ -79,7 +81,7 @@ def test_each_artefact_is_called_by_its_name(slides):
 
 
 def test_artefact_slides_are_the_same_with_other_workers(slides, tmp_path):
-    make_artefact_slides(tmp_path, 2, 311, workers=2)
+    make_artefact_slides(tmp_path, 2, 311)
     for part in ("slides/artefacts-001.tif", "truth/artefacts-001.npz"):
         assert (tmp_path / part).read_bytes() == (slides / "artefacts" / part).read_bytes()
 
@@ -263,7 +265,8 @@ def test_a_band_of_dense_nuclei_is_no_fold_and_a_second_layer_is():
 
     twice = folds(thumbnail(haematoxylin * (1 + band), eosin * (1 + band)), tissue, 8.0)
     assert twice[band[..., 0]].mean() > 0.9
-    assert twice[~band[..., 0]].mean() < 0.02
+    rim = ndimage.binary_dilation(band[..., 0], np.ones((5, 5)))  # two points, for the border of a fold is soft
+    assert twice[~rim].mean() < 0.01
     nuclei = folds(thumbnail(haematoxylin * (1 + 2 * band), eosin * (1 - 0.4 * band)), tissue, 8.0)
     assert not nuclei.any()
     wide = np.zeros_like(band)
@@ -289,7 +292,7 @@ def test_real_sharp_tissue_is_not_called_blurred_or_pen(real_data):
     assert 0.25 < found.mean() < 0.6
     assert mask.blurred.sum() < 0.01 * found.sum()
     assert not mask.pen.any()
-    assert mask.fold.sum() < 0.1 * found.sum()  # the dark horny layer of this skin is taken for a fold in part
+    assert mask.fold.sum() < 0.02 * found.sum()  # the dark horny layer of this skin lies beside a gap: no fold
 
 
 def test_overview_shows_all_and_keeps_to_its_size(slides):
