@@ -37,6 +37,8 @@ _READ = (
     "ExtendedOffsetTableLengths",
 )
 _MAX_FRAMES = 2**24
+_PIXELS = b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff\xfe\xff\0\xe0"
+"""PixelData of undefined length in explicit little-endian, and the item of its offset table."""
 _POSITION = re.compile(rb"\x48\x00\x1e\x02SL\x04\x00(.{4})\x48\x00\x1f\x02SL\x04\x00(.{4})", re.DOTALL)
 """Column and row position (0048,021E), (0048,021F), which follow each other in explicit little-endian headers."""
 _DEFINED = {
@@ -51,7 +53,7 @@ class Instance:
 
     Attributes:
         path: The file.
-        series: SeriesInstanceUID.
+        series: SeriesInstanceUID; empty where it is lost, and the file then stands alone.
         image: SOPInstanceUID, of the whole where the file is a part of a concatenation.
         kind: Third value of ImageType: VOLUME for a level; LABEL, OVERVIEW, THUMBNAIL.
         resampled: Fourth value of ImageType is RESAMPLED: a coarser level, not what the scanner took.
@@ -183,7 +185,7 @@ def _peeked(path: Path, mtime_ns: int, size: int) -> Instance:
         )
         instance = Instance(
             path=path,
-            series=str(header.SeriesInstanceUID),
+            series=str(header.get("SeriesInstanceUID") or ""),
             image=str(header.get("SOPInstanceUIDOfConcatenationSource") or header.SOPInstanceUID),
             kind=kinds[2],
             resampled=kinds[3:4] == ["RESAMPLED"],
@@ -192,7 +194,7 @@ def _peeked(path: Path, mtime_ns: int, size: int) -> Instance:
             frames=int(header.get("NumberOfFrames") or 1),
             part=(int(number or 1), int(total or number or 1), int(before or 0)),
         )
-        if not instance.series or min(*instance.size, *instance.tile, instance.frames, instance.part[0]) < 1:
+        if min(*instance.size, *instance.tile, instance.frames, instance.part[0]) < 1:
             raise ValueError("empty")
     return instance
 
@@ -222,7 +224,7 @@ def read_layout(instance: Instance) -> PixelLayout:
             stop_before_pixels=True,
             specific_tags=tags,
         )
-        start = file.tell()
+        start = _pixels_start(file, instance, file.tell())
         paths = header.get("OpticalPathSequence") or []
         photometric = str(header.PhotometricInterpretation)
         table = bytes(header.get("ExtendedOffsetTable") or b"")
@@ -242,6 +244,23 @@ def read_layout(instance: Instance) -> PixelLayout:
             scale=_scale(header, instance.size, power),
             power=power,
         )
+
+
+def _pixels_start(file: BinaryIO, instance: Instance, said: int) -> int:
+    """Where PixelData begins: where pydicom stopped, or, if a wrong length led it astray, where frames in items begin.
+
+    Those are found by the element's own bytes with an offset table of no or all frames behind (PS3.5 A.4); else ``said`` is kept.
+    """
+    file.seek(said)
+    if file.read(4) == _PIXELS[:4]:
+        return said
+    file.seek(0)
+    data = file.read(_PEEK_BYTES)
+    for length in (0, 4 * instance.frames):
+        at = data.find(_PIXELS + length.to_bytes(4, "little"))
+        if at >= 0:
+            return at
+    return said
 
 
 def frame_positions(instance: Instance, layout: PixelLayout) -> list[tuple[int, int]]:
@@ -295,9 +314,17 @@ def _parsed_positions(instance: Instance) -> list[tuple[int, int]]:
 
 def _power(paths: Any) -> float | None:
     """Objective power (0048,0112) of the first optical path; the eyepiece and the camera are no part of it."""
-    value = paths[0].get("ObjectiveLensPower") if len(paths) else None
-    power = float(value) if value else None
+    power = _number(paths[0], "ObjectiveLensPower") if len(paths) else None
     return power if power is not None and 0 < power <= 200 else None
+
+
+def _number(header: Any, name: str) -> float | None:
+    """A value that the pixels can be read without; None where it is not there or no number."""
+    try:
+        value = header.get(name)
+        return float(value) if value else None
+    except (ValueError, TypeError):
+        return None
 
 
 def _scale(header: Any, size: tuple[int, int], power: float | None) -> Scale:
@@ -306,10 +333,10 @@ def _scale(header: Any, size: tuple[int, int], power: float | None) -> Scale:
     measures = shared[0].get("PixelMeasuresSequence") if len(shared) else None
     stored = measures[0].get("PixelSpacing") if measures else None
     passed: list[str] = []
-    wide, high = header.get("ImagedVolumeWidth"), header.get("ImagedVolumeHeight")
+    wide, high = _number(header, "ImagedVolumeWidth"), _number(header, "ImagedVolumeHeight")
     steps = (
         ("dicom.PixelSpacing", (float(stored[0]), float(stored[1])) if stored and len(stored) == 2 else None),
-        ("dicom.ImagedVolume", (float(high) / size[1], float(wide) / size[0]) if wide and high else None),
+        ("dicom.ImagedVolume", (high / size[1], wide / size[0]) if wide and high else None),
     )
     for source, mm in steps:
         if mm is None:

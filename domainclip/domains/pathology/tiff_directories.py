@@ -8,52 +8,106 @@ from typing import BinaryIO
 
 MOST_DIRECTORIES = 4096
 _MOST_ENTRIES = 4096
-_SUBIFDS = 330
+_SUBFILETYPE, _BITS, _PHOTOMETRIC, _SAMPLES, _SUBIFDS, _FORMAT = 254, 258, 262, 277, 330, 339
 
 
 def check_directories(path: Path) -> None:
     """Walks the chain of directories.
 
-    Libraries follow offsets without end in files whose directories point at each other, or declare millions of them.
+    Libraries take their time over files that declare millions of them. (Where directories point at each other they stop.)
 
     Args:
         path: A file that begins as a TIFF.
 
     Raises:
-        ValueError: The chain comes back to itself, leaves the file, or is longer than any slide's.
+        ValueError: The chain is longer than any slide's.
         OSError: The file cannot be read.
     """
     with path.open("rb") as file:
         size = file.seek(0, 2)
-        file.seek(0)
-        head = file.read(16)
-        order = "<" if head[:2] == b"II" else ">"
-        big = head[2:4] in {b"+\0", b"\0+"}
-        first = struct.unpack(f"{order}Q", head[8:16])[0] if big else struct.unpack(f"{order}I", head[4:8])[0]
-        at, seen = first, set[int]()
-        while 0 < at < size:  # a link beyond the end is a cut-off file's last; what stands before may still be read
-            if at in seen:
-                raise ValueError("its directories point at each other")
+        order, big, at = _header(file)
+        seen: set[int] = set()
+        # A link beyond the end is a cut-off file's last, and one back is where libraries stop: what stands before may be read.
+        while 0 < at < size and at not in seen:
             seen.add(at)
             if len(seen) > MOST_DIRECTORIES:
                 raise ValueError("it has too many directories")
             at = _next(file, at, order, big)
 
 
+def first_is_plain_colour(path: Path) -> bool:
+    """Whether the first directory says, in tags of the right form, that its pixels are 8-bit RGB or YCbCr of three samples.
+
+    OpenSlide takes any tiled TIFF for that. Further directories that are no reduced copies of it are other images: False too.
+
+    Args:
+        path: A file that begins as a TIFF.
+    """
+    with path.open("rb") as file:
+        order, big, at = _header(file)
+        seen: set[int] = set()
+        while at and at not in seen and len(seen) < MOST_DIRECTORIES:
+            tags = _shorts(file, at, order, big)
+            if not seen:
+                right = tags.get(_SAMPLES) == (3,) and tags.get(_BITS) == (8, 8, 8) and tags.get(_PHOTOMETRIC) in {(2,), (6,)}
+                if not right or tags.get(_FORMAT, (1, 1, 1)) != (1, 1, 1):
+                    return False
+            elif not (tags.get(_SUBFILETYPE) or (0,))[0] & 1:
+                return False
+            seen.add(at)
+            at = _next(file, at, order, big)
+    return True
+
+
+def _header(file: BinaryIO) -> tuple[str, bool, int]:
+    """Returns the byte order for struct, whether it is a BigTIFF, and where the first directory begins."""
+    file.seek(0)
+    head = file.read(16)
+    order = "<" if head[:2] == b"II" else ">"
+    big = head[2:4] in {b"+\0", b"\0+"}
+    return order, big, int(struct.unpack(f"{order}Q", head[8:16])[0] if big else struct.unpack(f"{order}I", head[4:8])[0])
+
+
+def _shorts(file: BinaryIO, at: int, order: str, big: bool) -> dict[int, tuple[int, ...]]:
+    """Returns the tags of types SHORT and LONG with up to four values."""
+    file.seek(at)
+    head = file.read(8 if big else 2)
+    if len(head) < (8 if big else 2):
+        return {}
+    count = min(int(struct.unpack(f"{order}{'Q' if big else 'H'}", head)[0]), _MOST_ENTRIES)
+    width, room, number = (20, 8, "Q") if big else (12, 4, "I")
+    body = file.read(count * width)
+    found: dict[int, tuple[int, ...]] = {}
+    for start in range(0, len(body) - width + 1, width):
+        tag, kind, values = struct.unpack(f"{order}HH{number}", body[start : start + 4 + room])
+        if kind not in {3, 4} or not 0 < values <= 4:
+            continue
+        letter, size = ("H", 2) if kind == 3 else ("I", 4)
+        inside = body[start + 4 + room : start + width]
+        if values * size > room:
+            file.seek(struct.unpack(f"{order}{number}", inside)[0])
+            inside = file.read(values * size)
+        if len(inside) >= values * size:
+            found[tag] = struct.unpack(f"{order}{values}{letter}", inside[: values * size])
+    return found
+
+
 def _next(file: BinaryIO, at: int, order: str, big: bool) -> int:
     """Returns the offset of the next directory, 0 after the last; looks at how many entries and SubIFDs this one declares."""
+    size = file.seek(0, 2)
     file.seek(at)
     head = file.read(8 if big else 2)
     if len(head) < (8 if big else 2):
         return 0
     count = struct.unpack(f"{order}{'Q' if big else 'H'}", head)[0]
     if count > _MOST_ENTRIES:
-        raise ValueError("a directory has too many entries")
+        return 0  # no library reads such a one (libtiff and tifffile have the same limit), nor what comes after
     width, link, number = (20, 8, "Q") if big else (12, 4, "I")
     body = file.read(count * width + link)
     for entry in range(min(count, len(body) // width)):
         tag, _, values = struct.unpack(f"{order}HH{number}", body[entry * width : entry * width + 4 + link])
-        if tag == _SUBIFDS and values > MOST_DIRECTORIES:
+        # A list that reaches over the end of the file is passed over by libraries.
+        if tag == _SUBIFDS and MOST_DIRECTORIES < values < size // 4:
             raise ValueError("it has too many directories")
     tail = body[count * width :]
     return int(struct.unpack(f"{order}{number}", tail)[0]) if len(tail) == link else 0

@@ -60,7 +60,8 @@ def _of_series(number: int, series: Any) -> Scene:
     levels = [tuple(level.pages) if len(level.pages) > 1 else (level.keyframe,) for level in series.levels]
     kept = [levels[0]]
     for level in levels[1:]:
-        if len(level) == len(levels[0]) and _is_level(level[0].keyframe, [kept[0][0].keyframe, kept[-1][0].keyframe]):
+        sound = len(level) == len(levels[0]) and _makes_sense(level[0].keyframe)
+        if sound and _is_level(level[0].keyframe, [kept[0][0].keyframe, kept[-1][0].keyframe]):
             kept.append(level)
     return Scene(tuple(kept), number, " and ".join(planes))
 
@@ -69,9 +70,13 @@ def _of_pages(file: Any) -> list[Scene]:
     """Other files: a page that is a smaller copy of an earlier one, by its flag or its shape, is a level of it."""
     bases: list[list[Any]] = []
     for page in _flattened(file):
+        if bases and not _makes_sense(page):
+            continue  # a damaged level or label; what else there is can be read
         home = next((base for base in bases if _is_level(page, base)), None)
         if home is not None:
             home.append(page)
+        elif _outgrows(page, bases):
+            bases = [[page]]
         elif not bases or not int(page.subfiletype) & _REDUCED:
             bases.append([page])
     return [Scene(tuple((page,) for page in base), n, macro=_is_macro(base[0])) for n, base in enumerate(bases)]
@@ -93,6 +98,21 @@ def _flattened(file: Any) -> Iterator[Any]:
 def _levels_below(page: Any) -> Iterator[Any]:
     if page.subifds:
         yield from (level.aspage() if level.keyframe is not level else level for level in page.pages)
+
+
+def _outgrows(page: Any, bases: list[list[Any]]) -> bool:
+    """Whether a page calls itself a reduced copy, is wider than all before it, and lists its tiles: then their sizes lie."""
+    reduced = bases and int(page.subfiletype) & _REDUCED and not int(page.subfiletype) & _MACRO
+    if not reduced or page.imagewidth <= max(base[0].imagewidth for base in bases):
+        return False
+    tiles = -(-page.imagewidth // max(page.tilewidth, 1)) * -(-page.imagelength // max(page.tilelength, 1))
+    return bool(page.is_tiled and len(page.dataoffsets) == tiles)
+
+
+def _makes_sense(page: Any) -> bool:
+    """Whether what is compared here are numbers: tifffile hands on what a damaged tag holds, tuples and bytes too."""
+    names = ("imagewidth", "imagelength", "samplesperpixel", "subfiletype", "tilewidth", "tilelength")
+    return all(isinstance(getattr(page, name), int) for name in names)
 
 
 def _is_level(page: Any, base: list[Any]) -> bool:
