@@ -24,7 +24,7 @@ from domainclip.sample import Spacing
 
 DAMAGED = "The file is damaged; copy it again."
 _PEEK_BYTES, _HEADER_BYTES = 2**22, 2**28
-_LAST_PEEKED = 0x00480007
+_LAST_PEEKED, _PIXEL_DATA = 0x00480007, 0x7FE00010
 _PEEKED = (
     *("ImageType", "SeriesInstanceUID", "SOPInstanceUID", "SOPInstanceUIDOfConcatenationSource", "InConcatenationNumber"),
     *("InConcatenationTotalNumber", "ConcatenationFrameOffsetNumber", "NumberOfFrames", "Rows", "Columns"),
@@ -53,7 +53,7 @@ class Instance:
 
     Attributes:
         path: The file.
-        series: SeriesInstanceUID; empty where it is lost, and the file then stands alone.
+        series: SeriesInstanceUID; that of the image where it is lost, and the file then stands alone.
         image: SOPInstanceUID, of the whole where the file is a part of a concatenation.
         kind: Third value of ImageType: VOLUME for a level; LABEL, OVERVIEW, THUMBNAIL.
         resampled: Fourth value of ImageType is RESAMPLED: a coarser level, not what the scanner took.
@@ -176,17 +176,19 @@ def _peeked(path: Path, mtime_ns: int, size: int) -> Instance:
     with foreign_header("The DICOM header"), path.open("rb") as file:
         header = read_partial(
             _Bounded(file, _PEEK_BYTES),
-            stop_when=lambda tag, _vr, _length: tag > _LAST_PEEKED,
+            # A tag above that of the pixels is one of those before, spoilt.
+            stop_when=lambda tag, _vr, _length: _LAST_PEEKED < tag <= _PIXEL_DATA,
             specific_tags=[tag_for_keyword(name) or 0 for name in _PEEKED],
         )
         kinds = [str(part) for part in header.ImageType]
         number, total, before = (
             header.get(name) for name in ("InConcatenationNumber", "InConcatenationTotalNumber", "ConcatenationFrameOffsetNumber")
         )
+        image = str(header.get("SOPInstanceUIDOfConcatenationSource") or header.SOPInstanceUID)
         instance = Instance(
             path=path,
-            series=str(header.get("SeriesInstanceUID") or ""),
-            image=str(header.get("SOPInstanceUIDOfConcatenationSource") or header.SOPInstanceUID),
+            series=str(header.get("SeriesInstanceUID") or image),
+            image=image,
             kind=kinds[2],
             resampled=kinds[3:4] == ["RESAMPLED"],
             size=(int(header.TotalPixelMatrixColumns), int(header.TotalPixelMatrixRows)),
@@ -238,12 +240,17 @@ def read_layout(instance: Instance) -> PixelLayout:
             sparse=str(header.get("DimensionOrganizationType") or "") != "TILED_FULL",
             start=start,
             offsets=tuple(int.from_bytes(table[at : at + 8], "little") for at in range(0, len(table), 8)),
-            focal_planes=int(header.get("TotalPixelMatrixFocalPlanes") or 1),
-            optical_paths=max(int(header.get("NumberOfOpticalPaths") or 1), len(paths)),
+            focal_planes=_possible(header.get("TotalPixelMatrixFocalPlanes"), instance),
+            optical_paths=max(_possible(header.get("NumberOfOpticalPaths"), instance), len(paths)),
             labelled="YES" in {str(header.get(name) or "") for name in ("BurnedInAnnotation", "SpecimenLabelInImage")},
             scale=_scale(header, instance.size, power),
             power=power,
         )
+
+
+def _possible(count: Any, instance: Instance) -> int:
+    """A number of planes or paths; 1 where it is more than there are frames, which no file can mean."""
+    return int(count) if count and int(count) <= instance.frames else 1
 
 
 def _pixels_start(file: BinaryIO, instance: Instance, said: int) -> int:

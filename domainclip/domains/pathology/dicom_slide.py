@@ -167,7 +167,7 @@ def _siblings(named: Instance) -> list[Instance]:
             other = peek(path)
         except UnreadableFileError:
             continue
-        if other.series and other.series == named.series:
+        if other.series == named.series:
             found.append(other)
     return found
 

@@ -117,13 +117,23 @@ def direct_levels(path: Path, slide: Slide) -> Slide | None:
     """
     if slide.facts.vendor != "aperio":
         return None
+    huge: set[tuple[int, int]] = set()
+    direct = _direct(path, slide, huge)
+    if direct is None and huge & {level[:2] for level in slide.facts.levels}:
+        # OpenSlide's process may end for want of memory.
+        raise unreadable(f"A tile of it has more than {MAX_FLAT_PIXELS:,} pixels: too many.", TO_PYRAMID)
+    return direct
+
+
+def _direct(path: Path, slide: Slide, huge: set[tuple[int, int]]) -> DirectSlide | None:
+    """Does the work of ``direct_levels``; sizes of pages whose tiles are too large go to ``huge``."""
     try:
         file = _opened(path)
         by_size: dict[tuple[int, int], Any] = {}
         for page in file.pages:
             if page.is_tiled and page.tilewidth * page.tilelength > MAX_FLAT_PIXELS:
-                # OpenSlide's process may end for want of memory.
-                raise unreadable(f"One tile has {page.tilewidth} x {page.tilelength} pixels: too many.", TO_PYRAMID)
+                huge.add((int(page.imagewidth), int(page.imagelength)))
+                continue
             plain = page.is_tiled and page.samplesperpixel == 3 and page.planarconfig == 1 and str(page.dtype) == "uint8"
             if plain and int(page.compression) in _DIRECT_CODECS and int(page.photometric) in {_RGB, _YCBCR}:
                 by_size.setdefault((int(page.imagewidth), int(page.imagelength)), page)

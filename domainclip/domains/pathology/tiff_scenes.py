@@ -131,7 +131,7 @@ def _is_level(page: Any, base: list[Any]) -> bool:
 def _is_macro(page: Any) -> bool:
     text = str(page.description)[:2000].lower()
     aperio = text.startswith("aperio") and any(f"\n{word} " in text for word in ("macro", "label"))
-    return bool(int(page.subfiletype) & _MACRO) or aperio
+    return int(page.subfiletype) in {_MACRO, _MACRO | _REDUCED} or aperio  # with other bits set the tag is damaged
 
 
 def _large(found: list[Scene]) -> list[Scene]:
