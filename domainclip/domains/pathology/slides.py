@@ -222,7 +222,7 @@ def _opened(path: Path, scene: int | None) -> Slide:
 
     tiff = start[:4] in TIFF_MAGIC
     if tiff:
-        from domainclip.domains.pathology.tiff_directories import check_directories, first_is_plain_colour
+        from domainclip.domains.pathology.tiff_directories import check_directories, check_lengths, first_is_plain_colour
 
         try:
             check_directories(path)
@@ -242,6 +242,7 @@ def _opened(path: Path, scene: int | None) -> Slide:
         except UnreadableFileError:
             if slide is None or scene not in {None, 0} or not first_is_plain_colour(path):
                 raise
+            check_lengths(path)
             read = _only_scene(slide, scene)  # libtiff forgives tags that tifffile stumbles over
     else:
         read = _only_scene(direct_levels(path, slide) or slide, scene)

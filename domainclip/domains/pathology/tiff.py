@@ -25,6 +25,7 @@ from domainclip.domains.pathology.slides import (
     rgb_on_white,
     unreadable,
 )
+from domainclip.domains.pathology.tiff_directories import check_lengths
 from domainclip.domains.pathology.tiff_judge import Judge
 from domainclip.domains.pathology.tiff_scale import channel_names, tiff_scale
 from domainclip.domains.pathology.tiff_scenes import Scene, scenes
@@ -73,6 +74,7 @@ class TiffSlide:
             raise unreadable(found_text, DAMAGED) from error
         self._differs = judge is not None and bool(self._levels) and not self._levels[0][0].agrees()
         if self._differs and judge is not None:
+            check_lengths(path)
             known = tuple(level for level in self.facts.levels if judge.knows(level[:2]))
             self.facts = replace(self.facts, levels=known, details={**self.facts.details, "decoded_by": "OpenSlide"})
         self._premultiplied = _alpha(chosen.levels[0][0].keyframe) == _ASSOCIATED
@@ -122,6 +124,8 @@ def direct_levels(path: Path, slide: Slide) -> Slide | None:
     if direct is None and huge & {level[:2] for level in slide.facts.levels}:
         # OpenSlide's process may end for want of memory.
         raise unreadable(f"A tile of it has more than {MAX_FLAT_PIXELS:,} pixels: too many.", TO_PYRAMID)
+    if direct is None:
+        check_lengths(path)
     return direct
 
 

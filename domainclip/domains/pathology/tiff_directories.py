@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
+from domainclip.domains.pathology.slides import unreadable
+
 MOST_DIRECTORIES = 4096
 _MOST_ENTRIES = 4096
+_WIDTH, _LENGTH, _TILE_WIDTH, _TILE_LENGTH, _TILE_BYTE_COUNTS = 256, 257, 322, 323, 325
 _SUBFILETYPE, _BITS, _PHOTOMETRIC, _SAMPLES, _SUBIFDS, _FORMAT = 254, 258, 262, 277, 330, 339
 
 
@@ -44,9 +50,10 @@ def first_is_plain_colour(path: Path) -> bool:
         path: A file that begins as a TIFF.
     """
     with path.open("rb") as file:
+        size = file.seek(0, 2)
         order, big, at = _header(file)
         seen: set[int] = set()
-        while at and at not in seen and len(seen) < MOST_DIRECTORIES:
+        while 0 < at < size and at not in seen and len(seen) < MOST_DIRECTORIES:
             tags = _shorts(file, at, order, big)
             if not seen:
                 right = tags.get(_SAMPLES) == (3,) and tags.get(_BITS) == (8, 8, 8) and tags.get(_PHOTOMETRIC) in {(2,), (6,)}
@@ -57,6 +64,37 @@ def first_is_plain_colour(path: Path) -> bool:
             seen.add(at)
             at = _next(file, at, order, big)
     return True
+
+
+def check_lengths(path: Path) -> None:
+    """Looks whether the tiles that the directories list could lie in the file.
+
+    libtiff takes memory for whatever length is listed, and OpenSlide's process ends where there is not so much.
+
+    Args:
+        path: A file that begins as a TIFF, whose tiles OpenSlide is to read.
+
+    Raises:
+        UnreadableFileError: A tile would be longer than the file.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        order, big, at = _header(file)
+        seen: set[int] = set()
+        while 0 < at < size and at not in seen and len(seen) < MOST_DIRECTORIES:
+            seen.add(at)
+            tags = _shorts(file, at, order, big)
+            sides = [(tags.get(tag) or (0,))[0] for tag in (_WIDTH, _TILE_WIDTH, _LENGTH, _TILE_LENGTH)]
+            needed = -(-sides[0] // max(sides[1], 1)) * -(-sides[2] // max(sides[3], 1))
+            for tag, kind, values, inside in list(_entries(file, at, order, big)):
+                width = {3: 2, 4: 4, 16: 8}.get(kind, 0)
+                if tag != _TILE_BYTE_COUNTS or not width:
+                    continue
+                stored = _values(file, inside, values * width, order)[: needed * width]
+                lengths = np.frombuffer(stored[: len(stored) // width * width], f"{order}u{width}")
+                if int(lengths.max(initial=0)) > size:
+                    raise unreadable("It lists a tile that is longer than the file.", "The file is damaged; copy it again.")
+            at = _next(file, at, order, big)
 
 
 def _header(file: BinaryIO) -> tuple[str, bool, int]:
@@ -70,26 +108,38 @@ def _header(file: BinaryIO) -> tuple[str, bool, int]:
 
 def _shorts(file: BinaryIO, at: int, order: str, big: bool) -> dict[int, tuple[int, ...]]:
     """Returns the tags of types SHORT and LONG with up to four values."""
-    file.seek(at)
-    head = file.read(8 if big else 2)
-    if len(head) < (8 if big else 2):
-        return {}
-    count = min(int(struct.unpack(f"{order}{'Q' if big else 'H'}", head)[0]), _MOST_ENTRIES)
-    width, room, number = (20, 8, "Q") if big else (12, 4, "I")
-    body = file.read(count * width)
     found: dict[int, tuple[int, ...]] = {}
-    for start in range(0, len(body) - width + 1, width):
-        tag, kind, values = struct.unpack(f"{order}HH{number}", body[start : start + 4 + room])
+    for tag, kind, values, inside in list(_entries(file, at, order, big)):
         if kind not in {3, 4} or not 0 < values <= 4:
             continue
         letter, size = ("H", 2) if kind == 3 else ("I", 4)
-        inside = body[start + 4 + room : start + width]
-        if values * size > room:
-            file.seek(struct.unpack(f"{order}{number}", inside)[0])
-            inside = file.read(values * size)
-        if len(inside) >= values * size:
-            found[tag] = struct.unpack(f"{order}{values}{letter}", inside[: values * size])
+        stored = _values(file, inside, values * size, order)
+        if len(stored) >= values * size:
+            found[tag] = struct.unpack(f"{order}{values}{letter}", stored[: values * size])
     return found
+
+
+def _values(file: BinaryIO, inside: bytes, count: int, order: str) -> bytes:
+    """The bytes of a tag's values: in the entry if they fit, else where it points; fewer where the file ends."""
+    if count <= len(inside):
+        return inside[:count]
+    at, size = int.from_bytes(inside, "little" if order == "<" else "big"), file.seek(0, 2)
+    file.seek(min(at, size))
+    return file.read(min(count, size))
+
+
+def _entries(file: BinaryIO, at: int, order: str, big: bool) -> Iterator[tuple[int, int, int, bytes]]:
+    """Yields (tag, type, number of values, the values or where they are) of a directory."""
+    file.seek(at)
+    head = file.read(8 if big else 2)
+    if len(head) < (8 if big else 2):
+        return
+    count = min(int(struct.unpack(f"{order}{'Q' if big else 'H'}", head)[0]), _MOST_ENTRIES)
+    width, room, number = (20, 8, "Q") if big else (12, 4, "I")
+    body = file.read(count * width)
+    for start in range(0, len(body) - width + 1, width):
+        tag, kind, values = struct.unpack(f"{order}HH{number}", body[start : start + 4 + room])
+        yield tag, kind, values, body[start + 4 + room : start + width]
 
 
 def _next(file: BinaryIO, at: int, order: str, big: bool) -> int:
