@@ -10,7 +10,7 @@ import logging
 import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +24,7 @@ from domainclip.sample import Spacing
 
 DAMAGED = "The file is damaged; copy it again."
 _PEEK_BYTES, _HEADER_BYTES = 2**22, 2**28
-_LAST_PEEKED, _PIXEL_DATA = 0x00480007, 0x7FE00010
+_LAST_PEEKED, _BEFORE_PIXELS = 0x00480007, 0x7FE0000F
 _PEEKED = (
     *("ImageType", "SeriesInstanceUID", "SOPInstanceUID", "SOPInstanceUIDOfConcatenationSource", "InConcatenationNumber"),
     *("InConcatenationTotalNumber", "ConcatenationFrameOffsetNumber", "NumberOfFrames", "Rows", "Columns"),
@@ -174,12 +174,15 @@ def _peeked(path: Path, mtime_ns: int, size: int) -> Instance:
     if not is_dicom_slide(path):
         raise unreadable("It is no DICOM whole-slide image.", DAMAGED)
     with foreign_header("The DICOM header"), path.open("rb") as file:
-        header = read_partial(
-            _Bounded(file, _PEEK_BYTES),
-            # A tag above that of the pixels is one of those before, spoilt.
-            stop_when=lambda tag, _vr, _length: _LAST_PEEKED < tag <= _PIXEL_DATA,
-            specific_tags=[tag_for_keyword(name) or 0 for name in _PEEKED],
-        )
+        for last in (_LAST_PEEKED, _BEFORE_PIXELS):  # a spoilt tag among the first may stand for one behind them
+            file.seek(0)
+            header = read_partial(
+                _Bounded(file, _PEEK_BYTES),
+                stop_when=lambda tag, _vr, _length, last=last: last < tag <= _BEFORE_PIXELS + 1,
+                specific_tags=[tag_for_keyword(name) or 0 for name in _PEEKED],
+            )
+            if "TotalPixelMatrixRows" in header:
+                break
         kinds = [str(part) for part in header.ImageType]
         number, total, before = (
             header.get(name) for name in ("InConcatenationNumber", "InConcatenationTotalNumber", "ConcatenationFrameOffsetNumber")
@@ -342,7 +345,7 @@ def _scale(header: Any, size: tuple[int, int], power: float | None) -> Scale:
     passed: list[str] = []
     wide, high = _number(header, "ImagedVolumeWidth"), _number(header, "ImagedVolumeHeight")
     steps = (
-        ("dicom.PixelSpacing", (float(stored[0]), float(stored[1])) if stored and len(stored) == 2 else None),
+        ("dicom.PixelSpacing", (float(stored[0]), float(stored[1])) if isinstance(stored, Sequence) and len(stored) == 2 else None),
         ("dicom.ImagedVolume", (high / size[1], wide / size[0]) if wide and high else None),
     )
     for source, mm in steps:

@@ -69,9 +69,11 @@ def _of_series(number: int, series: Any) -> Scene:
 def _of_pages(file: Any) -> list[Scene]:
     """Other files: a page that is a smaller copy of an earlier one, by its flag or its shape, is a level of it."""
     bases: list[list[Any]] = []
+    seen: set[int] = set()
     for page in _flattened(file):
-        if bases and not _makes_sense(page):
-            continue  # a damaged level or label; what else there is can be read
+        if page.offset in seen or (bases and not _makes_sense(page)):
+            continue  # pointed at twice, or a damaged level or label; what else there is can be read
+        seen.add(page.offset)
         home = next((base for base in bases if _is_level(page, base)), None)
         if home is not None:
             home.append(page)
