@@ -76,8 +76,9 @@ def is_plainly_blank(data: bytes, piece: npt.NDArray[Any]) -> bool:
         data: The stream.
         piece: (H, W, C) uint8, decoded.
     """
-    colour = piece[0, 0]
-    return bool((piece == colour).all()) and not bool((colour == _FILLER).all()) and _HOLE not in data
+    colour, values = piece[0, 0], np.ascontiguousarray(piece).reshape(-1)
+    same = bool((values[colour.size :] == values[: -colour.size]).all())
+    return same and not bool((colour == _FILLER).all()) and _HOLE not in data
 
 
 def is_filled_up(piece: npt.NDArray[Any]) -> bool:

@@ -13,6 +13,8 @@ from domainclip.domains.pathology.slides import unreadable
 
 MOST_DIRECTORIES = 4096
 _MOST_ENTRIES = 4096
+_WHOLE = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4), 16: ("Q", 8)}
+"""BYTE, SHORT, LONG and LONG8: their letters for struct, and bytes."""
 _WIDTH, _LENGTH, _TILE_WIDTH, _TILE_LENGTH, _TILE_BYTE_COUNTS = 256, 257, 322, 323, 325
 _SUBFILETYPE, _BITS, _PHOTOMETRIC, _SAMPLES, _SUBIFDS, _FORMAT = 254, 258, 262, 277, 330, 339
 
@@ -54,7 +56,7 @@ def first_is_plain_colour(path: Path) -> bool:
         order, big, at = _header(file)
         seen: set[int] = set()
         while 0 < at < size and at not in seen and len(seen) < MOST_DIRECTORIES:
-            tags = _shorts(file, at, order, big)
+            tags = _numbers(file, at, order, big)
             if not seen:
                 right = tags.get(_SAMPLES) == (3,) and tags.get(_BITS) == (8, 8, 8) and tags.get(_PHOTOMETRIC) in {(2,), (6,)}
                 if not right or tags.get(_FORMAT, (1, 1, 1)) != (1, 1, 1):
@@ -83,13 +85,13 @@ def check_lengths(path: Path) -> None:
         seen: set[int] = set()
         while 0 < at < size and at not in seen and len(seen) < MOST_DIRECTORIES:
             seen.add(at)
-            tags = _shorts(file, at, order, big)
+            tags = _numbers(file, at, order, big)
             sides = [(tags.get(tag) or (0,))[0] for tag in (_WIDTH, _TILE_WIDTH, _LENGTH, _TILE_LENGTH)]
             needed = -(-sides[0] // max(sides[1], 1)) * -(-sides[2] // max(sides[3], 1))
             for tag, kind, values, inside in list(_entries(file, at, order, big)):
-                width = {3: 2, 4: 4, 16: 8}.get(kind, 0)
-                if tag != _TILE_BYTE_COUNTS or not width:
+                if tag != _TILE_BYTE_COUNTS or kind not in _WHOLE:
                     continue
+                width = _WHOLE[kind][1]
                 stored = _values(file, inside, values * width, order)[: needed * width]
                 lengths = np.frombuffer(stored[: len(stored) // width * width], f"{order}u{width}")
                 if int(lengths.max(initial=0)) > size:
@@ -106,13 +108,13 @@ def _header(file: BinaryIO) -> tuple[str, bool, int]:
     return order, big, int(struct.unpack(f"{order}Q", head[8:16])[0] if big else struct.unpack(f"{order}I", head[4:8])[0])
 
 
-def _shorts(file: BinaryIO, at: int, order: str, big: bool) -> dict[int, tuple[int, ...]]:
-    """Returns the tags of types SHORT and LONG with up to four values."""
+def _numbers(file: BinaryIO, at: int, order: str, big: bool) -> dict[int, tuple[int, ...]]:
+    """Returns the tags of whole numbers with up to four values."""
     found: dict[int, tuple[int, ...]] = {}
     for tag, kind, values, inside in list(_entries(file, at, order, big)):
-        if kind not in {3, 4} or not 0 < values <= 4:
+        if kind not in _WHOLE or not 0 < values <= 4:
             continue
-        letter, size = ("H", 2) if kind == 3 else ("I", 4)
+        letter, size = _WHOLE[kind]
         stored = _values(file, inside, values * size, order)
         if len(stored) >= values * size:
             found[tag] = struct.unpack(f"{order}{values}{letter}", stored[: values * size])
