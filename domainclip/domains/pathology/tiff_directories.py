@@ -12,6 +12,8 @@ import numpy as np
 from domainclip.domains.pathology.slides import unreadable
 
 MOST_DIRECTORIES = 4096
+MOST_MISSING = 1000
+"""A directory that lists less than one in so many of its image's tiles is taken for damaged."""
 _MOST_ENTRIES = 4096
 _WHOLE = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4), 16: ("Q", 8)}
 """BYTE, SHORT, LONG and LONG8: their letters for struct, and bytes."""
@@ -69,15 +71,16 @@ def first_is_plain_colour(path: Path) -> bool:
 
 
 def check_lengths(path: Path) -> None:
-    """Looks whether the tiles that the directories list could lie in the file.
+    """Looks whether the tiles that the directories list could lie in the file, and whether the first lists enough of them.
 
-    libtiff takes memory for whatever length is listed, and OpenSlide's process ends where there is not so much.
+    libtiff takes memory for whatever length is listed, and OpenSlide's process ends where there is not so much. An image of which
+    hardly a tile is listed takes it hours to walk.
 
     Args:
         path: A file that begins as a TIFF, whose tiles OpenSlide is to read.
 
     Raises:
-        UnreadableFileError: A tile would be longer than the file.
+        UnreadableFileError: A tile would be longer than the file, or hardly one is listed.
     """
     with path.open("rb") as file:
         size = file.seek(0, 2)
@@ -94,6 +97,8 @@ def check_lengths(path: Path) -> None:
                 width = _WHOLE[kind][1]
                 stored = _values(file, inside, values * width, order)[: needed * width]
                 lengths = np.frombuffer(stored[: len(stored) // width * width], f"{order}u{width}")
+                if len(seen) == 1 and len(lengths) * MOST_MISSING < needed:
+                    raise unreadable("It lists hardly a tile of what its size needs.", "The file is damaged; copy it again.")
                 if int(lengths.max(initial=0)) > size:
                     raise unreadable("It lists a tile that is longer than the file.", "The file is damaged; copy it again.")
             at = _next(file, at, order, big)

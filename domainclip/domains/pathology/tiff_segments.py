@@ -14,13 +14,12 @@ import numpy.typing as npt
 
 from domainclip.domains.pathology.jpeg_tiles import check_stream, has_constant_block, is_filled_up, is_plainly_blank
 from domainclip.domains.pathology.slides import FOREIGN_ERRORS, MAX_FLAT_PIXELS, Masked
+from domainclip.domains.pathology.tiff_directories import MOST_MISSING
 from domainclip.domains.pathology.tiff_judge import Judge
 
 CACHE_BYTES = 96 * 2**20
 """Decoded pieces kept for each open file: a row of 256 px tiles across a slide of 125,000 px, so that rows of boxes which do not
 lie on the file's own grid decode nothing twice."""
-MOST_MISSING = 1000
-"""A directory that lists less than one in so many of its image's tiles is taken for damaged."""
 _UNCOMPRESSED, _JPEG = 1, 7
 _ENDED = frozenset({_JPEG, 8, 32946})
 """JPEG and Deflate: a stream tells its own end, and a decoder that it was cut."""
