@@ -337,15 +337,24 @@ def _number(header: Any, name: str) -> float | None:
         return None
 
 
+def _spacing(header: Any) -> tuple[float, float] | None:
+    """PixelSpacing (row, column; mm); None where it is not there or damaged, which the pixels can be read without."""
+    try:
+        shared = header.get("SharedFunctionalGroupsSequence") or []
+        measures = shared[0].get("PixelMeasuresSequence") if len(shared) else None
+        stored = measures[0].get("PixelSpacing") if measures else None
+        return (float(stored[0]), float(stored[1])) if isinstance(stored, Sequence) and len(stored) == 2 else None
+    except (ValueError, TypeError, LookupError, AttributeError, OSError):  # of pydicom, which parses when asked
+        return None
+
+
 def _scale(header: Any, size: tuple[int, int], power: float | None) -> Scale:
     """PixelSpacing (row, column; mm) of the shared functional groups, else the imaged volume's size, else the objective power."""
-    shared = header.get("SharedFunctionalGroupsSequence") or []
-    measures = shared[0].get("PixelMeasuresSequence") if len(shared) else None
-    stored = measures[0].get("PixelSpacing") if measures else None
+    spacing = _spacing(header)
     passed: list[str] = []
     wide, high = _number(header, "ImagedVolumeWidth"), _number(header, "ImagedVolumeHeight")
     steps = (
-        ("dicom.PixelSpacing", (float(stored[0]), float(stored[1])) if isinstance(stored, Sequence) and len(stored) == 2 else None),
+        ("dicom.PixelSpacing", spacing),
         ("dicom.ImagedVolume", (high / size[1], wide / size[0]) if wide and high else None),
     )
     for source, mm in steps:
