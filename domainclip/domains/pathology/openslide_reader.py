@@ -27,6 +27,8 @@ FORMATS = {
     "zeiss": "Zeiss CZI",
 }
 
+_PROPERTIES = ("openslide.vendor", "openslide.mpp-x", "openslide.mpp-y", "openslide.objective-power")
+
 
 class OpenSlideSlide:
     """One file open in OpenSlide; see ``slides.Slide``.
@@ -40,7 +42,8 @@ class OpenSlideSlide:
         self._opened, self._errors = opened, errors
         self._handle: Any = opened()
         handle = self._handle
-        properties = {key: str(value) for key, value in handle.properties.items()}
+        # Those that are used: others come from the file, names included, and need be no text.
+        properties = {name: str(handle.properties[name]) for name in _PROPERTIES if name in handle.properties}
         vendor = properties.get("openslide.vendor", "unknown")
         sizes = zip(handle.level_dimensions, handle.level_downsamples, strict=True)
         power = properties.get("openslide.objective-power")

@@ -353,7 +353,18 @@ def test_more_picture_than_the_file_could_list_is_refused(tmp_path):
     data, suffix = seed_bytes("svs")
     liar = bytearray(data)
     tiff.widen(liar, first(data, tiff.LENGTH), 6_488_384)
-    assert "far more than a file of" in refused(written(tmp_path, bytes(liar), suffix))
+    assert "hardly a tile of what its size needs" in refused(written(tmp_path, bytes(liar), suffix))
+
+
+def test_pixels_are_held_against_the_bytes_of_the_file(tmp_path):
+    from domainclip.domains.pathology.scale import Scale
+    from domainclip.domains.pathology.slides import SlideFacts, _check_size
+    from domainclip.errors import UnreadableFileError
+
+    path = written(tmp_path, bytes(3_200_000), ".tif")
+    _check_size(path, SlideFacts("one of 13 gigapixels", ((100_000, 130_000, 1.0),), Scale(None)))
+    with pytest.raises(UnreadableFileError, match="far more than a file of 3200000 bytes"):
+        _check_size(path, SlideFacts("one of 90 gigapixels", ((300_000, 300_000, 1.0),), Scale(None)))
 
 
 def spoilt_dicom(tag: tuple[int, int], value: bytes) -> bytes:
