@@ -82,7 +82,9 @@ def read_ours(path: Path, canvas: Canvas) -> dict[str, Any]:
             assert pixels.shape == (high, wide, 3) and pixels.dtype == np.uint8, (
                 f"read_level returned {pixels.dtype} {pixels.shape}"
             )
-            canvas.put(x, y, pixels, READ)
+            # White is what this read gives where the file holds nothing; the masked read says where that is.
+            missing = open_slide(path).read_masked(0, x, y, wide, high).missing
+            canvas.put(x, y, pixels, READ if missing is None else np.where(missing, NODATA, READ).astype(np.uint8))
         except UnreadableFileError as error:
             canvas.put(x, y, np.zeros((high, wide, 3), np.uint8), REFUSED)
             result["refusals"].setdefault("level", _three(error))
@@ -93,7 +95,9 @@ def read_ours(path: Path, canvas: Canvas) -> dict[str, Any]:
     except UnreadableFileError as error:
         result["refusals"]["mask"] = _three(error)
     modes = ["auto", "whole"] if width * height <= 4_000_000 else ["auto"]
-    if not any(_samples(path, PathologyReading(**fine, min_tissue=0, mode=mode), canvas, result) for mode in modes):
+    if min(width, height) < BLOCK:
+        modes = []  # less than a tile is refused, rightly; what was read of it is judged
+    if modes and not any(_samples(path, PathologyReading(**fine, min_tissue=0, mode=mode), canvas, result) for mode in modes):
         canvas.state[canvas.state == READ] = REFUSED
     return result
 

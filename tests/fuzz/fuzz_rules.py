@@ -8,7 +8,8 @@ Rules, in the order in which they are asked:
 2. A refusal has three parts, none empty, and names neither the file nor its folder; else it is ``unclear``, a defect.
 3. Where the reference decodes the whole window of level 0, opaque, we must recognise and accept it, with equal size and pixels:
    ``refused by us`` and ``differs`` are defects. Equal means equal to the number. Damage inside a JPEG that both decode to the same
-   other texture is fine.
+   other texture is fine. Where the reference decodes only parts of a picture of another size, it has taken another directory for
+   level 0 (OpenSlide takes the one that claims to be the largest, tiles or no tiles): its pixels are not compared.
 4. Except when the reference misreads: OpenSlide takes any tiled TIFF for 8-bit RGB, and tifffile hands out samples of any colour
    space. If the first page's tags say that it is no 8-bit RGB or YCbCr of three samples (four with alpha), a refusal is right:
    ``refused, misread``.
@@ -83,7 +84,7 @@ def _accepted(
     ours: Ended, mine: Canvas, reference: Ended, theirs: Canvas, said: str, misread: str | None, decodes: bool
 ) -> Verdict:
     size, other = ours.answer["size"], reference.answer.get("size")
-    both = (mine.state == READ) & (theirs.state == READ)
+    both = (mine.state == READ) & (theirs.state == READ) & (size == other)
     same = both & (mine.colour == theirs.colour).all(axis=2)
     if decodes and size != other:
         return Verdict("differs", f"size {size}, the reference {other}", defect=True)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domainclip.domains.pathology.dicom_header import DAMAGED, Instance, PixelLayout
+from domainclip.domains.pathology.jpeg_tiles import has_constant_block, is_filled_up
 from domainclip.domains.pathology.slides import FOREIGN_ERRORS, RGB, unreadable
 from domainclip.errors import missing_dependency
 
@@ -69,8 +70,11 @@ class FrameFile:
             raise unreadable("A frame of the DICOM slide has another size than its header says.", DAMAGED)
         return pixels
 
-    def check_whole(self) -> None:
+    def check_whole(self, needed: int) -> None:
         """Compares the end of the last frame with the end of the file, where a table says without walking through the frames.
+
+        Args:
+            needed: How many frames the level takes from this file; more may follow.
 
         Raises:
             UnreadableFileError: The file is cut short, or is no file of pixels.
@@ -80,10 +84,11 @@ class FrameFile:
                 self._file = file
                 end = file.seek(0, 2)
                 if self._layout.syntax in NATIVE:
-                    last = self._native_start() + self._instance.frames * self._frame_bytes
+                    last = self._native_start() + needed * self._frame_bytes
                 elif table := self._tabled():
-                    file.seek(table[-1])
-                    last = table[-1] + 8 + self._item()[1]
+                    file.seek(table[needed - 1])
+                    head = self._exactly(8)  # if it is no item, that frame is damaged, and the others may be read
+                    last = table[needed - 1] + 8 + (int.from_bytes(head[4:], "little") if head[:4] == _ITEM else 0)
                 else:
                     last = 0
         except FOREIGN_ERRORS as error:
@@ -200,7 +205,10 @@ def decoded(data: bytes, tile: tuple[int, int], layout: PixelLayout) -> RGB:
     if layout.syntax in _JPEG:
         # The header says what the three components are; without it libjpeg guesses by the components' numbers.
         space = "RGB" if layout.photometric == "RGB" else "YCBCR"
-        return np.asarray(imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace="RGB"))
+        pixels = np.asarray(imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace="RGB"))
+        if has_constant_block(pixels) and is_filled_up(pixels):
+            raise ValueError("a frame that ends early")
+        return pixels
     decode: Callable[[bytes], Any] = (
         imagecodecs.jpegls_decode
         if layout.syntax in _JPEG_LS

@@ -10,7 +10,7 @@ import logging
 import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +24,7 @@ from domainclip.sample import Spacing
 
 DAMAGED = "The file is damaged; copy it again."
 _PEEK_BYTES, _HEADER_BYTES = 2**22, 2**28
-_LAST_PEEKED = 0x00480007
+_LAST_PEEKED, _BEFORE_PIXELS = 0x00480007, 0x7FE0000F
 _PEEKED = (
     *("ImageType", "SeriesInstanceUID", "SOPInstanceUID", "SOPInstanceUIDOfConcatenationSource", "InConcatenationNumber"),
     *("InConcatenationTotalNumber", "ConcatenationFrameOffsetNumber", "NumberOfFrames", "Rows", "Columns"),
@@ -37,6 +37,8 @@ _READ = (
     "ExtendedOffsetTableLengths",
 )
 _MAX_FRAMES = 2**24
+_PIXELS = b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff\xfe\xff\0\xe0"
+"""PixelData of undefined length in explicit little-endian, and the item of its offset table."""
 _POSITION = re.compile(rb"\x48\x00\x1e\x02SL\x04\x00(.{4})\x48\x00\x1f\x02SL\x04\x00(.{4})", re.DOTALL)
 """Column and row position (0048,021E), (0048,021F), which follow each other in explicit little-endian headers."""
 _DEFINED = {
@@ -51,7 +53,7 @@ class Instance:
 
     Attributes:
         path: The file.
-        series: SeriesInstanceUID.
+        series: SeriesInstanceUID; that of the image where it is lost, and the file then stands alone.
         image: SOPInstanceUID, of the whole where the file is a part of a concatenation.
         kind: Third value of ImageType: VOLUME for a level; LABEL, OVERVIEW, THUMBNAIL.
         resampled: Fourth value of ImageType is RESAMPLED: a coarser level, not what the scanner took.
@@ -172,19 +174,24 @@ def _peeked(path: Path, mtime_ns: int, size: int) -> Instance:
     if not is_dicom_slide(path):
         raise unreadable("It is no DICOM whole-slide image.", DAMAGED)
     with foreign_header("The DICOM header"), path.open("rb") as file:
-        header = read_partial(
-            _Bounded(file, _PEEK_BYTES),
-            stop_when=lambda tag, _vr, _length: tag > _LAST_PEEKED,
-            specific_tags=[tag_for_keyword(name) or 0 for name in _PEEKED],
-        )
+        for last in (_LAST_PEEKED, _BEFORE_PIXELS):  # a spoilt tag among the first may stand for one behind them
+            file.seek(0)
+            header = read_partial(
+                _Bounded(file, _PEEK_BYTES),
+                stop_when=lambda tag, _vr, _length, last=last: last < tag <= _BEFORE_PIXELS + 1,
+                specific_tags=[tag_for_keyword(name) or 0 for name in _PEEKED],
+            )
+            if "TotalPixelMatrixRows" in header:
+                break
         kinds = [str(part) for part in header.ImageType]
         number, total, before = (
             header.get(name) for name in ("InConcatenationNumber", "InConcatenationTotalNumber", "ConcatenationFrameOffsetNumber")
         )
+        image = str(header.get("SOPInstanceUIDOfConcatenationSource") or header.SOPInstanceUID)
         instance = Instance(
             path=path,
-            series=str(header.SeriesInstanceUID),
-            image=str(header.get("SOPInstanceUIDOfConcatenationSource") or header.SOPInstanceUID),
+            series=str(header.get("SeriesInstanceUID") or image),
+            image=image,
             kind=kinds[2],
             resampled=kinds[3:4] == ["RESAMPLED"],
             size=(int(header.TotalPixelMatrixColumns), int(header.TotalPixelMatrixRows)),
@@ -192,7 +199,7 @@ def _peeked(path: Path, mtime_ns: int, size: int) -> Instance:
             frames=int(header.get("NumberOfFrames") or 1),
             part=(int(number or 1), int(total or number or 1), int(before or 0)),
         )
-        if not instance.series or min(*instance.size, *instance.tile, instance.frames, instance.part[0]) < 1:
+        if min(*instance.size, *instance.tile, instance.frames, instance.part[0]) < 1:
             raise ValueError("empty")
     return instance
 
@@ -222,7 +229,7 @@ def read_layout(instance: Instance) -> PixelLayout:
             stop_before_pixels=True,
             specific_tags=tags,
         )
-        start = file.tell()
+        start = _pixels_start(file, instance, file.tell())
         paths = header.get("OpticalPathSequence") or []
         photometric = str(header.PhotometricInterpretation)
         table = bytes(header.get("ExtendedOffsetTable") or b"")
@@ -236,12 +243,34 @@ def read_layout(instance: Instance) -> PixelLayout:
             sparse=str(header.get("DimensionOrganizationType") or "") != "TILED_FULL",
             start=start,
             offsets=tuple(int.from_bytes(table[at : at + 8], "little") for at in range(0, len(table), 8)),
-            focal_planes=int(header.get("TotalPixelMatrixFocalPlanes") or 1),
-            optical_paths=max(int(header.get("NumberOfOpticalPaths") or 1), len(paths)),
+            focal_planes=_possible(header.get("TotalPixelMatrixFocalPlanes"), instance),
+            optical_paths=max(_possible(header.get("NumberOfOpticalPaths"), instance), len(paths)),
             labelled="YES" in {str(header.get(name) or "") for name in ("BurnedInAnnotation", "SpecimenLabelInImage")},
             scale=_scale(header, instance.size, power),
             power=power,
         )
+
+
+def _possible(count: Any, instance: Instance) -> int:
+    """A number of planes or paths; 1 where it is more than there are frames, which no file can mean."""
+    return int(count) if count and int(count) <= instance.frames else 1
+
+
+def _pixels_start(file: BinaryIO, instance: Instance, said: int) -> int:
+    """Where PixelData begins: where pydicom stopped, or, if a wrong length led it astray, where frames in items begin.
+
+    Those are found by the element's own bytes with an offset table of no or all frames behind (PS3.5 A.4); else ``said`` is kept.
+    """
+    file.seek(said)
+    if file.read(4) == _PIXELS[:4]:
+        return said
+    file.seek(0)
+    data = file.read(_PEEK_BYTES)
+    for length in (0, 4 * instance.frames):
+        at = data.find(_PIXELS + length.to_bytes(4, "little"))
+        if at >= 0:
+            return at
+    return said
 
 
 def frame_positions(instance: Instance, layout: PixelLayout) -> list[tuple[int, int]]:
@@ -295,21 +324,38 @@ def _parsed_positions(instance: Instance) -> list[tuple[int, int]]:
 
 def _power(paths: Any) -> float | None:
     """Objective power (0048,0112) of the first optical path; the eyepiece and the camera are no part of it."""
-    value = paths[0].get("ObjectiveLensPower") if len(paths) else None
-    power = float(value) if value else None
+    power = _number(paths[0], "ObjectiveLensPower") if len(paths) else None
     return power if power is not None and 0 < power <= 200 else None
+
+
+def _number(header: Any, name: str) -> float | None:
+    """A value that the pixels can be read without; None where it is not there or no number."""
+    try:
+        value = header.get(name)
+        return float(value) if value else None
+    except (ValueError, TypeError):
+        return None
+
+
+def _spacing(header: Any) -> tuple[float, float] | None:
+    """PixelSpacing (row, column; mm); None where it is not there or damaged, which the pixels can be read without."""
+    try:
+        shared = header.get("SharedFunctionalGroupsSequence") or []
+        measures = shared[0].get("PixelMeasuresSequence") if len(shared) else None
+        stored = measures[0].get("PixelSpacing") if measures else None
+        return (float(stored[0]), float(stored[1])) if isinstance(stored, Sequence) and len(stored) == 2 else None
+    except (ValueError, TypeError, LookupError, AttributeError, OSError):  # of pydicom, which parses when asked
+        return None
 
 
 def _scale(header: Any, size: tuple[int, int], power: float | None) -> Scale:
     """PixelSpacing (row, column; mm) of the shared functional groups, else the imaged volume's size, else the objective power."""
-    shared = header.get("SharedFunctionalGroupsSequence") or []
-    measures = shared[0].get("PixelMeasuresSequence") if len(shared) else None
-    stored = measures[0].get("PixelSpacing") if measures else None
+    spacing = _spacing(header)
     passed: list[str] = []
-    wide, high = header.get("ImagedVolumeWidth"), header.get("ImagedVolumeHeight")
+    wide, high = _number(header, "ImagedVolumeWidth"), _number(header, "ImagedVolumeHeight")
     steps = (
-        ("dicom.PixelSpacing", (float(stored[0]), float(stored[1])) if stored and len(stored) == 2 else None),
-        ("dicom.ImagedVolume", (float(high) / size[1], float(wide) / size[0]) if wide and high else None),
+        ("dicom.PixelSpacing", spacing),
+        ("dicom.ImagedVolume", (high / size[1], wide / size[0]) if wide and high else None),
     )
     for source, mm in steps:
         if mm is None:

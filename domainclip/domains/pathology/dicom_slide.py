@@ -117,9 +117,10 @@ class _DicomLevel:
         if any((part.size, part.tile) != (first.size, first.tile) for part in parts):
             raise unreadable("The files of one level disagree in size.", DAMAGED)
         self._files = [FrameFile(part, layout) for part, layout in zip(parts, self.layouts, strict=True)]
-        for file in self._files:
-            file.check_whole()
-        frames, cells = sum(part.frames for part in parts), self.grid[0] * self.grid[1]
+        cells = self.grid[0] * self.grid[1]
+        for file, part in zip(self._files, parts, strict=True):
+            file.check_whole(min(part.frames, cells))
+        frames = sum(part.frames for part in parts)
         self._where: dict[tuple[int, int], tuple[int, int]] | None = None
         if any(layout.sparse for layout in self.layouts):
             self._where = _sparse(parts, self.layouts)

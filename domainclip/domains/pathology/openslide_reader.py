@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from domainclip.domains.pathology.scale import file_scale
-from domainclip.domains.pathology.slides import FOREIGN_ERRORS, RGB, Masked, SlideFacts, forget, on_white, rgb_on_white, unreadable
+from domainclip.domains.pathology.slides import FOREIGN_ERRORS, RGB, Masked, SlideFacts, on_white, rgb_on_white, unreadable
 from domainclip.errors import missing_dependency
 
 FORMATS = {
@@ -26,14 +27,23 @@ FORMATS = {
     "zeiss": "Zeiss CZI",
 }
 
+_PROPERTIES = ("openslide.vendor", "openslide.mpp-x", "openslide.mpp-y", "openslide.objective-power")
+
 
 class OpenSlideSlide:
-    """One file open in OpenSlide; see ``slides.Slide``."""
+    """One file open in OpenSlide; see ``slides.Slide``.
 
-    def __init__(self, handle: Any, errors: tuple[type[Exception], ...]) -> None:
-        self._handle = handle
-        self._errors = errors
-        properties = {key: str(value) for key, value in handle.properties.items()}
+    Args:
+        opened: Opens the file; called again after an error, since OpenSlide's handles are of no more use then.
+        errors: What it and the handle may raise.
+    """
+
+    def __init__(self, opened: Callable[[], Any], errors: tuple[type[Exception], ...]) -> None:
+        self._opened, self._errors = opened, errors
+        self._handle: Any = opened()
+        handle = self._handle
+        # Those that are used: others come from the file, names included, and need be no text.
+        properties = {name: str(handle.properties[name]) for name in _PROPERTIES if name in handle.properties}
         vendor = properties.get("openslide.vendor", "unknown")
         sizes = zip(handle.level_dimensions, handle.level_downsamples, strict=True)
         power = properties.get("openslide.objective-power")
@@ -49,9 +59,10 @@ class OpenSlideSlide:
         """See ``slides.Slide``; off by at most half a level-0 pixel where the downsample is no integer."""
         downsample = self.facts.levels[level][2]
         try:
-            image = self._handle.read_region((round(x * downsample), round(y * downsample)), level, (width, height))
+            handle = self._handle = self._handle or self._opened()
+            image = handle.read_region((round(x * downsample), round(y * downsample)), level, (width, height))
         except self._errors as error:
-            forget(self)
+            self._handle = None
             raise unreadable(
                 f"OpenSlide cannot decode a region ({_reason(error)}).", "The file is damaged; copy it again."
             ) from error
@@ -90,7 +101,7 @@ def open_with_openslide(path: Path, *, required: bool) -> OpenSlideSlide | None:
         return None
     errors = (openslide.OpenSlideError, *FOREIGN_ERRORS)
     try:
-        return OpenSlideSlide(openslide.OpenSlide(str(path)), errors)
+        return OpenSlideSlide(lambda: openslide.OpenSlide(str(path)), errors)
     except openslide.OpenSlideUnsupportedFormatError as error:
         if required:
             remedy = "Convert it to a pyramidal tiled TIFF, or check that the copy is complete."

@@ -26,6 +26,9 @@ FOREIGN_ERRORS = (OSError, ValueError, RuntimeError, LookupError, TypeError, Ari
 """What decoders of foreign files raise at broken input; Pillow's and imagecodecs' own errors derive from these."""
 MAX_FLAT_PIXELS = 89_000_000
 """Files that can only be decoded whole are refused above this (about 270 MB decoded; Pillow's own limit against bombs)."""
+MOST_PIXELS_PER_BYTE = 20_000
+"""Of level 0, and bytes of the file. An empty tile of 512 x 512 pixels takes 12 bytes of the list of tiles alone (21,845). Slides
+have about 1 to 10, one that is almost empty some hundreds."""
 OPEN_FILES = 4
 NOT_RGB = "Models of stained slides read 8-bit RGB; other channels are read by their names (see domainclip inspect)."
 
@@ -205,13 +208,6 @@ def open_slide(path: Path, scene: int | None = None) -> Slide:
     return slide
 
 
-def forget(slide: Slide) -> None:
-    """Drops a file from the cache; an OpenSlide handle is of no more use after its first error."""
-    with _lock:
-        for key in [key for key, value in _cache.items() if value is slide]:
-            del _cache[key]
-
-
 def _opened(path: Path, scene: int | None) -> Slide:
     start = first_bytes(path, 132)
     if start[128:] == DICOM_MAGIC:
@@ -226,7 +222,7 @@ def _opened(path: Path, scene: int | None) -> Slide:
 
     tiff = start[:4] in TIFF_MAGIC
     if tiff:
-        from domainclip.domains.pathology.tiff_directories import check_directories
+        from domainclip.domains.pathology.tiff_directories import check_directories, check_lengths, first_is_plain_colour
 
         try:
             check_directories(path)
@@ -241,8 +237,25 @@ def _opened(path: Path, scene: int | None) -> Slide:
 
     if slide is None or slide.facts.vendor == "generic-tiff":
         # OpenSlide takes 16-bit, fluorescence, multi-image and SubIFD files for 8-bit files of one image, without a word.
-        return TiffSlide(path, scene, slide)
-    return _only_scene(direct_levels(path, slide) or slide, scene)
+        try:
+            read: Slide = TiffSlide(path, scene, slide)
+        except UnreadableFileError:
+            if slide is None or scene not in {None, 0} or not first_is_plain_colour(path):
+                raise
+            check_lengths(path)
+            read = _only_scene(slide, scene)  # libtiff forgives tags that tifffile stumbles over
+    else:
+        read = _only_scene(direct_levels(path, slide) or slide, scene)
+    _check_size(path, read.facts)
+    return read
+
+
+def _check_size(path: Path, facts: SlideFacts) -> None:
+    """Refuses a directory that declares more picture than the file could hold an index of, before it is walked for hours."""
+    width, height, _ = facts.levels[0]
+    if width * height > MOST_PIXELS_PER_BYTE * path.stat().st_size:
+        found = f"It declares {width} x {height} pixels, far more than a file of {path.stat().st_size} bytes can hold."
+        raise unreadable(found, "The file is damaged; copy it again.")
 
 
 def _only_scene(slide: Slide, scene: int | None) -> Slide:

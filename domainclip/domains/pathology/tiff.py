@@ -25,6 +25,8 @@ from domainclip.domains.pathology.slides import (
     rgb_on_white,
     unreadable,
 )
+from domainclip.domains.pathology.tiff_directories import check_lengths
+from domainclip.domains.pathology.tiff_judge import Judge
 from domainclip.domains.pathology.tiff_scale import channel_names, tiff_scale
 from domainclip.domains.pathology.tiff_scenes import Scene, is_macro, scenes
 from domainclip.domains.pathology.tiff_segments import ByteSource, SegmentCache, SegmentedPage
@@ -45,7 +47,8 @@ class TiffSlide:
     Args:
         path: The file.
         scene: Which of several images, from 0.
-        other: The same file in OpenSlide, for codings that tifffile does not know.
+        other: The same file in OpenSlide: for codings that tifffile does not know, for tiles in doubt, and for files whose tags
+            the two libraries take differently.
 
     Raises:
         UnreadableFileError: The directory is broken, or has no such scene.
@@ -62,24 +65,28 @@ class TiffSlide:
                 raise unreadable(f"Scene {scene} was asked for; the file holds {_listed(found)}.", "Give --set reading.scene=0.")
             chosen = found[scene or 0]
             facts = _facts(self._file, chosen, found if scene is None else [chosen])
-            self._levels, self.facts = ([], facts) if facts.refusal else _segmented(path, chosen.levels, facts)
+            plain = facts.channels == COLOURS and facts.dtype == "uint8" and facts.details["samples"] == 3
+            judge = Judge(other) if other is not None and plain and chosen is found[0] else None
+            self._levels, self.facts = ([], facts) if facts.refusal else _segmented(path, chosen.levels, facts, judge)
         except ImportError as error:
             raise missing_dependency("imagecodecs", "Reading this compressed TIFF", "imagecodecs") from error
         except FOREIGN_ERRORS as error:
             found_text = f"It begins as a TIFF, but its directory cannot be read ({type(error).__name__})."
             raise unreadable(found_text, DAMAGED) from error
+        self._differs = judge is not None and bool(self._levels) and not self._levels[0][0].agrees()
+        if self._differs and judge is not None:
+            check_lengths(path)
+            known = tuple(level for level in self.facts.levels if judge.knows(level[:2]))
+            self.facts = replace(self.facts, levels=known, details={**self.facts.details, "decoded_by": "OpenSlide"})
         self._premultiplied = _alpha(chosen.levels[0][0].keyframe) == _ASSOCIATED
 
     def read_masked(self, level: int, x: int, y: int, width: int, height: int) -> Masked:
         """See ``slides.Slide``."""
         refuse(self.facts)
-        try:
-            return _read(self._levels[level], (x, y, width, height), self._premultiplied)
-        except NotImplementedError as error:
-            levels = [] if self._other is None else [known[:2] for known in self._other.facts.levels]
-            if self._other is None or self.facts.levels[level][:2] not in levels or self.facts.channels != COLOURS:
-                raise unreadable("The TIFF's tiles are coded in a way that is not known here.", TO_PYRAMID) from error
-            return self._other.read_masked(levels.index(self.facts.levels[level][:2]), x, y, width, height)
+        if self._differs and self._other is not None:
+            sizes = [known[:2] for known in self._other.facts.levels]
+            return self._other.read_masked(sizes.index(self.facts.levels[level][:2]), x, y, width, height)
+        return _read(self._levels[level], (x, y, width, height), self._premultiplied)
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
         """See ``slides.Slide``."""
@@ -89,16 +96,17 @@ class TiffSlide:
 class DirectSlide:
     """A slide whose facts come from OpenSlide and whose tiles are decoded here, several times faster; see ``slides.Slide``."""
 
-    def __init__(self, path: Path, file: Any, facts: SlideFacts, levels: list[list[Any]]) -> None:
+    def __init__(self, path: Path, file: Any, facts: SlideFacts, levels: list[list[Any]], other: Slide) -> None:
         self._file = file
-        self._levels, self.facts = _segmented(path, levels, facts)
+        self._levels, self.facts = _segmented(path, levels, facts, Judge(other))
+
+    def agrees(self) -> bool:
+        """Whether OpenSlide reads the same pixels; see ``SegmentedPage.agrees``."""
+        return self._levels[0][0].agrees()
 
     def read_masked(self, level: int, x: int, y: int, width: int, height: int) -> Masked:
         """See ``slides.Slide``."""
-        try:
-            return _read(self._levels[level], (x, y, width, height), False)
-        except NotImplementedError as error:
-            raise unreadable("The TIFF's tiles are coded in a way that is not known here.", TO_PYRAMID) from error
+        return _read(self._levels[level], (x, y, width, height), False)
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
         """See ``slides.Slide``."""
@@ -106,16 +114,31 @@ class DirectSlide:
 
 
 def direct_levels(path: Path, slide: Slide) -> Slide | None:
-    """Returns a DirectSlide where level 0 is one tiled page of 8-bit colour, else None.
+    """Returns a DirectSlide where level 0 is one tiled page of 8-bit colour that OpenSlide reads alike, else None.
 
     Only Aperio's files are built so; other vendors' tiles overlap or lie at fractions of pixels, which OpenSlide knows best.
     """
     if slide.facts.vendor != "aperio":
         return None
+    huge: set[tuple[int, int]] = set()
+    direct = _direct(path, slide, huge)
+    if direct is None and huge & {level[:2] for level in slide.facts.levels}:
+        # OpenSlide's process may end for want of memory.
+        raise unreadable(f"A tile of it has more than {MAX_FLAT_PIXELS:,} pixels: too many.", TO_PYRAMID)
+    if direct is None:
+        check_lengths(path)
+    return direct
+
+
+def _direct(path: Path, slide: Slide, huge: set[tuple[int, int]]) -> DirectSlide | None:
+    """Does the work of ``direct_levels``; sizes of pages whose tiles are too large go to ``huge``."""
     try:
         file = _opened(path)
         by_size: dict[tuple[int, int], Any] = {}
         for page in file.pages:
+            if page.is_tiled and page.tilewidth * page.tilelength > MAX_FLAT_PIXELS:
+                huge.add((int(page.imagewidth), int(page.imagelength)))
+                continue
             plain = page.is_tiled and page.samplesperpixel == 3 and page.planarconfig == 1 and str(page.dtype) == "uint8"
             if plain and int(page.compression) in _DIRECT_CODECS and int(page.photometric) in {_RGB, _YCBCR}:
                 by_size.setdefault((int(page.imagewidth), int(page.imagelength)), page)
@@ -125,7 +148,8 @@ def direct_levels(path: Path, slide: Slide) -> Slide | None:
         facts = replace(slide.facts, levels=tuple(levels), details={**slide.facts.details, **_lost(slide.facts, len(levels))})
         if is_macro(file.pages.first):
             facts = replace(facts, refusal=MACRO)
-        return DirectSlide(path, file, facts, [[by_size[level[:2]]] for level in levels])
+        direct = DirectSlide(path, file, facts, [[by_size[level[:2]]] for level in levels], slide)
+        return direct if direct.agrees() else None
     except (*FOREIGN_ERRORS, ImportError):
         return None  # OpenSlide has opened it and reads it.
 
@@ -142,7 +166,9 @@ def _opened(path: Path) -> Any:
         raise unreadable(f"It begins as a TIFF, but its directory cannot be read ({type(error).__name__}).", DAMAGED) from error
 
 
-def _segmented(path: Path, levels: Sequence[Sequence[Any]], facts: SlideFacts) -> tuple[list[list[SegmentedPage]], SlideFacts]:
+def _segmented(
+    path: Path, levels: Sequence[Sequence[Any]], facts: SlideFacts, judge: Judge | None
+) -> tuple[list[list[SegmentedPage]], SlideFacts]:
     """Wraps every page of every level; all share one handle and one cache. Lower levels that contradict themselves are left out.
 
     Raises:
@@ -156,7 +182,7 @@ def _segmented(path: Path, levels: Sequence[Sequence[Any]], facts: SlideFacts) -
     numbers = itertools.count()
     for number, (pages, level) in enumerate(zip(levels, facts.levels, strict=True)):
         try:
-            wrapped.append([SegmentedPage(page, next(numbers), source, cache) for page in pages])
+            wrapped.append([SegmentedPage(page, next(numbers), source, cache, judge) for page in pages])
         except FOREIGN_ERRORS:
             if number == 0:
                 raise
@@ -174,8 +200,8 @@ def _lost(facts: SlideFacts, kept: int) -> dict[str, int]:
 def _read(pages: list[SegmentedPage], box: tuple[int, int, int, int], premultiplied: bool) -> Masked:
     try:
         parts = [page.read(*box) for page in pages]
-    except NotImplementedError:
-        raise
+    except NotImplementedError as error:
+        raise unreadable("The TIFF's tiles are coded in a way that is not known here.", TO_PYRAMID) from error
     except FOREIGN_ERRORS as error:
         raise unreadable(f"The TIFF's pixels cannot be decoded ({type(error).__name__}).", DAMAGED) from error
     if len(parts) > 1:
@@ -233,7 +259,7 @@ def _refusal(page: Any, facts: SlideFacts, scene: Scene, found: list[Scene]) -> 
         return MACRO
     colour_coded = int(page.photometric) in {_MINISBLACK, _RGB, _YCBCR}
     if not colour_coded:
-        return f"Its colours are coded as {page.photometric.name.lower()}.", "Save it as RGB."
+        return f"Its colours are coded as {str(getattr(page.photometric, 'name', page.photometric)).lower()}.", "Save it as RGB."
     if page.is_tiled and page.tilewidth * page.tilelength > MAX_FLAT_PIXELS:
         return f"One tile has {page.tilewidth} x {page.tilelength} pixels: too many.", TO_PYRAMID
     if not page.is_tiled and int(page.compression) != 1 and page.imagewidth * page.rowsperstrip > MAX_FLAT_PIXELS:

@@ -20,11 +20,9 @@ def tiff_scale(file: Any, page: Any, image: int) -> Scale:
         page: The finest page.
         image: Number of OME's Image element.
     """
-    tag = None
-    if "XResolution" in page.tags and "YResolution" in page.tags:
-        ratios = [page.tags[name].value for name in ("XResolution", "YResolution")]
-        x, y = (top / bottom if bottom else 0.0 for top, bottom in ratios)
-        tag = (float(x), float(y), int(page.tags["ResolutionUnit"].value) if "ResolutionUnit" in page.tags else 2)
+    x, y = (_ratio(page, name) for name in ("XResolution", "YResolution"))
+    unit = page.tags["ResolutionUnit"].value if "ResolutionUnit" in page.tags else 2
+    tag = None if x is None or y is None or not isinstance(unit, int) else (x, y, int(unit))
     vendor = None
     properties: dict[str, str] = {}
     if file.is_ome:
@@ -34,6 +32,14 @@ def tiff_scale(file: Any, page: Any, image: int) -> Scale:
     ):
         properties["openslide.objective-power"] = power[1]
     return file_scale(properties, tag, generic=True, vendor=vendor)
+
+
+def _ratio(page: Any, name: str) -> float | None:
+    """A resolution tag's value; None where it is not there or is no fraction (a damaged type or count)."""
+    value = page.tags[name].value if name in page.tags else None
+    if not isinstance(value, tuple) or len(value) != 2 or not all(isinstance(part, int) for part in value):
+        return None
+    return float(value[0] / value[1]) if value[1] else 0.0
 
 
 def channel_names(file: Any, image: int, samples: int) -> tuple[str, ...]:

@@ -60,7 +60,8 @@ def _of_series(number: int, series: Any) -> Scene:
     levels = [tuple(level.pages) if len(level.pages) > 1 else (level.keyframe,) for level in series.levels]
     kept = [levels[0]]
     for level in levels[1:]:
-        if len(level) == len(levels[0]) and _is_level(level[0].keyframe, [kept[0][0].keyframe, kept[-1][0].keyframe]):
+        sound = len(level) == len(levels[0]) and _makes_sense(level[0].keyframe)
+        if sound and _is_level(level[0].keyframe, [kept[0][0].keyframe, kept[-1][0].keyframe]):
             kept.append(level)
     return Scene(tuple(kept), number, " and ".join(planes))
 
@@ -68,10 +69,16 @@ def _of_series(number: int, series: Any) -> Scene:
 def _of_pages(file: Any) -> list[Scene]:
     """Other files: a page that is a smaller copy of an earlier one, by its flag or its shape, is a level of it."""
     bases: list[list[Any]] = []
+    seen: set[int] = set()
     for page in _flattened(file):
+        if page.offset in seen or (bases and not _makes_sense(page)):
+            continue  # pointed at twice, or a damaged level or label; what else there is can be read
+        seen.add(page.offset)
         home = next((base for base in bases if _is_level(page, base)), None)
         if home is not None:
             home.append(page)
+        elif _outgrows(page, bases):
+            bases = [[page]]
         elif not bases or not int(page.subfiletype) & _REDUCED:
             bases.append([page])
     return [Scene(tuple((page,) for page in base), n, macro=is_macro(base[0])) for n, base in enumerate(bases)]
@@ -95,6 +102,21 @@ def _levels_below(page: Any) -> Iterator[Any]:
         yield from (level.aspage() if level.keyframe is not level else level for level in page.pages)
 
 
+def _outgrows(page: Any, bases: list[list[Any]]) -> bool:
+    """Whether a page calls itself a reduced copy, is wider than all before it, and lists its tiles: then their sizes lie."""
+    reduced = bases and int(page.subfiletype) & _REDUCED and not int(page.subfiletype) & _MACRO
+    if not reduced or page.imagewidth <= max(base[0].imagewidth for base in bases):
+        return False
+    tiles = -(-page.imagewidth // max(page.tilewidth, 1)) * -(-page.imagelength // max(page.tilelength, 1))
+    return bool(page.is_tiled and len(page.dataoffsets) == tiles)
+
+
+def _makes_sense(page: Any) -> bool:
+    """Whether what is compared here are numbers: tifffile hands on what a damaged tag holds, tuples and bytes too."""
+    names = ("imagewidth", "imagelength", "samplesperpixel", "subfiletype", "tilewidth", "tilelength")
+    return all(isinstance(getattr(page, name), int) for name in names)
+
+
 def _is_level(page: Any, base: list[Any]) -> bool:
     first, last = base[0], base[-1]
     if (page.samplesperpixel, str(page.dtype)) != (first.samplesperpixel, str(first.dtype)) or not (
@@ -112,7 +134,7 @@ def is_macro(page: Any) -> bool:
     """Says whether a page's flag or Aperio's description calls it a slide's macro or label picture."""
     text = str(page.description)[:2000].lower()
     aperio = text.startswith("aperio") and any(f"\n{word} " in text for word in ("macro", "label"))
-    return bool(int(page.subfiletype) & _MACRO) or aperio
+    return int(page.subfiletype) in {_MACRO, _MACRO | _REDUCED} or aperio  # with other bits set the tag is damaged
 
 
 def _large(found: list[Scene]) -> list[Scene]:

@@ -12,17 +12,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from domainclip.domains.pathology.slides import MAX_FLAT_PIXELS, Masked
+from domainclip.domains.pathology.jpeg_tiles import check_stream, has_constant_block, is_filled_up, is_plainly_blank
+from domainclip.domains.pathology.slides import FOREIGN_ERRORS, MAX_FLAT_PIXELS, Masked
+from domainclip.domains.pathology.tiff_directories import MOST_MISSING
+from domainclip.domains.pathology.tiff_judge import Judge
 
 CACHE_BYTES = 96 * 2**20
 """Decoded pieces kept for each open file: a row of 256 px tiles across a slide of 125,000 px, so that rows of boxes which do not
 lie on the file's own grid decode nothing twice."""
-MOST_MISSING = 1000
-"""A directory that lists less than one in so many of its image's tiles is taken for damaged."""
 _UNCOMPRESSED, _JPEG = 1, 7
-_END, _TRAILING = b"\xff\xd9", 16
-_FILLER = 128
-"""What libjpeg gives for coefficients that it never got, in every channel."""
+_ENDED = frozenset({_JPEG, 8, 32946})
+"""JPEG and Deflate: a stream tells its own end, and a decoder that it was cut."""
+_TILE_BYTE_COUNTS = 325
 
 
 class ByteSource:
@@ -31,14 +32,24 @@ class ByteSource:
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self._lock = threading.Lock()
+        self.size = os.fstat(self._file).st_size
         weakref.finalize(self, os.close, self._file)
 
-    def read(self, offset: int, count: int) -> bytes:
-        """Returns exactly ``count`` bytes.
+    def read(self, offset: int, count: int, *, or_less: bool = False) -> bytes:
+        """Returns exactly ``count`` bytes, or as many as there are.
+
+        Args:
+            offset: From the start of the file.
+            count: How many.
+            or_less: The end of the file may come first; the codec knows where its stream ends.
 
         Raises:
             EOFError: The file ends before.
         """
+        if or_less:
+            count = max(0, min(count, self.size - offset))
+        if offset + count > self.size:  # before memory is taken for what is not there
+            raise EOFError("the file ends within a tile")
         if hasattr(os, "pread"):
             data = os.pread(self._file, count, offset)
         else:  # Windows
@@ -84,15 +95,17 @@ class SegmentedPage:
         number: Of the page in its file, for the cache.
         source: The file.
         cache: Shared by the pages of a file.
+        judge: The same file in OpenSlide, for 8-bit colour; None where nobody can be asked.
 
     Raises:
         ValueError: The directory contradicts itself, or asks for pieces larger than ``MAX_FLAT_PIXELS``.
     """
 
-    def __init__(self, page: Any, number: int, source: ByteSource, cache: SegmentCache) -> None:
+    def __init__(self, page: Any, number: int, source: ByteSource, cache: SegmentCache, judge: Judge | None = None) -> None:
         self._page, self._frame, self._number, self._source, self._cache = page.keyframe, page, number, source, cache
         first = self._page
         self.width, self.height = int(first.imagewidth), int(first.imagelength)
+        self._judge = judge if judge is not None and judge.knows((self.width, self.height)) else None
         self._wide: int = int(first.tilewidth) if first.is_tiled else self.width
         self._high: int = int(first.tilelength) if first.is_tiled else min(int(first.rowsperstrip), self.height)
         if min(self.width, self.height, self._wide, self._high) < 1:
@@ -102,6 +115,8 @@ class SegmentedPage:
         self._columns, self._rows = -(-self.width // self._wide), -(-self.height // self._high)
         # A directory may list fewer tiles than its image has; the rest is missing. One that lists none lies about the size.
         self._listed = min(len(page.dataoffsets), len(page.databytecounts))
+        if first is page and first.is_tiled and _TILE_BYTE_COUNTS not in first.tags:
+            raise ValueError("nothing says how long its tiles are")  # tifffile then makes one length up
         if self._listed * MOST_MISSING < self._columns * self._rows * self._planes:
             raise ValueError("hardly a tile of what the image needs")
         # Strips without compression are read row by row, so one strip may hold the whole image.
@@ -146,24 +161,92 @@ class SegmentedPage:
         piece = self._cache.get((self._number, index))
         if piece is not None:
             return piece
-        if index >= self._listed or int(self._frame.databytecounts[index]) == 0:
+        if not self._is_listed(index):
             return None
-        data = self._source.read(int(self._frame.dataoffsets[index]), int(self._frame.databytecounts[index]))
+        try:
+            piece = self._decoded(index)
+        except FOREIGN_ERRORS:
+            piece = self._judged(index)
+            if piece is None:
+                raise
+        if piece is not None:
+            self._cache.put((self._number, index), piece)
+        return piece
+
+    def _is_listed(self, index: int) -> bool:
+        return index < self._listed and int(self._frame.databytecounts[index]) > 0
+
+    def _is_inside(self, index: int) -> bool:
+        """Whether a tile ends before the file does; OpenSlide's process may end at lengths for which there is no memory."""
+        return int(self._frame.dataoffsets[index]) + int(self._frame.databytecounts[index]) <= self._source.size
+
+    def _place(self, index: int) -> tuple[int, int, int, int]:
+        """(x, y, width, height) of the part of a tile or strip that lies in the image."""
+        row, column = index // self._columns % self._rows, index % self._columns
+        x, y = column * self._wide, row * self._high
+        return x, y, min(self._wide, self.width - x), min(self._high, self.height - y)
+
+    def _decoded(self, index: int) -> npt.NDArray[Any] | None:
+        offset, length = int(self._frame.dataoffsets[index]), int(self._frame.databytecounts[index])
+        data = self._source.read(offset, length, or_less=int(self._page.compression) in _ENDED)
+        wide, tall = self._place(index)[2:]
         if int(self._page.compression) == _JPEG:
-            _check_jpeg(data, self._wide, self._high)
+            check_stream(data, self._wide, self._high, (wide, tall))
         tables = getattr(self._frame, "jpegtables", None) or self._page.jpegtables
         decoded = self._page.decode(data, index, jpegtables=tables, jpegheader=self._page.jpegheader)[0]
         if decoded is None:
             return None
-        piece = decoded.reshape(decoded.shape[-3:])
-        row, column = index // self._columns % self._rows, index % self._columns
-        tall, wide = min(self._high, self.height - row * self._high), min(self._wide, self.width - column * self._wide)
+        piece: npt.NDArray[Any] = np.asarray(decoded.reshape(decoded.shape[-3:]))
         if piece.shape[0] < tall or piece.shape[1] < wide or piece.shape[2] != self.samples // self._planes:
             raise ValueError("a tile of another size than the directory says")
-        if int(self._page.compression) == _JPEG and (piece == _FILLER).all():
-            raise ValueError("a JPEG tile without content")
-        self._cache.put((self._number, index), piece)
-        return np.asarray(piece)
+        inside = piece[:tall, :wide]  # what lies over the edge is often black
+        if int(self._page.compression) == _JPEG and has_constant_block(inside) and not is_plainly_blank(data, inside):
+            self._check_filler(index, inside)
+        return piece
+
+    def _check_filler(self, index: int, piece: npt.NDArray[Any]) -> None:
+        """Tells what a scanner left blank from what a decoder filled up.
+
+        Raises:
+            ValueError: The decoder filled it up.
+        """
+        if self._judge is None:
+            if is_filled_up(piece):
+                raise ValueError("a JPEG tile that ends early")
+        elif not self._judge.decodes((self.width, self.height), self._place(index)):
+            raise ValueError("a damaged JPEG tile")
+
+    def _judged(self, index: int) -> npt.NDArray[Any] | None:
+        """OpenSlide's pixels of a tile that the decoder here refuses; None where it refuses as well."""
+        if self._judge is None or self._planes > 1 or not self._is_inside(index):
+            return None
+        return self._judge.pixels((self.width, self.height), self._place(index))
+
+    def agrees(self) -> bool:
+        """Compares one tile with OpenSlide's reading: the middle one, or where either cannot decode it, the first or the last.
+
+        Tags may contradict the streams (colours, planes, sizes), and libraries then settle it differently.
+
+        Returns:
+            False when a tile decodes to other pixels in OpenSlide.
+        """
+        if self._judge is None or self._by_rows:
+            return True
+        count = self._columns * self._rows
+        middle = self._rows // 2 * self._columns + self._columns // 2
+        for index in (middle, 0, min(self._listed, count) - 1):
+            if not 0 <= index < count or not self._is_listed(index) or not self._is_inside(index):
+                continue
+            x, y, wide, tall = self._place(index)
+            theirs = self._judge.pixels((self.width, self.height), (x, y, wide, tall))
+            if theirs is None:
+                continue
+            try:
+                ours = self.read(x, y, wide, tall)
+            except FOREIGN_ERRORS:
+                return False
+            return ours.missing is None and np.array_equal(ours.array, theirs)
+        return True
 
     def _read_rows(self, x: int, y: int, width: int, height: int) -> Masked:
         """Reads rows of strips without compression straight from the file."""
@@ -188,21 +271,3 @@ class SegmentedPage:
                 rows = np.frombuffer(data, kind).reshape(last - first, self.width, share)
                 box[target, :, plane * share : (plane + 1) * share] = rows[:, x : x + width]
         return Masked(box, missing)
-
-
-def _check_jpeg(data: bytes, width: int, height: int) -> None:
-    """Refuses a JPEG stream that would decode to more than its tile (its own header decides how much is allocated), or has no end.
-
-    Decoders fill up with grey, without an error, what a cut-off stream lacks.
-    """
-    if _END not in data[-_TRAILING:]:
-        raise EOFError("a JPEG tile without its end")
-    at = 2
-    while at + 9 < len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
-            tall, wide = int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big")
-            if tall > max(height, 8) or wide > max(width, 8):
-                raise ValueError("a JPEG tile larger than the directory says")
-            return
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big") if marker != 0xFF else 1

@@ -266,3 +266,130 @@ def test_a_damaged_picture_is_decoded_once(tmp_path):
         path.write_bytes(content)
         with pytest.raises(UnreadableFileError, match="cannot be decoded"):
             image.read_level(0, 0, 0, 64, 64)
+
+
+def level0(path: Path) -> np.ndarray:
+    """All of level 0, read here (the mutants of these tests do no harm to the process)."""
+    from domainclip.domains.pathology.slides import open_slide
+
+    slide = open_slide(path)
+    return slide.read_level(0, 0, 0, *slide.facts.levels[0][:2])
+
+
+def openslides(path: Path) -> np.ndarray:
+    import openslide
+
+    with openslide.OpenSlide(str(path)) as slide:
+        return np.array(slide.read_region((0, 0), 0, slide.dimensions))[..., :3]
+
+
+def number(data: bytes, entry: tiff.Entry, index: int) -> int:
+    return int.from_bytes(data[entry.position(index) : entry.position(index) + 4], "little")
+
+
+LIES_THAT_LEAVE_LEVEL_0 = {
+    "resolution without a type": lambda data, pages: struct.pack_into("<H", data, pages[0].entry(282).at + 2, 7),
+    "level 2 with three tile widths": lambda data, pages: struct.pack_into("<I", data, pages[2].entry(322).at + 4, 3),
+    "counts of tiles 2**32 - 1": lambda data, pages: struct.pack_into("<I", data, pages[0].entry(324).at + 4, 2**32 - 1),
+    "no byte counts": lambda data, pages: struct.pack_into("<I", data, pages[0].entry(325).at + 4, 2**16),
+    "colours that are not the stream's": lambda data, pages: tiff.put(data, pages[0].entry(262), 2),
+    "a longer byte count": lambda data, pages: tiff.put(data, pages[0].entry(325), number(data, pages[0].entry(325), 3) + 40, 3),
+}
+
+
+@pytest.mark.parametrize("lie", LIES_THAT_LEAVE_LEVEL_0)
+def test_what_openslide_reads_of_a_lying_tiff_is_read(tmp_path, lie):
+    data, suffix = seed_bytes("tiff")
+    liar = bytearray(data)
+    LIES_THAT_LEAVE_LEVEL_0[lie](liar, tiff.directories(data))
+    path = written(tmp_path, bytes(liar), suffix)
+    assert np.array_equal(level0(path), openslides(path))
+
+
+@pytest.mark.parametrize("kind", ["tiff", "ome"])
+def test_a_first_directory_that_is_its_own_next_is_read(tmp_path, kind):
+    data, suffix = seed_bytes(kind)
+    cycle = bytearray(data)
+    one = tiff.directories(data)[0]
+    struct.pack_into("<I", cycle, one.next_at, one.at)
+    assert np.array_equal(level0(written(tmp_path, bytes(cycle), suffix)), seed_array(kind))
+
+
+@pytest.mark.parametrize("kind", ["tiff", "svs"])
+@pytest.mark.parametrize("damage", [b"\xff\xd9", b"\xff\xd3", bytes(400)], ids=["early end", "marker", "zeros"])
+def test_a_jpeg_tile_that_loses_its_way_is_refused_and_its_neighbours_are_right(tmp_path, kind, damage):
+    """libjpeg warns, fills up and goes on; the last two bytes of the tile still are its end."""
+    from domainclip.domains.pathology.slides import open_slide
+    from domainclip.errors import UnreadableFileError
+
+    data, suffix = seed_bytes(kind)
+    start, length = (number(data, first(data, tag), 7) for tag in (tiff.TILE_OFFSETS, tiff.TILE_COUNTS))
+    hurt = bytearray(data)
+    hurt[start + length // 2 : start + length // 2 + len(damage)] = damage
+    path = written(tmp_path, bytes(hurt), suffix)
+    whole, slide = seed_array(kind), open_slide(path)
+    try:
+        tile = slide.read_level(0, TILE, TILE, TILE, TILE)
+    except UnreadableFileError:
+        pass
+    else:
+        blocks = tile.reshape(2, 32, 2, 32, 3)
+        assert not (blocks == blocks[:, :1, :, :1]).all(axis=(1, 3, 4)).any(), "filler passed for pixels"
+    assert np.array_equal(slide.read_level(0, 2 * TILE, TILE, TILE, TILE), whole[TILE : 2 * TILE, 2 * TILE : 3 * TILE])
+
+
+@pytest.mark.parametrize("kind", TIFFS)
+def test_byte_counts_beyond_the_file_take_no_memory(tmp_path, kind):
+    data, suffix = seed_bytes(kind)
+    liar = bytearray(data)
+    counts = first(data, tiff.TILE_COUNTS)
+    for index in range(counts.count):
+        tiff.put(liar, counts, 2**32 - 1, index)
+    found = outcome(written(tmp_path, bytes(liar), suffix), min_tissue=0)
+    assert found["blank"] == [] and (found["reason"] or found["read"])
+
+
+def test_more_picture_than_the_file_could_list_is_refused(tmp_path):
+    data, suffix = seed_bytes("svs")
+    liar = bytearray(data)
+    tiff.widen(liar, first(data, tiff.LENGTH), 6_488_384)
+    assert "hardly a tile of what its size needs" in refused(written(tmp_path, bytes(liar), suffix))
+
+
+def test_pixels_are_held_against_the_bytes_of_the_file(tmp_path):
+    from domainclip.domains.pathology.scale import Scale
+    from domainclip.domains.pathology.slides import SlideFacts, _check_size
+    from domainclip.errors import UnreadableFileError
+
+    path = written(tmp_path, bytes(3_200_000), ".tif")
+    _check_size(path, SlideFacts("one of 13 gigapixels", ((100_000, 130_000, 1.0),), Scale(None)))
+    with pytest.raises(UnreadableFileError, match="far more than a file of 3200000 bytes"):
+        _check_size(path, SlideFacts("one of 90 gigapixels", ((300_000, 300_000, 1.0),), Scale(None)))
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [(0x0048, 0x0112), (0x0048, 0x0302), (0x0040, 0x072A), (0x0048, 0x0008)],
+    ids=["objective power", "optical paths", "offset", "length of a sequence"],
+)
+def test_dicom_headers_spoilt_beside_the_pixels(tmp_path, tag):
+    data = seed_bytes("dicom")[0]
+    spoilt = bytearray(data)
+    _, _, value, length = _element(data, tag)
+    if tag == (0x0048, 0x0008):
+        spoilt[value - 4 : value] = (length // 2).to_bytes(4, "little")
+    else:
+        spoilt[value : value + length] = b"A" * length
+    whole = level0(written(tmp_path, data, ".dcm"))
+    (tmp_path / "spoilt").mkdir()
+    assert np.array_equal(level0(written(tmp_path / "spoilt", bytes(spoilt), ".dcm")), whole)
+
+
+def test_a_dicom_frame_that_ends_early_is_refused(tmp_path):
+    from domainclip.errors import UnreadableFileError
+
+    data = bytearray(seed_bytes("dicom")[0])
+    start = data.index(b"\xff\xda", _element(data, (0x7FE0, 0x0010))[2])
+    data[start + 300 : start + 302] = b"\xff\xd9"
+    with pytest.raises(UnreadableFileError, match="cannot be decoded"):
+        level0(written(tmp_path, bytes(data), ".dcm"))
