@@ -19,7 +19,7 @@ Mask = npt.NDArray[np.bool_]
 HOLE_UM = 160.0
 """Holes up to this long and wide are lumina and fat cells, which belong to the tissue; longer ones are glass, clefts too."""
 _LEAST, _MOST = 8, 24
-_RIM_SHARE = 0.63
+_RIM_SHARE = 0.66
 _ROWS = 256
 
 
