@@ -109,12 +109,10 @@ def ours(job: dict[str, Any]) -> None:
     from domainclip.cli.main import main as cli
 
     imported = time.perf_counter() - begun
-    output, folder = Path(job["output"]), Path(job["output"]).with_suffix(".source")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for path in job["slides"]:
-        (folder / Path(path).name).symlink_to(path)
-    words = ["prepare", str(folder), "--domain", "pathology", "--output", str(output), "--workers", str(job["processes"]), "--json"]
+    output, manifest = Path(job["output"]), Path(job["output"]).with_suffix(".csv")
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    manifest.write_text("\n".join(["path", *job["slides"]]) + "\n", encoding="utf-8")
+    words = ["prepare", str(manifest), "--domain", "pathology", "--output", str(output), "--workers", str(job["processes"]), "--json"]
     settings = [f"reading.tile_um={job['um'] * job['px']:g}", f"reading.tile_px={job['px']}"]
     settings += [f"reading.min_tissue={job['min_tissue']:g}"]
     settings += [f"data.jpeg_quality={job['quality']}"] if writes_jpeg() else []
