@@ -112,7 +112,8 @@ def ours(job: dict[str, Any]) -> None:
     output, manifest = Path(job["output"]), Path(job["output"]).with_suffix(".csv")
     manifest.parent.mkdir(parents=True, exist_ok=True)
     manifest.write_text("\n".join(["path", *job["slides"]]) + "\n", encoding="utf-8")
-    words = ["prepare", str(manifest), "--domain", "pathology", "--output", str(output), "--workers", str(job["processes"]), "--json"]
+    words = ["prepare", str(manifest), "--domain", "pathology", "--output", str(output), "--json"]
+    words += ["--workers", str(job["processes"])]
     settings = [f"reading.tile_um={job['um'] * job['px']:g}", f"reading.tile_px={job['px']}"]
     settings += [f"reading.min_tissue={job['min_tissue']:g}"]
     settings += [f"data.jpeg_quality={job['quality']}"] if writes_jpeg() else []
