@@ -1,6 +1,6 @@
 """The tissue mask against the truth of starter slides that were not tuned on: one JSON line, exit 1 where a target is missed.
 
-    python tests/performance/tissue_on_starter.py [--slides 96] [--default-slides 48] [--seed 3141592] [--workers 2] [--folder KEPT]
+    python tests/performance/tissue_on_starter.py [--slides 96] [--default-slides 48] [--seed 2718281] [--workers 2] [--folder KEPT]
 
 Slides are synthetic. IoU is that of tissue without any artefact; ``rejected`` is the share of an artefact's true area that the mask
 does not call tissue, pooled over slides and as the mean over slides; ``lost`` is the share of true tissue that is called a fold or
@@ -90,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slides", type=int, default=96)
     parser.add_argument("--default-slides", type=int, default=48)
-    parser.add_argument("--seed", type=int, default=3141592)
+    parser.add_argument("--seed", type=int, default=2718281)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="keep the slides here")
     options = parser.parse_args()

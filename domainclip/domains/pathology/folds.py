@@ -22,12 +22,12 @@ _NEAR_UM, _NARROW, _ONE_SIDED = 56.0, 0.03, 0.15
 _LOCAL_UM, _LUMEN, _SOLID = 240.0, 0.3, 0.7
 _PALE, _FAT, _WALL, _FAT_EASE = 0.6, 0.16, 3, 2.0
 _DIRECTIONS = 8
-_SURE, _GROWN = 0.27, 0.09
+_SURE, _GROWN = 0.25, 0.085
 _SURE_UM2 = 500.0
 _OWN, _OWN_SHARE, _OWN_UM = 0.06, 0.25, 40.0
 _FLOOR = 0.02
 _UNEVEN, _EVEN = 0.5, 0.2
-_TWO_SIDED, _UNLIKE = 0.015, 0.29
+_TWO_SIDED, _UNLIKE = 0.015, 0.27
 _IS_GROWN, _IS_SURE, _IS_TWO_SIDED = 1, 2, 4
 _STEPS = 100
 
@@ -175,14 +175,17 @@ def _compare(ground: _Ground, angle: float, um_per_px: float, best: Map, codes: 
     A side counts where it is tissue, and all between it and the strip: what lies beyond a gap may be any other tissue. Where it is
     not, a thin strip close by stands in for it; for that, and more so where there is none, a little is taken off.
     """
-    strip, side = (_strip(_LENGTH_UM / um_per_px, wide / um_per_px, angle) for wide in (_WIDTH_UM, _SIDE_UM))
-    cover, beside = (np.maximum(_filtered(ground.stained, kernel), 1e-3) for kernel in (strip, side))
-    middle = [np.asarray(_filtered(values, strip) / cover + _FLOOR, np.float32) for values in ground.maps]
-    means = [np.asarray(_filtered(values, side) / beside + _FLOOR, np.float32) for values in ground.maps]
-    gross = np.asarray(_filtered(ground.whole, side) / np.maximum(_filtered(ground.inside, side), 1e-3) + 2 * _FLOOR, np.float32)
+    strip, side = (round(wide / um_per_px) | 1 for wide in (_WIDTH_UM, _SIDE_UM))
+    stained, whole, inside, *lines = (
+        _line(v, _LENGTH_UM / um_per_px, angle) for v in (ground.stained, ground.whole, ground.inside, *ground.maps)
+    )
+    cover, beside = (np.maximum(_mean(stained, wide), 1e-3) for wide in (strip, side))
+    middle = [np.asarray(_mean(values, strip) / cover + _FLOOR, np.float32) for values in lines]
+    means = [np.asarray(_mean(values, side) / beside + _FLOOR, np.float32) for values in lines]
+    gross = np.asarray(_mean(whole, side) / np.maximum(_mean(inside, side), 1e-3) + 2 * _FLOOR, np.float32)
     for aside_um in _ASIDE_UM:
         x, y = -math.sin(angle) * aside_um / um_per_px, math.cos(angle) * aside_um / um_per_px
-        between = _filtered(ground.inside, _strip(_BETWEEN_UM / um_per_px, aside_um / um_per_px, angle))
+        between = _mean(_line(ground.inside, aside_um / um_per_px, angle + math.pi / 2), round(_BETWEEN_UM / um_per_px) | 1)
         denser = [np.full(best.shape, _FLOOR, np.float32) for _ in means]
         penalty, both = np.zeros(best.shape, np.float32), np.ones(best.shape, np.bool_)
         sides = []
@@ -227,19 +230,19 @@ def _stains(density: Map) -> list[Map]:
     return [np.ascontiguousarray(density[..., 0]), np.ascontiguousarray(density[..., 1]), np.maximum(pure, 0)]
 
 
-def _strip(length: float, width: float, angle: float) -> Map:
-    reach = math.ceil(length / 2) + 1
-    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float32)
-    along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
-    kernel = np.clip(length / 2 + 0.5 - abs(along), 0, 1) * np.clip(width / 2 + 0.5 - abs(across), 0, 1)
-    normed: Map = (kernel / kernel.sum()).astype(np.float32)
-    return normed
-
-
-def _filtered(values: Map, kernel: Map) -> Map:
-    import cv2
-
-    return np.asarray(cv2.filter2D(values, -1, kernel, borderType=cv2.BORDER_CONSTANT), dtype=np.float32)
+def _line(values: Map, length: float, angle: float) -> Map:
+    """Means along a line centred on each point, 0 from outside: sums over 2, 4, 8 ... points, each of two before, added up."""
+    x, y, points = math.cos(angle), math.sin(angle), max(1, round(length))
+    doubled, covered = values, 0
+    total = np.zeros_like(values)
+    for bit in range(points.bit_length()):
+        if points >> bit & 1:
+            total += _moved(doubled, round(covered * x), round(covered * y))
+            covered += 1 << bit
+        if points >> (bit + 1):
+            doubled = doubled + _moved(doubled, round((1 << bit) * x), round((1 << bit) * y))
+    reach = (points - 1) / 2
+    return _moved(total, round(-reach * x), round(-reach * y)) / np.float32(points)
 
 
 def _moved(values: Map, x: int, y: int) -> Map:
