@@ -10,14 +10,15 @@ import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from domainclip.captions.templates import Template, parse_template
 from domainclip.domains.base import DomainFacts
 from domainclip.errors import UsageError, unknown_name
 from domainclip.sample import Caption
+
+if TYPE_CHECKING:
+    import pandas as pd  # loads late: sets without captions are written without it
 
 CAPTION_COLUMNS = [
     "key",
@@ -53,6 +54,8 @@ def caption_table(pairs: Iterable[tuple[str, Caption]]) -> pd.DataFrame:
     Returns:
         One row per pair, text in NFC; ``scores`` is a JSON object as text, so that Parquet takes empty ones too.
     """
+    import pandas as pd
+
     columns: dict[str, list[Any]] = {name: [] for name in CAPTION_COLUMNS}
     for key, caption in pairs:
         text = unicodedata.normalize("NFC", caption.text)
@@ -101,6 +104,8 @@ def build_captions(
     Warns:
         UserWarning: Some samples fit no template (they get no caption), or some values have no name in the facts.
     """
+    import pandas as pd
+
     tables = list(caption_chunks(samples, facts, seed=seed, per_sample=per_sample, language=language))
     return pd.concat(tables, ignore_index=True) if tables else caption_table(())
 

@@ -69,13 +69,15 @@ class Gathered:
 
     Attributes:
         entries: The images, in the order of the set.
-        rejected: Key and reason of what cannot be used.
+        rejected: Key and reason of what cannot be used: of the source files first, then of what the source rejected itself.
+        rejected_items: Number of the source file of each of the former.
         tables: Columns of the index for the images of each source file.
         channels: The different lists of channel names.
     """
 
     entries: list[Entry] = field(default_factory=list)
     rejected: list[dict[str, str]] = field(default_factory=list)
+    rejected_items: list[int] = field(default_factory=list)
     tables: list[pa.Table] = field(default_factory=list)
     channels: set[tuple[str, ...]] = field(default_factory=set)
 
@@ -99,6 +101,7 @@ def gather(work: Path, items: Sequence[SourceItem], rejections: Sequence[tuple[s
                 line["reason"] = "another image has the same key"
             if "reason" in line:
                 found.rejected.append({"key": line["key"], "reason": line["reason"]})
+                found.rejected_items.append(number)
                 continue
             seen.add(line["key"])
             kept.append(line)
@@ -110,16 +113,16 @@ def gather(work: Path, items: Sequence[SourceItem], rejections: Sequence[tuple[s
     return found
 
 
-def owner_lines(
-    work: Path, items: Sequence[SourceItem], rejections: Sequence[tuple[str, str]], key: bytes
-) -> Iterator[dict[str, Any]]:
+def owner_lines(found: Gathered, items: Sequence[SourceItem], rejections: Sequence[tuple[str, str]]) -> Iterator[dict[str, Any]]:
     """Yields the owner's map: key, path and window of every image and of everything rejected."""
-    for number, item in enumerate(items):
-        path = str(item.path.absolute())
-        for line in list(read_spool(work, number)) or [{"key": keyed_hash(item.name, key)}]:
-            yield {"key": line["key"], "path": path, "window": line.get("window")}
-    for name, _ in rejections:
-        yield {"key": keyed_hash(name, key), "path": name, "window": None}
+    windows = (text for table in found.tables for text in table["window"].to_pylist())
+    for entry, window in zip(found.entries, windows, strict=True):
+        where = None if window is None else json.loads(window)
+        yield {"key": entry.key, "path": str(items[entry.item].path.absolute()), "window": where}
+    for line, number in zip(found.rejected, found.rejected_items, strict=False):
+        yield {"key": line["key"], "path": str(items[number].path.absolute()), "window": None}
+    for line, (name, _) in zip(found.rejected[len(found.rejected_items) :], rejections, strict=True):
+        yield {"key": line["key"], "path": name, "window": None}
 
 
 def _entry(line: Mapping[str, Any], number: int, shared: dict[Any, Any]) -> Entry:

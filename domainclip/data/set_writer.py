@@ -8,12 +8,11 @@ import json
 import warnings
 from collections import Counter
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from domainclip.captions.build import build_captions, caption_table
+from domainclip.captions.build import CAPTION_COLUMNS, build_captions, caption_table
 from domainclip.data.entries import Entry, Gathered, Spools, gather, member_sizes, owner_lines
 from domainclip.data.index_table import compact_json, write_index
 from domainclip.data.owner_map import write_owner_map
@@ -27,6 +26,9 @@ from domainclip.domains.base import Domain
 from domainclip.errors import UsageError
 from domainclip.identifiers import keyed_hash
 from domainclip.sample import Caption, SourceItem
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _GENERATED = {"translation"}
 
@@ -81,7 +83,7 @@ def write_set(output: Path, work: Path, items: list[SourceItem], facts: SetFacts
     write_bytes(output / "captions.parquet", _parquet(captions))
     write_bytes(output / "rejected.jsonl", "".join(json.dumps(line, sort_keys=True) + "\n" for line in found.rejected).encode())
     dataset = _dataset(found, splits, report, captions, len(items), facts)
-    write_owner_map(dataset["set_id"], owner_lines(work, items, facts.source.rejections, facts.key))
+    write_owner_map(dataset["set_id"], owner_lines(found, items, facts.source.rejections))
     write_bytes(output / "dataset.json", (json.dumps(dataset, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
     for path in sorted(work.iterdir()):
         path.unlink()
@@ -106,8 +108,14 @@ def refuse_torn_groups(items: list[SourceItem]) -> None:
         )
 
 
-def _captions(entries: list[Entry], domain: Domain, seed: int) -> pd.DataFrame:
-    """Takes the captions that samples have; composes those of the others from their labels."""
+def _captions(entries: list[Entry], domain: Domain, seed: int) -> pd.DataFrame | None:
+    """Takes the captions that samples have; composes those of the others from their labels; None where there is neither."""
+    if not any(entry.captions or entry.labels for entry in entries):
+        remedy = "Add labels (columns 'label:<name>' of a manifest), or captions of your own (column 'caption')."
+        warnings.warn(f"{len(entries)} images have no caption and no label. {remedy}", stacklevel=2)
+        return None
+    import pandas as pd
+
     own = [(entry.key, caption) for entry in entries for caption in entry.captions]
     bare = [position for position, entry in enumerate(entries) if not entry.captions]
     if not bare:
@@ -131,8 +139,10 @@ def _built_caption(row: Any) -> Caption:
     return Caption(row.text, row.language, row.origin, generator=row.generator)
 
 
-def _original_texts(captions: pd.DataFrame) -> dict[str, str]:
+def _original_texts(captions: pd.DataFrame | None) -> dict[str, str]:
     """Returns each image's first caption that is no translation."""
+    if captions is None:
+        return {}
     original = captions[~captions["origin"].isin(_GENERATED)].drop_duplicates("key")
     return dict(zip(original["key"], original["text"], strict=True))
 
@@ -159,21 +169,21 @@ def _write_index(output: Path, found: Gathered, plans: list[ShardPlan], splits: 
     write_index(output / "index.parquet", found.tables, later)
 
 
-def _parquet(table: pd.DataFrame) -> bytes:
+def _parquet(table: pd.DataFrame | None) -> bytes:
+    """Returns captions as a Parquet file; the same columns where there are none."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     buffer = io.BytesIO()
-    columns = {
-        name: pa.array(list(table[name]), type=pa.int64() if table[name].dtype.kind == "i" else pa.string(), from_pandas=True)
-        for name in table.columns
-    }
+    kinds = {name: pa.int64() if name == "polarity" else pa.string() for name in CAPTION_COLUMNS}
+    values = {name: [] if table is None else list(table[name]) for name in CAPTION_COLUMNS}
+    columns = {name: pa.array(values[name], type=kind, from_pandas=True) for name, kind in kinds.items()}
     pq.write_table(pa.table(columns), buffer, compression="zstd")
     return buffer.getvalue()
 
 
 def _dataset(
-    found: Gathered, splits: list[str], report: SplitReport, captions: pd.DataFrame, files: int, facts: SetFacts
+    found: Gathered, splits: list[str], report: SplitReport, captions: pd.DataFrame | None, files: int, facts: SetFacts
 ) -> dict[str, Any]:
     """Collects what dataset.json says."""
     import numpy as np
@@ -184,7 +194,7 @@ def _dataset(
     entries = found.entries
     per_split = Counter(splits)
     groups = {split: len({e.group for e, s in zip(entries, splits, strict=True) if s == split}) for split in SPLITS}
-    captioned = len(set(captions["key"]))
+    captioned = 0 if captions is None else len(set(captions["key"]))
     keys = hashlib.sha256("\n".join(entry.key for entry in entries).encode()).hexdigest()
     reading = json.dumps(facts.settings["reading"], sort_keys=True)
     return {
@@ -194,7 +204,7 @@ def _dataset(
         "plan": facts.plan_id,
         "domain": facts.domain.name,
         "channels": list(*found.channels) if len(found.channels) == 1 else None,
-        "versions": {"domainclip": __version__, "numpy": np.__version__, "pillow": PIL.__version__, "pandas": pd.__version__},
+        "versions": {"domainclip": __version__, "numpy": np.__version__, "pillow": PIL.__version__, "pandas": version("pandas")},
         **facts.settings,
         "reading_sha256": hashlib.sha256(reading.encode()).hexdigest(),
         "split_source": report.source,
@@ -204,8 +214,8 @@ def _dataset(
             "rejected": len(found.rejected),
             **{split: per_split.get(split, 0) for split in SPLITS},
             **{f"groups_{split}": groups[split] for split in SPLITS},
-            "captions": len(captions),
-            "distinct_captions": int(captions["text"].nunique()),
+            "captions": 0 if captions is None else len(captions),
+            "distinct_captions": 0 if captions is None else int(captions["text"].nunique()),
             "images_without_caption": len(entries) - captioned,
             **{name: value for name, value in asdict(report).items() if name != "source"},
         },
