@@ -113,8 +113,17 @@ def gather(work: Path, items: Sequence[SourceItem], rejections: Sequence[tuple[s
     return found
 
 
-def owner_lines(found: Gathered, items: Sequence[SourceItem], rejections: Sequence[tuple[str, str]]) -> Iterator[dict[str, Any]]:
-    """Yields the owner's map: key, path and window of every image and of everything rejected."""
+def owner_lines(
+    found: Gathered, items: Sequence[SourceItem], rejections: Sequence[tuple[str, str]], key: bytes
+) -> Iterator[dict[str, Any]]:
+    """Yields the owner's map: key, path and window of every image, of everything rejected, and of files that were cut.
+
+    The last are what overviews are named by.
+    """
+    told = {entry.key for entry in found.entries} | {line["key"] for line in found.rejected}
+    for item in items:
+        if (name := keyed_hash(item.name, key)) not in told:
+            yield {"key": name, "path": str(item.path.absolute()), "window": None}
     windows = (text for table in found.tables for text in table["window"].to_pylist())
     for entry, window in zip(found.entries, windows, strict=True):
         where = None if window is None else json.loads(window)

@@ -62,21 +62,20 @@ def prepare(
         val_fraction: Share of training groups set aside.
         seed: Of the splits and of composed captions.
         jpeg_quality: 1 to 100: store 8-bit colour as JPEG of this quality, with loss; None stores it as PNG, without.
-        strict: Stop at the first file or image that cannot be used, instead of counting it in rejected.jsonl.
-        overwrite: Replace a prepared set that lies at ``output``; until the new one is done it waits in ``.<output>.replaced``.
+        strict: Stop at the first file or image that cannot be used.
+        overwrite: Replace a set that lies at ``output``; until the new one is done it waits in ``.<output>.replaced``.
         resume: Go on with what an interrupted call left there; a finished set of the same options is returned.
         workers: Reader processes; default: all cores are used. 0 reads in this process, without limits of time and memory.
         limits: Of time and memory of one file.
-        progress: Called with (done, total, what is going on).
+        progress: Called with (done, total, text).
 
     Raises:
         UsageError: The output exists, options do not fit, the disk is full, or nothing can be used.
-        UnreadableFileError: With ``strict``, a file cannot be used.
-        RunInterruptedError: Ctrl-C; ``resume`` goes on.
+        UnreadableFileError: With ``strict``, a file cannot be used; RunInterruptedError: Ctrl-C; ``resume`` goes on.
     """
     source, output, options = _unprepared(source), Path(output), _checked_reading(domain, reading)
-    settings = {"reading": options.model_dump(mode="json"), "seed": seed}
-    settings |= {"held_out_fraction": held_out_fraction, "val_fraction": val_fraction, "jpeg_quality": jpeg_quality}
+    settings: dict[str, Any] = {"reading": options.model_dump(mode="json"), "seed": seed, "jpeg_quality": jpeg_quality}
+    settings |= {"held_out_fraction": held_out_fraction, "val_fraction": val_fraction}
     with _clean_stops(output) as claimed:
         items, key = list(source.items()), owner_key()
         refuse_torn_groups(items)
@@ -85,9 +84,10 @@ def prepare(
             return finished
         claimed.append(not resume)
         workers, threads = _spread(workers, len(items), domain)
-        note, strict_map = "synthetic content" if source.card.get("synthetic") else "", plan_id if strict else None
-        plan = SpoolPlan(output / WORK, key, seed, jpeg_quality, threads, True, note)
-        _Job(items, domain, options, plan, workers, limits or Limits(), strict_map, progress or _quiet).run(source.rejections)
+        note = "synthetic content" if source.card.get("synthetic") else ""
+        plan, limits = SpoolPlan(output / WORK, key, seed, jpeg_quality, threads, True, note), limits or Limits()
+        _Job(items, domain, options, plan, workers, limits, plan_id if strict else None, progress or _quiet).run(source.rejections)
+        settings["reading"] = _public_reading(options, key)  # after the hash, which the paths are part of
         write_set(output, plan.folder, items, SetFacts(source, domain, settings, plan_id, key))
         shutil.rmtree(aside_of(output), ignore_errors=True)
     return PreparedSet(output)
@@ -192,6 +192,15 @@ def _checked_reading(domain: Domain, reading: BaseModel | dict[str, Any] | None)
     values = reading.model_dump() if isinstance(reading, BaseModel) else reading or {}
     options: BaseModel = validated(domain.reading_model, values, f"The section reading of {domain.name}")
     return options
+
+
+def _public_reading(options: BaseModel, key: bytes) -> dict[str, Any]:
+    """The reading options as a set may tell them: paths may name people, so keyed hashes stand for them."""
+    values = options.model_dump(mode="json")
+    for name in getattr(type(options), "paths", ()):
+        if values[name] is not None and (os.sep in values[name] or Path(values[name]).exists()):
+            values[name] = keyed_hash(values[name], key)
+    return values
 
 
 def _plan_id(source: Source, items: list[SourceItem], domain: Domain, settings: dict[str, Any], key: bytes) -> str:

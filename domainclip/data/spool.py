@@ -104,6 +104,8 @@ def write_spool(
                 file.seek(0)
                 file.truncate()
                 reason = f"{error.found.rstrip('.')}. {error.remedy}"
+                if plan.overviews:
+                    _write_overview(domain, item, reading, plan, number)
                 lines = [{"key": keyed_hash(item.name, plan.key), "reason": reason}]
             total = file.tell()
         draft.replace(data_path)
@@ -191,7 +193,10 @@ def _encoded(sample: Sample, jpeg: bytes | None, plan: SpoolPlan) -> tuple[dict[
 def _write_overview(domain: Domain, item: SourceItem, reading: BaseModel, plan: SpoolPlan, number: int) -> None:
     """Writes the picture that shows what was taken of a file, where the domain draws one."""
     draw = getattr(domain, "overview", None)
-    picture = draw(item, reading, plan.note) if draw is not None else None
+    try:
+        picture = draw(item, reading, plan.note) if draw is not None else None
+    except UnreadableFileError:
+        picture = None  # a picture for people must not cost the images that were read
     if picture is not None:
         write_bytes(overview_path(plan.folder, number), encode_jpeg(picture, OVERVIEW_QUALITY))
 

@@ -65,18 +65,22 @@ def detect_domain(path: Path) -> str:
 def _has_geo_keys(path: Path) -> bool:
     import tifffile
 
+    from domainclip.domains.pathology.slides import FOREIGN_ERRORS
+
     try:
         with tifffile.TiffFile(path) as tiff:
             return bool(_GEO_KEYS & {tag.code for tag in tiff.pages.first.tags})
-    except (tifffile.TiffFileError, ValueError, IndexError):
+    except FOREIGN_ERRORS:
         return False
 
 
 def _is_grey(path: Path) -> bool:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
+
+    from domainclip.domains.pathology.slides import FOREIGN_ERRORS
 
     try:
         with Image.open(path) as image:
             return image.mode in {"1", "L", "I;16", "I", "F", "LA"}
-    except (UnidentifiedImageError, OSError):
+    except (*FOREIGN_ERRORS, Image.DecompressionBombError):
         return False

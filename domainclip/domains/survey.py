@@ -72,6 +72,14 @@ def survey(folder: Path, domain: str, progress: Callable[[int, int, str], None] 
     return sorted(looks, key=lambda look: (rank.get(look.scale, 2), str(look.path)))
 
 
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _look(path: Path, domain: Domain) -> Look:
     try:
         return Look(path, domain.inspect(path))
@@ -101,6 +109,10 @@ def write_manifest(looks: Sequence[Look], path: Path) -> int:
         raise UsageError(f"A manifest was to be written to {path}.", "There is a file of that name.", "Choose another name.")
     readable = [look for look in looks if look.seen is not None]
     home = path.resolve().parent
+    unnamed = sum(not _is_text(str(look.path)) for look in readable)
+    if unnamed:
+        found = f"{unnamed} file names are no UTF-8, which a table cannot hold."
+        raise UsageError(f"A manifest was to be written to {path}.", found, "Rename these files.")
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(("path", "spacing"))

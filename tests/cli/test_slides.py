@@ -103,6 +103,7 @@ def test_killed_slides_are_neither_lost_nor_read_twice(slides: Path, tmp_path: P
     command = [sys.executable, "-m", "domainclip", "prepare", str(many), "--domain", "pathology", "--workers", "2", *TILES]
     subprocess.run([*command, "--output", str(tmp_path / "whole")], check=True, capture_output=True)
     work = tmp_path / "killed" / ".preparing"
+    first: dict[str, int] = {}
     for share in (2, 5):
         process = subprocess.Popen([*command, "--output", str(tmp_path / "killed"), *(("--resume",) if share > 2 else ())],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
@@ -111,11 +112,16 @@ def test_killed_slides_are_neither_lost_nor_read_twice(slides: Path, tmp_path: P
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()
+        first = first or {path.name: path.stat().st_mtime_ns for path in work.glob("*.jsonl")}
     done = {path.name: path.stat().st_mtime_ns for path in work.glob("*.jsonl")}
     assert 5 <= len(done) < 8
+    assert {name: done[name] for name in first} == first  # what the first call had finished, the second did not read again
     subprocess.run([*command, "--output", str(tmp_path / "killed"), "--resume"], check=True, capture_output=True)
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
-    assert len({window["path"] for window in owner_map(tmp_path / "killed")}) == 8
+    owner = owner_map(tmp_path / "killed")
+    assert len({line["path"] for line in owner}) == 8
+    # Overviews are named by keys that the owner can look up.
+    assert {path.stem for path in (tmp_path / "killed" / "overviews").iterdir()} <= {line["key"] for line in owner}
 
 
 def owner_map(folder: Path) -> list[dict[str, str]]:
@@ -127,6 +133,12 @@ def owner_map(folder: Path) -> list[dict[str, str]]:
 def test_inspect_draws_what_prepare_would_take(slides: Path, tmp_path: Path) -> None:
     assert run("inspect", slides / "slide-001.tif", "--overview", tmp_path / "o.png", *TILES) == 0
     assert np.asarray(Image.open(tmp_path / "o.png")).std() > 10
+
+
+def test_a_slide_without_tissue_is_drawn_all_the_same(tmp_path: Path) -> None:
+    glass = grey_slide(tmp_path / "glass.tif")
+    assert run("inspect", glass, "--overview", tmp_path / "o.png") == 0
+    assert Image.open(tmp_path / "o.png").width > 100
 
 
 def test_inspect_writes_a_region_at_a_scale(slides: Path, tmp_path: Path) -> None:

@@ -117,11 +117,9 @@ def _directory(width: int, height: int, downsample: int, tiles: int, at: dict[in
 
 def one_run(slide: Path, settings: list[str], folder: Path) -> dict[str, Any]:
     """Prepares a set of the one slide and says what it took."""
-    source, output = folder / "source", folder / "set"
-    for place in (source, output):
-        shutil.rmtree(place, ignore_errors=True)
-    source.mkdir()
-    (source / slide.name).symlink_to(slide)
+    source, output = folder / "source.csv", folder / "set"
+    shutil.rmtree(output, ignore_errors=True)
+    source.write_text(f"path\n{slide}\n", encoding="utf-8")
     command = [sys.executable, "-m", "domainclip", "prepare", str(source), "--domain", "pathology", "--output", str(output)]
     command += ["--workers", "1", *(word for setting in settings for word in ("--set", setting))]
     try:

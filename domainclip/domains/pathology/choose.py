@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from domainclip.domains.pathology.reading import PathologyReading
 from domainclip.errors import UsageError
+from domainclip.heartbeat import beat
 from domainclip.tile_scoring import TileScorer, tile_scorers
 
 Features = Callable[[], npt.NDArray[np.float32]]
@@ -105,14 +106,19 @@ def _scorer(reading: PathologyReading) -> TileScorer:
 
 
 def _embedded(scorer: TileScorer, count: int, read: Callable[[int], npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
-    parts = [
-        scorer.image_features([read(i) for i in range(first, min(first + _BATCH, count))]) for first in range(0, count, _BATCH)
-    ]
+    parts = []
+    for first in range(0, count, _BATCH):
+        tiles = []
+        for number in range(first, min(first + _BATCH, count)):
+            tiles.append(read(number))
+            beat()
+        parts.append(scorer.image_features(tiles))
+        beat()
     return np.concatenate(parts).astype(np.float32)
 
 
 def _generator(reading: PathologyReading, name: str) -> np.random.Generator:
-    digest = hashlib.sha256(f"{reading.choose_seed}\x1f{name}".encode()).digest()
+    digest = hashlib.sha256(f"{reading.choose_seed}\x1f{name}".encode("utf-8", "surrogatepass")).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 

@@ -13,7 +13,7 @@ from domainclip.domains.base import Gathering, Inspection, load_facts
 from domainclip.domains.dicom_kind import is_dicom_slide
 from domainclip.domains.pathology.reading import PathologyReading
 from domainclip.domains.pathology.scale import REMEDY
-from domainclip.domains.pathology.slide_samples import NAME_CHANNELS, NO_ORIGINAL, cut_slide, is_resampled
+from domainclip.domains.pathology.slide_samples import NAME_CHANNELS, NO_ORIGINAL, cut_slide, found_on, is_resampled
 from domainclip.domains.pathology.slides import (
     COLOURS,
     DICOM_MAGIC,
@@ -26,6 +26,7 @@ from domainclip.domains.pathology.slides import (
     open_slide,
 )
 from domainclip.domains.pathology.tiles import TilePlan
+from domainclip.errors import UnreadableFileError
 from domainclip.sample import Sample, SourceItem
 
 SUFFIXES = frozenset(
@@ -105,6 +106,7 @@ class PathologyDomain:
             UnreadableFileError: It cannot be read, has no scale though tiles were asked for, or no tile is left.
         """
         assert isinstance(reading, PathologyReading)
+        self._last = None  # its thumbnail and mask go before the next are made
         samples, plan = cut_slide(item, reading)
         self._last = item, reading, plan
         yield from samples
@@ -124,13 +126,18 @@ class PathologyDomain:
             UnreadableFileError: As ``samples``.
         """
         assert isinstance(reading, PathologyReading)
+        from domainclip.domains.pathology.overview import draw_overview
+
         if self._last is None or self._last[:2] != (item, reading):
-            self._last = item, reading, cut_slide(item, reading)[1]
+            self._last = None
+            try:
+                self._last = item, reading, cut_slide(item, reading)[1]
+            except UnreadableFileError as error:
+                # Where no tile is left, the picture is what shows why.
+                return draw_overview(found_on(item, reading, error), [], note)
         plan = self._last[2]
         if plan is None:
             return None
-        from domainclip.domains.pathology.overview import draw_overview
-
         return draw_overview(plan.seen(), [tile.box for tile in plan.tiles], note)
 
 

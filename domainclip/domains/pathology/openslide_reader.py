@@ -58,14 +58,17 @@ class OpenSlideSlide:
     def read_masked(self, level: int, x: int, y: int, width: int, height: int) -> Masked:
         """See ``slides.Slide``; off by at most half a level-0 pixel where the downsample is no integer."""
         downsample = self.facts.levels[level][2]
+        place = (round(x * downsample), round(y * downsample))
+        handle = self._handle
         try:
-            handle = self._handle = self._handle or self._opened()
-            image = handle.read_region((round(x * downsample), round(y * downsample)), level, (width, height))
-        except self._errors as error:
-            self._handle = None
-            raise unreadable(
-                f"OpenSlide cannot decode a region ({_reason(error)}).", "The file is damaged; copy it again."
-            ) from error
+            if handle is None:
+                handle = self._handle = self._opened()
+            image = handle.read_region(place, level, (width, height))
+        except self._errors:
+            if self._handle is handle:
+                self._handle = None
+            # OpenSlide's errors stick to their handle: this one may be another thread's, about another tile.
+            image = self._read_apart(place, level, (width, height))
         pixels = np.array(image)
         # Alpha is 0 where a scanner left a gap. It is partial only where a fraction of a pixel lies over the slide's edge (the
         # downsample is no integer): colour is right there, and white would bleed into it.
@@ -73,6 +76,15 @@ class OpenSlideSlide:
         missing = alpha == 0 if alpha.min(initial=255) == 0 else None
         alpha[alpha > 127] = 255
         return Masked(on_white(pixels), missing)
+
+    def _read_apart(self, place: tuple[int, int], level: int, size: tuple[int, int]) -> Any:
+        """Reads a region by a handle of its own."""
+        try:
+            return self._opened().read_region(place, level, size)
+        except self._errors as error:
+            raise unreadable(
+                f"OpenSlide cannot decode a region ({_reason(error)}).", "The file is damaged; copy it again."
+            ) from error
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
         """See ``slides.Slide``."""

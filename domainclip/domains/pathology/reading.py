@@ -17,6 +17,8 @@ class PathologyReading(Section):
         "max_tiles", "choose", "choose_seed", "choose_model", "choose_prompts", "choose_pooling",
     })  # fmt: skip
     """Options that speak of the files at hand: a model that was trained with them does not ask them of other files."""
+    paths: ClassVar[frozenset[str]] = frozenset({"coordinates", "choose_model"})
+    """Options that may be paths on the owner's machine; a set keeps keyed hashes of them."""
 
     tile_um: float = Field(96.0, gt=0, description="Side of a tile on the slide, in um.")
     tile_px: int = Field(64, ge=8, le=4096, description="Side of what is read, in pixels; tile_um / tile_px is the scale in um/px.")

@@ -28,6 +28,12 @@ from domainclip.domains.pathology.slides import (
 UPSAMPLING_TOLERANCE = 0.05
 """Slides called 20x range over some percent (0.499, 0.5, 0.502); up to this much finer than level 0 counts as equal."""
 
+_SAME_SCALE = 0.005
+"""Levels are rounded to whole pixels and scales to some digits: a level this much coarser than asked for is of that scale."""
+_NO_WEIGHT = 1e-4
+_EDGE = 1e-2
+"""Level-0 pixels by which a region may seem to leave the slide through rounding."""
+
 Box = tuple[float, float, float, float]
 """(x, y, width, height) in level-0 pixels; not rounded."""
 
@@ -101,7 +107,7 @@ def best_level(slide: Slide, spacing_um: tuple[float, float], wanted_um: float, 
         raise unreadable(
             found, "Ask for a coarser scale (larger reading.tile_um or smaller reading.tile_px), or reading.upsample=true."
         )
-    fine = [i for i, (_, _, down) in enumerate(slide.facts.levels) if down * finest <= wanted_um * (1 + UPSAMPLING_TOLERANCE)]
+    fine = [i for i, (_, _, down) in enumerate(slide.facts.levels) if down * finest <= wanted_um * (1 + _SAME_SCALE)]
     return fine[-1] if fine else 0
 
 
@@ -142,8 +148,9 @@ def read_box(slide: Slide, level: int, box: Box, size: tuple[int, int]) -> Maske
     cut = (max(left - x0, 0.0), max(top - y0, 0.0), min(right - x0, x1 - x0), min(bottom - y0, y1 - y0))
     how = Image.Resampling.BICUBIC if right - left < size[0] else Image.Resampling.HAMMING
     if missing is not None:
-        gap = Image.fromarray(missing.astype(np.float32)).resize(size, Image.Resampling.BOX, box=cut)
-        missing = np.asarray(gap) > 0
+        # By the same window as the pixels: wherever a missing one weighs anything, the result is marked.
+        gap = Image.fromarray(missing.astype(np.float32)).resize(size, how, box=cut)
+        missing = np.abs(np.asarray(gap)) > _NO_WEIGHT
     return Masked(_resized(array, size, how, cut), missing)
 
 
@@ -202,7 +209,11 @@ def read_region(
     fine = (spacing.values[0], spacing.values[-1])
     box = (x, y, size[0] * um_per_px / fine[1], size[1] * um_per_px / fine[0])
     width, height, _ = slide.facts.levels[0]
-    if x < 0 or y < 0 or box[0] + box[2] > width + 0.5 or box[1] + box[3] > height + 0.5:
+    whole = min(size) >= 1 and um_per_px > 0 and all(math.isfinite(value) for value in box)
+    if not whole:
+        found = f"It would have {size[0]} x {size[1]} pixels at {um_per_px} um/px, from {x}, {y}."
+        raise unreadable(found, "Give finite positions, a size of one pixel or more, and a positive scale.")
+    if x < 0 or y < 0 or box[0] + box[2] > width + _EDGE or box[1] + box[3] > height + _EDGE:
         found = f"It spans {_span(box)}; level 0 has {width} x {height} pixels."
         raise unreadable(found, "Ask for a region that lies inside (positions are level-0 pixels).")
     return read_box(slide, best_level(slide, fine, um_per_px, upsample=upsample), box, size)

@@ -14,6 +14,8 @@ COARSEST_UM = 100.0
 COARSEST_TAG_UM = 20.0
 """Resolution tags of plain TIFFs mostly hold print resolutions (72 dpi = 353 um/px, 300 dpi = 85, 600 dpi = 42); a 1x objective
 gives about 10 um/px, so what is coarser than 20 is taken for print and not for a scale."""
+MOST_UNEQUAL = 2.0
+"""Pixels of microscopes are square or nearly so; mpp-x 0.25 beside mpp-y 25 is a slip of the pen."""
 POWER_TIMES_UM = 10.0
 """um/px at an objective power of 1, by convention: 20x is 0.5, 40x is 0.25 um/px. Real scanners differ by up to a fifth."""
 REMEDY = "Give the scale of level 0 in um per pixel: a column spacing in the manifest, or --set reading.spacing_um=0.5."
@@ -53,9 +55,9 @@ def file_scale(
     passed: list[str] = []
     if vendor is not None:
         x, y, name = vendor
-        if min(x, y) > 0 and max(x, y) <= COARSEST_UM:
+        if min(x, y) > 0 and max(x, y) <= min(COARSEST_UM, MOST_UNEQUAL * min(x, y)):
             return Scale(Spacing((y, x), "um", name))
-        passed.append(f"{name} {x:g} um/px is not a microscope's")
+        passed.append(f"{name} {x:g} x {y:g} um/px is not a microscope's")
     limit = COARSEST_TAG_UM if generic else COARSEST_UM
     found = [(name, _number(properties.get(f"openslide.{name}"))) for name in ("mpp-x", "mpp-y")]
     given = [(name, value) for name, value in found if value is not None]
@@ -63,6 +65,7 @@ def file_scale(
         good = [(name, value) for name, value in given if 0 < value <= limit]
         if len(good) == len(given):
             x, y = good[0][1], good[-1][1]
+        if len(good) == len(given) and max(x, y) <= MOST_UNEQUAL * min(x, y):
             note = "" if len(good) == 2 else f" (no {'mpp-y' if good[0][0] == 'mpp-x' else 'mpp-x'})"
             return Scale(Spacing((y, x), "um", f"openslide.{good[0][0]}{note}"))
         passed.append(f"mpp {given[0][1]:g} um/px is not a microscope's")

@@ -11,7 +11,9 @@ from domainclip.domains.pathology.region import Box, SlideView
 from domainclip.domains.pathology.scale import chosen_spacing, scale_needed
 from domainclip.domains.pathology.slides import COLOURS, Slide, SlideFacts, unreadable
 from domainclip.domains.pathology.stain import stain_normalizer
-from domainclip.domains.pathology.tiles import TilePlan, TileReader, fitted_stain, plan_tiles
+from domainclip.domains.pathology.tiles import TilePlan, TileReader, fitted_stain, look_for_tissue, plan_tiles
+from domainclip.domains.pathology.tissue import TissueMask
+from domainclip.errors import UnreadableFileError
 from domainclip.sample import Sample, SourceItem, Spacing, Values, Window
 
 NAME_CHANNELS = 'Name them: --set reading.channels=\'["DAPI", "CD8"]\'; models ask for channels by name.'
@@ -47,6 +49,22 @@ def cut_slide(item: SourceItem, reading: PathologyReading) -> tuple[Iterator[Sam
 def is_resampled(facts: SlideFacts) -> bool:
     """Says whether level 0 of a DICOM slide is missing: the finest level that is there was made from a finer one."""
     return facts.details.get("finest_level") == "resampled"
+
+
+def found_on(item: SourceItem, reading: PathologyReading, error: UnreadableFileError) -> TissueMask:
+    """Returns what was found on a slide of which no tile is left.
+
+    Raises:
+        UnreadableFileError: ``error``, where the slide cannot be looked at or nothing was looked for.
+    """
+    try:
+        view = SlideView(item.path, reading.scene, reading.white_level)
+        spacing = chosen_spacing(item.spacing, reading.spacing_um, view.open().facts.scale)
+        if spacing is None or _is_whole(view.open(), reading):
+            raise error
+        return look_for_tissue(view, (spacing.values[0], spacing.values[-1]), reading)
+    except UnreadableFileError:
+        raise error from None
 
 
 def _channels(facts: SlideFacts, reading: PathologyReading) -> tuple[str, ...]:
@@ -113,6 +131,9 @@ def _given_spacing(box: Box, spacing: Spacing, reading: PathologyReading) -> Spa
 
 
 def _refuse_stain(channels: tuple[str, ...], reading: PathologyReading) -> None:
+    if reading.choose_model is not None and channels != COLOURS:
+        found = f"The channels are {', '.join(channels)}; models choose tiles of red, green and blue."
+        raise unreadable(found, "Leave reading.choose_model out, or take the file out.")
     if reading.stain is not None and channels != COLOURS:
         found = f"The channels are {', '.join(channels)}; stains are normalised in red, green and blue."
         raise unreadable(found, "Leave reading.stain out, or take the file out.")

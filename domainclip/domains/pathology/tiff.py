@@ -37,6 +37,8 @@ DAMAGED = "The file is damaged; copy it again."
 MACRO = ("It is the macro or label picture of a slide, not the slide.", "Take it out; use the slide's own file.")
 _MINISBLACK, _RGB, _YCBCR = 1, 2, 6
 _ASSOCIATED, _UNASSOCIATED = 1, 2
+_CACHE, _NUMBERS = SegmentCache(), itertools.count()
+"""One cache for all files of a process, so that memory does not grow with open files; pages are numbered throughout."""
 _DIRECT_CODECS = frozenset({1, 5, 7, 8, 32946})
 """None, LZW, JPEG, Deflate: decoded alike by OpenSlide and by imagecodecs (a test compares them)."""
 
@@ -176,13 +178,12 @@ def _segmented(
     """
     if any(int(page.keyframe.compression) != 1 for pages in levels for page in pages):
         import imagecodecs  # noqa: F401 - without it tifffile would call the file damaged
-    source, cache = ByteSource(path), SegmentCache()
+    source = ByteSource(path)
     wrapped: list[list[SegmentedPage]] = []
     kept: list[Level] = []
-    numbers = itertools.count()
     for number, (pages, level) in enumerate(zip(levels, facts.levels, strict=True)):
         try:
-            wrapped.append([SegmentedPage(page, next(numbers), source, cache, judge) for page in pages])
+            wrapped.append([SegmentedPage(page, next(_NUMBERS), source, _CACHE, judge) for page in pages])
         except FOREIGN_ERRORS:
             if number == 0:
                 raise

@@ -18,7 +18,7 @@ from domainclip.domains.pathology.tiff_directories import MOST_MISSING
 from domainclip.domains.pathology.tiff_judge import Judge
 
 CACHE_BYTES = 96 * 2**20
-"""Decoded pieces kept for each open file: a row of 256 px tiles across a slide of 125,000 px, so that rows of boxes which do not
+"""Decoded pieces kept in a process: a row of 256 px tiles across a slide of 125,000 px, so that rows of boxes which do not
 lie on the file's own grid decode nothing twice."""
 _UNCOMPRESSED, _JPEG = 1, 7
 _ENDED = frozenset({_JPEG, 8, 32946})
@@ -62,7 +62,7 @@ class ByteSource:
 
 
 class SegmentCache:
-    """The last decoded pieces of one file, by number of bytes; for several threads."""
+    """The last decoded pieces, by number of bytes; for several threads."""
 
     def __init__(self, limit_bytes: int = CACHE_BYTES) -> None:
         self._limit, self._held = limit_bytes, 0
@@ -92,9 +92,9 @@ class SegmentedPage:
 
     Args:
         page: tifffile's page or frame.
-        number: Of the page in its file, for the cache.
+        number: Of the page, for the cache.
         source: The file.
-        cache: Shared by the pages of a file.
+        cache: Shared with other pages.
         judge: The same file in OpenSlide, for 8-bit colour; None where nobody can be asked.
 
     Raises:

@@ -75,7 +75,7 @@ def plan_tiles(
     side_um = float(boxes[:, 2].min()) * spacing_um[1] if given else reading.tile_um
     level = best_level(slide, spacing_um, side_um / reading.tile_px, upsample=reading.upsample)
     counts = {"grid": len(boxes), "kept": 0, "without_tissue": 0, "impure": 0, "over_cap": 0}
-    seen = cache(partial(_mask, view, spacing_um, reading))
+    seen = cache(partial(look_for_tissue, view, spacing_um, reading))
     masked = reading.min_tissue > 0 and not given  # whoever gave the tiles chose them
     if masked:
         enough = seen().shares(boxes) >= reading.min_tissue - 1e-9  # rounding must not cost a tile that is all tissue
@@ -147,7 +147,8 @@ def _grid(slide: Slide, spacing_um: tuple[float, float], reading: PathologyReadi
     return np.stack([left.ravel(), top.ravel(), np.full(left.size, wide), np.full(left.size, high)], axis=1)
 
 
-def _mask(view: SlideView, spacing_um: tuple[float, float], reading: PathologyReading) -> TissueMask:
+def look_for_tissue(view: SlideView, spacing_um: tuple[float, float], reading: PathologyReading) -> TissueMask:
+    """Finds tissue on a stained slide, signal on another."""
     slide = view.open()
     if slide.facts.channels == COLOURS:
         return tissue_mask(slide, spacing_um, reading.tissue)

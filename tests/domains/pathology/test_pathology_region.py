@@ -186,8 +186,41 @@ def test_levels_of_no_whole_factor_are_not_blurred(tmp_path):
 
 def test_the_level_read_is_recorded(tmp_path):
     slide = open_slide(pyramid(tmp_path / "s.tif", 0.25, ((2048, 1024), (1024, 512), (512, 256))))
-    assert [best_level(slide, (0.25, 0.25), wanted) for wanted in (0.25, 0.26, 0.4, 0.5, 0.99, 1.0, 8)] == [0, 0, 0, 1, 2, 2, 2]
+    assert [best_level(slide, (0.25, 0.25), wanted) for wanted in (0.25, 0.26, 0.4, 0.5, 0.99, 1.0, 8)] == [0, 0, 0, 1, 1, 2, 2]
     assert best_level(slide, (0.25, 0.25), 0.2, upsample=True) == 0
     with pytest.raises(UnreadableFileError, match=r"0\.25 um/px, coarser than the 0\.2 asked for"):
         best_level(slide, (0.25, 0.25), 0.2)
     assert region.UPSAMPLING_TOLERANCE == 0.05  # 0.96 from a level of 1.0: within what scanners of "20x" differ by
+
+
+def test_pixels_that_are_not_square_keep_their_axes(tmp_path):
+    path = tmp_path / "s.tif"
+    image = positions(1200, 800)
+    tifffile.imwrite(path, image, photometric="rgb", tile=(256, 256), metadata=None, resolution=(1e4 / 0.25, 1e4 / 0.5),
+                     resolutionunit="CENTIMETER")  # fmt: skip
+    array = read_region(path, 100, 50, (200, 100), 1.0).array  # 200 um wide: 800 columns of 0.25; 100 um high: 200 rows of 0.5
+    assert array[..., 0].mean() * PERIOD == pytest.approx(100 + 400, abs=2)
+    assert array[..., 1].mean() * PERIOD == pytest.approx(50 + 100, abs=2)
+    assert np.ptp(array[..., 0].mean(axis=0)) * PERIOD == pytest.approx(800, rel=0.03)
+
+
+def test_what_a_missing_pixel_touches_is_marked(tmp_path):
+    image = np.full((512, 512, 3), 60, np.uint8)
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(path, image, photometric="rgb", tile=(256, 256), compression="zlib", metadata=None)
+    with tifffile.TiffFile(path) as file:
+        tag = file.pages[0].tags["TileByteCounts"]
+        at, size = tag.valueoffset, {3: 2, 4: 4, 16: 8}[int(tag.dtype)]
+    with path.open("r+b") as file:
+        file.seek(at + size)
+        file.write(bytes(size))  # the upper right tile
+    for target in (100, 170, 333, 700):
+        array, missing = read_box(open_slide(path), 0, (0, 0, 512, 512), (target, target))
+        assert missing is not None and missing.any() and not missing.all()
+        assert set(np.unique(array[~missing])) == {60}
+
+
+@pytest.mark.parametrize("arguments", [(float("nan"), 0, (8, 8), 0.5), (0, 0, (0, 0), 0.5), (0, 0, (8, 8), float("nan"))])
+def test_regions_that_are_none_are_refused(tmp_path, arguments):
+    with pytest.raises(UnreadableFileError, match=r"finite positions|coarser"):
+        read_region(pyramid(tmp_path / "s.tif", 0.5, ((600, 400),)), *arguments)

@@ -27,6 +27,7 @@ NONE = file_scale({}, None, generic=False)
         ({"openslide.mpp-x": "0", "openslide.mpp-y": "0", "openslide.objective-power": "20"}, None, False, (0.5, 0.5),
          "objective-power"),
         ({"openslide.mpp-x": "-1", "openslide.mpp-y": "-1"}, None, False, None, None),
+        ({"openslide.mpp-x": "0.25", "openslide.mpp-y": "25"}, None, False, None, None),  # pixels are nearly square
         ({"openslide.mpp-x": "250", "openslide.mpp-y": "250"}, None, False, None, None),
         ({"openslide.mpp-x": "nan", "openslide.mpp-y": "nan"}, None, False, None, None),
         ({"openslide.mpp-x": "abc"}, None, False, None, None),

@@ -135,6 +135,12 @@ def test_a_model_of_stained_slides_refuses_fluorescence(tmp_path):
     assert "DAPI" in str(caught.value) or "red" in str(caught.value)
 
 
+def test_no_model_of_stained_slides_chooses_tiles_of_fluorescence(tmp_path):
+    path = ome(tmp_path / "s.ome.tif", [MARKERS], 0.5, axes="CYX", Channel={"Name": list(NAMES)})
+    options = {"max_tiles": 2, "choose": "prompt", "choose_prompts": ("a",), "choose_model": "starter-pathology"}
+    assert "DAPI" in refusal(path, tile_um=64, tile_px=128, **options).found
+
+
 def qptiff(path):
     def text(name, kind):
         return (
