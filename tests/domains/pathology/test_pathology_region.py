@@ -199,8 +199,8 @@ def test_pixels_that_are_not_square_keep_their_axes(tmp_path):
     tifffile.imwrite(path, image, photometric="rgb", tile=(256, 256), metadata=None, resolution=(1e4 / 0.25, 1e4 / 0.5),
                      resolutionunit="CENTIMETER")  # fmt: skip
     array = read_region(path, 100, 50, (200, 100), 1.0).array  # 200 um wide: 800 columns of 0.25; 100 um high: 200 rows of 0.5
-    assert array[..., 0].mean() * PERIOD == pytest.approx(100 + 400, abs=2)
-    assert array[..., 1].mean() * PERIOD == pytest.approx(50 + 100, abs=2)
+    assert array[..., 0].mean() * PERIOD == pytest.approx(100 + 400, abs=6)
+    assert array[..., 1].mean() * PERIOD == pytest.approx(50 + 100, abs=6)
     assert np.ptp(array[..., 0].mean(axis=0)) * PERIOD == pytest.approx(800, rel=0.03)
 
 
