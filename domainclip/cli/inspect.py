@@ -53,6 +53,7 @@ def inspect(
     def work(reporter: Reporter) -> None:
         from domainclip.domains.detect import inspect_file
 
+        _refuse_idle(file, table, overview, region, um_per_px, output, settings)
         if file.is_dir() and domain is not None:
             from domainclip.cli.inspect_folder import report_folder
 
@@ -71,6 +72,31 @@ def inspect(
         reporter.document({"file": str(file), "domain": name, **asdict(seen)}, _lines(file, name, domain, asdict(seen)))
 
     return run_verb(work, as_json=as_json, debug=debug)
+
+
+def _refuse_idle(
+    file: Path,
+    table: Path | None,
+    overview: Path | None,
+    region: str | None,
+    um_per_px: float | None,
+    output: Path | None,
+    settings: list[str] | None,
+) -> None:
+    """Refuses options that would do nothing."""
+    from domainclip.errors import UsageError
+
+    idle = {
+        "--table": table is not None and not file.is_dir(),
+        "--um-per-px": um_per_px is not None and region is None,
+        "--output": output is not None and region is None,
+        "--set": bool(settings) and overview is None and region is None,
+        "--overview": overview is not None and file.is_dir(),
+        "--region": region is not None and file.is_dir(),
+    }
+    if names := [name for name, is_idle in idle.items() if is_idle]:
+        remedy = "--table is for folders, --overview and --region for files; --set, --um-per-px and --output go with these."
+        raise UsageError(f"{file} was to be inspected.", f"{' and '.join(names)} would do nothing here.", remedy)
 
 
 def _lines(file: Path, name: str, asked_domain: str | None, seen: dict[str, Any]) -> list[str]:

@@ -211,6 +211,11 @@ def _plan_id(source: Source, items: list[SourceItem], domain: Domain, settings: 
     digest = hashlib.sha256(
         json.dumps([__version__, domain.name, settings, source.card, source.rejections], sort_keys=True).encode()
     )
+    for name in sorted(getattr(domain.reading_model, "paths", ())):
+        # Files that options lead to count by size and time, as the source's own do.
+        place = Path(str(settings["reading"].get(name)))
+        files = sorted(place.rglob("*")) if place.is_dir() else [place]
+        digest.update(json.dumps([[file.name, _file_facts(SourceItem(file, ""))] for file in files], sort_keys=True).encode())
     with ThreadPoolExecutor(8) as pool:
         for item, facts in zip(items, pool.map(_file_facts, items), strict=True):
             digest.update(json.dumps([item_to_json(item), facts], sort_keys=True).encode())

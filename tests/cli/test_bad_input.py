@@ -53,6 +53,8 @@ CASES = {
     "broken files only": (["prepare", "broken", *PREPARE], "None of its 3 files"),
     "no image": (["inspect", "note.txt"], "no DICOM, TIFF, slide or picture"),
     "folder to inspect": (["inspect", "empty"], "folder"),
+    "options without effect": (["inspect", "rgb.png", "--um-per-px", "0.5"], "--um-per-px would do nothing"),
+    "table of a file": (["inspect", "rgb.png", "--table", "t.csv"], "--table would do nothing"),
     "misspelt caption column": (["prepare", "misspelt.csv", *PREPARE], "'caption'"),
     "manifest without paths": (["prepare", "pathless.csv", *PREPARE], "path"),
     "files of a manifest that are gone": (["prepare", "lost.csv", *PREPARE], ""),

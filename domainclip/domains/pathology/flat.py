@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class FlatImage:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._array: npt.NDArray[Any] | None = None
+        self._lock = threading.Lock()
         self._failure: str | None = None
         try:
             with Image.open(path, formats=("PNG", "JPEG", "MPO")) as image:
@@ -66,6 +68,14 @@ class FlatImage:
         """See ``slides.Slide``; palettes are looked up, the camera's orientation is applied, transparency goes on white."""
         if self._failure is not None:  # decoded once: a damaged picture must not cost a whole decoding for each of its tiles
             raise unreadable(self._failure, _DAMAGED)
+        with self._lock:
+            self._decode()
+        assert self._array is not None
+        stored = self._array[y : y + height, x : x + width]
+        return Masked(on_white(stored) if stored.shape[2] == 4 and stored.dtype == np.uint8 else stored, None)
+
+    def _decode(self) -> None:
+        """Decodes the picture whole, once."""
         if self._array is None:
             if self.facts.levels[0][0] * self.facts.levels[0][1] > MAX_FLAT_PIXELS:
                 refuse(self.facts)
@@ -80,5 +90,3 @@ class FlatImage:
                 self._failure = f"The image cannot be decoded ({type(error).__name__})."
                 raise unreadable(self._failure, _DAMAGED) from error
             self._array = array if array.ndim == 3 else array[..., np.newaxis]
-        stored = self._array[y : y + height, x : x + width]
-        return Masked(on_white(stored) if stored.shape[2] == 4 and stored.dtype == np.uint8 else stored, None)
