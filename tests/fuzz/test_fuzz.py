@@ -61,7 +61,7 @@ def test_a_fork_answers_for_crash_hang_memory_and_exception():
     began = time.monotonic()
     assert forked(lambda: time.sleep(60), seconds=0.5).how == "hang"
     assert time.monotonic() - began < 5
-    assert forked(lambda: {"sum": int(np.ones(2**28, np.uint8).sum())}, memory_bytes=2**27).how == "memory"
+    assert forked(lambda: {"sum": int(np.ones(2**32, np.uint8).sum())}, memory_bytes=2**27).how == "memory"
     assert "ZeroDivisionError" in forked(lambda: {"value": 1 // 0}).trace
 
 
