@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -70,14 +69,14 @@ class Gathered:
     Attributes:
         entries: The images, in the order of the set.
         rejected: Key and reason of what cannot be used: of the source files first, then of what the source rejected itself.
-        rejected_items: Number of the source file of each of the former.
+        rejected_paths: The owner's path of each.
         tables: Columns of the index for the images of each source file.
         channels: The different lists of channel names.
     """
 
     entries: list[Entry] = field(default_factory=list)
     rejected: list[dict[str, str]] = field(default_factory=list)
-    rejected_items: list[int] = field(default_factory=list)
+    rejected_paths: list[str] = field(default_factory=list)
     tables: list[pa.Table] = field(default_factory=list)
     channels: set[tuple[str, ...]] = field(default_factory=set)
 
@@ -101,7 +100,7 @@ def gather(work: Path, items: Sequence[SourceItem], rejections: Sequence[tuple[s
                 line["reason"] = "another image has the same key"
             if "reason" in line:
                 found.rejected.append({"key": line["key"], "reason": line["reason"]})
-                found.rejected_items.append(number)
+                found.rejected_paths.append(str(item.path.absolute()))
                 continue
             seen.add(line["key"])
             kept.append(line)
@@ -110,12 +109,11 @@ def gather(work: Path, items: Sequence[SourceItem], rejections: Sequence[tuple[s
         if kept:
             found.tables.append(index_columns(kept))
     found.rejected += [{"key": keyed_hash(name, key), "reason": reason} for name, reason in rejections]
+    found.rejected_paths += [name for name, _ in rejections]
     return found
 
 
-def owner_lines(
-    found: Gathered, items: Sequence[SourceItem], rejections: Sequence[tuple[str, str]], key: bytes
-) -> Iterator[dict[str, Any]]:
+def owner_lines(found: Gathered, items: Sequence[SourceItem], key: bytes) -> Iterator[dict[str, Any]]:
     """Yields the owner's map: key, path and window of every image, of everything rejected, and of files that were cut.
 
     The last are what overviews are named by.
@@ -128,10 +126,8 @@ def owner_lines(
     for entry, window in zip(found.entries, windows, strict=True):
         where = None if window is None else json.loads(window)
         yield {"key": entry.key, "path": str(items[entry.item].path.absolute()), "window": where}
-    for line, number in zip(found.rejected, found.rejected_items, strict=False):
-        yield {"key": line["key"], "path": str(items[number].path.absolute()), "window": None}
-    for line, (name, _) in zip(found.rejected[len(found.rejected_items) :], rejections, strict=True):
-        yield {"key": line["key"], "path": name, "window": None}
+    for line, path in zip(found.rejected, found.rejected_paths, strict=True):
+        yield {"key": line["key"], "path": path, "window": None}
 
 
 def _entry(line: Mapping[str, Any], number: int, shared: dict[Any, Any]) -> Entry:
@@ -151,6 +147,7 @@ def _entry(line: Mapping[str, Any], number: int, shared: dict[Any, Any]) -> Entr
         sha256=line["sha256"],
         group=once(line["group"]),
         order=once(line["order"]),
+        # Equal for lossy images: one text then serves both.
         pixel_sha256=line["sha256"] if line["pixel_sha256"] == line["sha256"] else line["pixel_sha256"],
         split=once(line["split"], ("split", line["split"])),
         labels=once(line["labels"], ("labels", *sorted(line["labels"].items()))),
@@ -177,6 +174,10 @@ class Spools:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the spool that is open."""
         if self._file is not None:
             self._file.close()
 
@@ -200,9 +201,7 @@ class Spools:
 
     def _read(self, number: int, at: int, size: int) -> bytes:
         if self._number != number or self._file is None:
-            with contextlib.ExitStack() as old:
-                if self._file is not None:
-                    old.enter_context(self._file)
+            self.close()
             self._number, self._file = number, spool_paths(self._work, number)[0].open("rb")
         self._file.seek(at)
         return self._file.read(size)

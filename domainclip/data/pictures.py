@@ -15,6 +15,7 @@ import numpy.typing as npt
 from domainclip.data.shards import ShardPlan, write_bytes
 from domainclip.data.spool import OVERVIEW_QUALITY, overview_path
 from domainclip.data.storage import decode_image, encode_jpeg
+from domainclip.evenly import evenly_spread
 from domainclip.identifiers import keyed_hash
 from domainclip.sample import SourceItem
 
@@ -49,9 +50,8 @@ def write_pictures(
     shown = [position for position, entry in enumerate(found.entries) if entry.shown]
     if not shown:
         return
-    count = min(MOST_SHOWN, len(shown))
-    picked = [shown[round((i + 0.5) * len(shown) / count - 0.5)] for i in range(count)]
-    title = f"{count} of {len(found.entries)} images, evenly spread"
+    picked = [shown[i] for i in evenly_spread(len(shown), MOST_SHOWN)]
+    title = f"{len(picked)} of {len(found.entries)} images, evenly spread"
     if facts.source.card.get("synthetic"):
         title += "; synthetic content"
     pictures = [_picture(output, *place) for place in _places(picked, found, plans)]

@@ -98,16 +98,14 @@ def write_spool(
                         file.write(member)
                     lines.append(line)
                     tick()
-                if plan.overviews:
-                    _write_overview(domain, item, reading, plan, number)
             except UnreadableFileError as error:
                 file.seek(0)
                 file.truncate()
                 reason = f"{error.found.rstrip('.')}. {error.remedy}"
-                if plan.overviews:
-                    _write_overview(domain, item, reading, plan, number)
                 lines = [{"key": keyed_hash(item.name, plan.key), "reason": reason}]
             total = file.tell()
+        if plan.overviews:
+            _write_overview(domain, item, reading, plan, number)
         draft.replace(data_path)
         write_lines(lines_path, [*lines, {"end": total}])
     finally:

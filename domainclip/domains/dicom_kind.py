@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 SLIDE_CLASS = "1.2.840.10008.5.1.4.1.1.77.1.6"
@@ -41,6 +45,19 @@ def file_meta(path: Path) -> dict[int, str]:
             found[element] = head[at : at + length].rstrip(b"\0 ").decode("ascii", "replace")
         at += length
     return found
+
+
+@contextlib.contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Keeps pydicom's warnings and log lines to itself: they quote header values, a person's name among them."""
+    logger = logging.getLogger("pydicom")
+    before, logger.disabled = logger.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = before
 
 
 def is_dicom_slide(path: Path) -> bool:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from domainclip.domains.pathology.reading import PathologyReading
 from domainclip.errors import UsageError
+from domainclip.evenly import evenly_spread
 from domainclip.heartbeat import beat
 from domainclip.tile_scoring import TileScorer, tile_scorers
 
@@ -41,7 +42,7 @@ def chosen(
     wanted = reading.max_tiles
     assert wanted is not None and wanted < count
     if reading.choose == "even":
-        return [round((i + 0.5) * count / wanted - 0.5) for i in range(wanted)]
+        return evenly_spread(count, wanted)
     if reading.choose == "random":
         return sorted(_generator(reading, name).choice(count, wanted, replace=False).tolist())
     if reading.choose == "diverse":

@@ -6,17 +6,15 @@ Attributes after PS3.3 C.8.12 (VL Whole Slide Microscopy) and C.7.6.17 (multi-fr
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from domainclip.domains.dicom_kind import TRANSFER_SYNTAX, file_meta, is_dicom_slide
+from domainclip.domains.dicom_kind import TRANSFER_SYNTAX, file_meta, is_dicom_slide, quiet_pydicom
 from domainclip.domains.pathology.scale import COARSEST_UM, Scale, file_scale
 from domainclip.domains.pathology.slides import MAX_FLAT_PIXELS, unreadable
 from domainclip.errors import DomainClipError, missing_dependency
@@ -137,18 +135,13 @@ class _Bounded:
 @contextlib.contextmanager
 def foreign_header(what: str) -> Iterator[None]:
     """Turns what pydicom raises at broken input into ``UnreadableFileError`` and keeps its words, which quote values, to itself."""
-    logger = logging.getLogger("pydicom")
-    before, logger.disabled = logger.disabled, True
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet_pydicom():
             yield
     except DomainClipError:
         raise
     except Exception as error:  # pydicom's own errors have no base, and broken headers raise others as well; passed on as one kind.
         raise unreadable(f"{what} cannot be read ({type(error).__name__}).", DAMAGED) from error
-    finally:
-        logger.disabled = before
 
 
 def peek(path: Path) -> Instance:

@@ -17,7 +17,7 @@ import numpy as np
 from domainclip.domains.dicom_kind import is_dicom_slide
 from domainclip.domains.pathology.dicom_frames import NATIVE, READ, FrameFile
 from domainclip.domains.pathology.dicom_header import DAMAGED, Instance, PixelLayout, frame_positions, peek, read_layout
-from domainclip.domains.pathology.slides import RGB, Level, Masked, SlideFacts, rgb_on_white, unreadable
+from domainclip.domains.pathology.slides import RGB, Level, Masked, Slide, SlideFacts, unreadable
 from domainclip.errors import UnreadableFileError
 
 FINEST_LEVEL = "finest_level"
@@ -43,7 +43,7 @@ def volumes(instances: Sequence[Instance]) -> list[list[Instance]]:
     return sorted(found, key=lambda parts: (-parts[0].size[0] * parts[0].size[1], parts[0].path.name))
 
 
-class DicomSlide:
+class DicomSlide(Slide):
     """One series; see ``slides.Slide``. Frames are decoded on demand, and the last 64 MB of them kept.
 
     Args:
@@ -64,10 +64,6 @@ class DicomSlide:
         self._decoded: OrderedDict[tuple[int, int, int], RGB] = OrderedDict()
         self._lock = threading.Lock()
         self.facts = _facts(self._levels, levels[0][0].resampled)
-
-    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
-        """See ``slides.Slide``."""
-        return rgb_on_white(self, level, (x, y, width, height))
 
     def read_masked(self, level: int, x: int, y: int, width: int, height: int) -> Masked:
         """See ``slides.Slide``; frames that a sparse level does not hold were not scanned."""

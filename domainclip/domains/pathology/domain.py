@@ -25,7 +25,7 @@ from domainclip.domains.pathology.slides import (
     first_bytes,
     open_slide,
 )
-from domainclip.domains.pathology.tiles import TilePlan
+from domainclip.domains.pathology.tiles import TilePlan, look_for_tissue
 from domainclip.errors import UnreadableFileError
 from domainclip.sample import Sample, SourceItem
 
@@ -106,7 +106,8 @@ class PathologyDomain:
             UnreadableFileError: It cannot be read, has no scale though tiles were asked for, or no tile is left.
         """
         assert isinstance(reading, PathologyReading)
-        self._last = None  # its thumbnail and mask go before the next are made
+        self._last = None
+        look_for_tissue.cache_clear()  # the last slide's thumbnail and mask go before the next are made
         samples, plan = cut_slide(item, reading)
         self._last = item, reading, plan
         yield from samples
@@ -129,7 +130,6 @@ class PathologyDomain:
         from domainclip.domains.pathology.overview import draw_overview
 
         if self._last is None or self._last[:2] != (item, reading):
-            self._last = None
             try:
                 self._last = item, reading, cut_slide(item, reading)[1]
             except UnreadableFileError as error:

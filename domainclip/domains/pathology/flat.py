@@ -15,19 +15,18 @@ from domainclip.domains.pathology.slides import (
     COLOURS,
     FOREIGN_ERRORS,
     MAX_FLAT_PIXELS,
-    RGB,
     Masked,
+    Slide,
     SlideFacts,
     on_white,
     refuse,
-    rgb_on_white,
     unreadable,
 )
 
 _DAMAGED = "The file is damaged; copy it again."
 
 
-class FlatImage:
+class FlatImage(Slide):
     """One PNG or JPEG; see ``slides.Slide``. Its dots per inch are for print and never taken for a scale."""
 
     def __init__(self, path: Path) -> None:
@@ -59,10 +58,6 @@ class FlatImage:
             refusal=refusal,
             details={"mode": mode},
         )
-
-    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
-        """See ``slides.Slide``."""
-        return rgb_on_white(self, level, (x, y, width, height))
 
     def read_masked(self, level: int, x: int, y: int, width: int, height: int) -> Masked:
         """See ``slides.Slide``; palettes are looked up, the camera's orientation is applied, transparency goes on white."""

@@ -6,11 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from domainclip.domains.pathology.segmenters import otsu
-from domainclip.domains.pathology.slides import Slide
-from domainclip.domains.pathology.tissue import MASK_UM, TissueMask
-from domainclip.heartbeat import beat
-
-_BLOCK = 2048
+from domainclip.domains.pathology.slides import Slide, coarsest_level
+from domainclip.domains.pathology.tissue import MASK_UM, TissueMask, blocks
 
 
 def signal_mask(slide: Slide, spacing_um: tuple[float, float]) -> TissueMask:
@@ -26,18 +23,14 @@ def signal_mask(slide: Slide, spacing_um: tuple[float, float]) -> TissueMask:
     Raises:
         UnreadableFileError: A block cannot be decoded.
     """
-    fine = [i for i, (_, _, down) in enumerate(slide.facts.levels) if down * min(spacing_um) <= MASK_UM]
-    level = fine[-1] if fine else 0
+    level = coarsest_level(slide.facts.levels, min(spacing_um), MASK_UM) or 0
     width, height, downsample = slide.facts.levels[level]
     factor = max(1, int(MASK_UM / (downsample * min(spacing_um))))
-    block = max(factor, _BLOCK // factor * factor)
     bright = np.zeros((-(-height // factor), -(-width // factor)), np.float32)
-    for y in range(0, height, block):
-        for x in range(0, width, block):
-            array, missing = slide.read_masked(level, x, y, min(block, width - x), min(block, height - y))
-            small = _shrunk(array if missing is None else np.where(missing[..., None], 0, array), factor)
-            bright[y // factor : y // factor + small.shape[0], x // factor : x // factor + small.shape[1]] = small
-            beat()
+    for x, y, wide, high in blocks(width, height, factor):
+        array, missing = slide.read_masked(level, x, y, wide, high)
+        small = _shrunk(array if missing is None else np.where(missing[..., None], 0, array), factor)
+        bright[y // factor : y // factor + small.shape[0], x // factor : x // factor + small.shape[1]] = small
     grey = _grey(bright)
     tissue = grey > otsu(grey)
     none = np.zeros_like(tissue)

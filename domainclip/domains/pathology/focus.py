@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from domainclip.domains.pathology.slides import RGB
+from domainclip.domains.pathology.slides import RGB, coarsest_level
 from domainclip.domains.pathology.strips import parts
 
 Mask = npt.NDArray[np.bool_]
@@ -37,8 +37,7 @@ def focus_level(levels: tuple[tuple[int, int, float], ...], finest_um: float) ->
         levels: (width, height, downsample), the finest first.
         finest_um: The coarser axis' um per level-0 pixel.
     """
-    fine = [i for i, (_, _, down) in enumerate(levels) if down * finest_um <= FOCUS_UM * _TOLERANCE]
-    return fine[-1] if fine else None
+    return coarsest_level(levels, finest_um, FOCUS_UM * _TOLERANCE)
 
 
 class FocusMeter:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from domainclip.domains.pathology.scale import file_scale
-from domainclip.domains.pathology.slides import FOREIGN_ERRORS, RGB, Masked, SlideFacts, on_white, rgb_on_white, unreadable
+from domainclip.domains.pathology.slides import FOREIGN_ERRORS, Masked, Slide, SlideFacts, on_white, unreadable
 from domainclip.errors import missing_dependency
 
 FORMATS = {
@@ -30,7 +30,7 @@ FORMATS = {
 _PROPERTIES = ("openslide.vendor", "openslide.mpp-x", "openslide.mpp-y", "openslide.objective-power")
 
 
-class OpenSlideSlide:
+class OpenSlideSlide(Slide):
     """One file open in OpenSlide; see ``slides.Slide``.
 
     Args:
@@ -85,10 +85,6 @@ class OpenSlideSlide:
             raise unreadable(
                 f"OpenSlide cannot decode a region ({_reason(error)}).", "The file is damaged; copy it again."
             ) from error
-
-    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
-        """See ``slides.Slide``."""
-        return rgb_on_white(self, level, (x, y, width, height))
 
 
 def open_with_openslide(path: Path, *, required: bool) -> OpenSlideSlide | None:

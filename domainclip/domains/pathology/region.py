@@ -15,13 +15,12 @@ from PIL import Image
 from domainclip.domains.pathology.scale import chosen_spacing, scale_needed
 from domainclip.domains.pathology.slides import (
     COLOURS,
-    RGB,
     Masked,
     Slide,
     SlideFacts,
+    coarsest_level,
     open_slide,
     refuse,
-    rgb_on_white,
     unreadable,
 )
 
@@ -68,7 +67,7 @@ class SlideView:
         return _Scaled(slide, self.white_level)
 
 
-class _Scaled:
+class _Scaled(Slide):
     """A 16-bit colour slide as 8 bits, white at the level that the owner gave; see ``slides.Slide``."""
 
     def __init__(self, slide: Slide, white_level: int) -> None:
@@ -83,10 +82,6 @@ class _Scaled:
             found = f"A pixel has {int(present.max())}, above the white level of {self._white}."
             raise unreadable(found, "Give the right one: --set reading.white_level=...; domainclip inspect shows the range.")
         return Masked(np.rint(array * (255 / self._white)).astype(np.uint8), missing)
-
-    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
-        """See ``slides.Slide``."""
-        return rgb_on_white(self, level, (x, y, width, height))
 
 
 def best_level(slide: Slide, spacing_um: tuple[float, float], wanted_um: float, *, upsample: bool = False) -> int:
@@ -107,8 +102,7 @@ def best_level(slide: Slide, spacing_um: tuple[float, float], wanted_um: float, 
         raise unreadable(
             found, "Ask for a coarser scale (larger reading.tile_um or smaller reading.tile_px), or reading.upsample=true."
         )
-    fine = [i for i, (_, _, down) in enumerate(slide.facts.levels) if down * finest <= wanted_um * (1 + _SAME_SCALE)]
-    return fine[-1] if fine else 0
+    return coarsest_level(slide.facts.levels, finest, wanted_um * (1 + _SAME_SCALE)) or 0
 
 
 def read_box(slide: Slide, level: int, box: Box, size: tuple[int, int]) -> Masked:

@@ -59,10 +59,11 @@ def found_on(item: SourceItem, reading: PathologyReading, error: UnreadableFileE
     """
     try:
         view = SlideView(item.path, reading.scene, reading.white_level)
-        spacing = chosen_spacing(item.spacing, reading.spacing_um, view.open().facts.scale)
-        if spacing is None or _is_whole(view.open(), reading):
+        slide = view.open()
+        spacing = chosen_spacing(item.spacing, reading.spacing_um, slide.facts.scale)
+        if spacing is None or _is_whole(slide, reading):
             raise error
-        return look_for_tissue(view, (spacing.values[0], spacing.values[-1]), reading)
+        return look_for_tissue(slide, (spacing.values[0], spacing.values[-1]), reading.tissue)
     except UnreadableFileError:
         raise error from None
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import struct
 import threading
+from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -77,11 +78,12 @@ class Masked(NamedTuple):
     missing: npt.NDArray[np.bool_] | None
 
 
-class Slide(Protocol):
-    """An open file."""
+class Slide(ABC):
+    """An open file; readers derive from it and provide ``facts`` and ``read_masked``."""
 
     facts: SlideFacts
 
+    @abstractmethod
     def read_masked(self, level: int, x: int, y: int, width: int, height: int) -> Masked:
         """Returns pixels of one level as they are stored.
 
@@ -95,17 +97,9 @@ class Slide(Protocol):
         Raises:
             UnreadableFileError: The pixels cannot be decoded.
         """
-        ...
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
-        """Returns pixels of one level for looking at: masks, overviews.
-
-        Args:
-            level: Index of the level.
-            x: Left column in this level's pixels.
-            y: Upper row in this level's pixels.
-            width: Columns; the box lies inside the level.
-            height: Rows.
+        """Returns pixels of one level for looking at: masks, overviews; the arguments are those of ``read_masked``.
 
         Returns:
             (height, width, 3) uint8, white where the file holds nothing.
@@ -113,27 +107,24 @@ class Slide(Protocol):
         Raises:
             UnreadableFileError: The pixels cannot be decoded or are no 8-bit RGB.
         """
-        ...
+        refuse(self.facts)
+        array, missing = self.read_masked(level, x, y, width, height)
+        if array.dtype != np.uint8 or array.shape[2] != 3:
+            raise unreadable(f"It has {array.shape[2]} channels of {array.dtype}, not 8-bit red, green and blue.", NOT_RGB)
+        if missing is not None:
+            array = np.where(missing[..., None], np.uint8(255), array)
+        return np.ascontiguousarray(array)
 
 
-def rgb_on_white(slide: Slide, level: int, box: tuple[int, int, int, int]) -> RGB:
-    """Implements ``Slide.read_level`` by ``read_masked``: white where the file holds nothing.
+def coarsest_level(levels: Sequence[Level], um_per_px: float, limit_um: float) -> int | None:
+    """Returns the coarsest level that is at least as fine as a limit, or None where none is.
 
     Args:
-        slide: The open file.
-        level: Index of the level.
-        box: (x, y, width, height).
-
-    Raises:
-        UnreadableFileError: The pixels cannot be decoded, or are no 8-bit RGB.
+        levels: (width, height, downsample), the finest first.
+        um_per_px: Scale of level 0.
+        limit_um: um per pixel that the level may have at most.
     """
-    refuse(slide.facts)
-    array, missing = slide.read_masked(level, *box)
-    if array.dtype != np.uint8 or array.shape[2] != 3:
-        raise unreadable(f"It has {array.shape[2]} channels of {array.dtype}, not 8-bit red, green and blue.", NOT_RGB)
-    if missing is not None:
-        array = np.where(missing[..., None], np.uint8(255), array)
-    return np.ascontiguousarray(array)
+    return max((number for number, (_, _, down) in enumerate(levels) if down * um_per_px <= limit_um), default=None)
 
 
 def unreadable(found: str, remedy: str) -> UnreadableFileError:

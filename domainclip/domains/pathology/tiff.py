@@ -15,14 +15,12 @@ from domainclip.domains.pathology.slides import (
     COLOURS,
     FOREIGN_ERRORS,
     MAX_FLAT_PIXELS,
-    RGB,
     Level,
     Masked,
     Slide,
     SlideFacts,
     on_white,
     refuse,
-    rgb_on_white,
     unreadable,
 )
 from domainclip.domains.pathology.tiff_directories import check_lengths
@@ -43,7 +41,7 @@ _DIRECT_CODECS = frozenset({1, 5, 7, 8, 32946})
 """None, LZW, JPEG, Deflate: decoded alike by OpenSlide and by imagecodecs (a test compares them)."""
 
 
-class TiffSlide:
+class TiffSlide(Slide):
     """One image of a TIFF; see ``slides.Slide``.
 
     Args:
@@ -90,12 +88,8 @@ class TiffSlide:
             return self._other.read_masked(sizes.index(self.facts.levels[level][:2]), x, y, width, height)
         return _read(self._levels[level], (x, y, width, height), self._premultiplied)
 
-    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
-        """See ``slides.Slide``."""
-        return rgb_on_white(self, level, (x, y, width, height))
 
-
-class DirectSlide:
+class DirectSlide(Slide):
     """A slide whose facts come from OpenSlide and whose tiles are decoded here, several times faster; see ``slides.Slide``."""
 
     def __init__(self, path: Path, file: Any, facts: SlideFacts, levels: list[list[Any]], other: Slide) -> None:
@@ -109,10 +103,6 @@ class DirectSlide:
     def read_masked(self, level: int, x: int, y: int, width: int, height: int) -> Masked:
         """See ``slides.Slide``."""
         return _read(self._levels[level], (x, y, width, height), False)
-
-    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> RGB:
-        """See ``slides.Slide``."""
-        return rgb_on_white(self, level, (x, y, width, height))
 
 
 def direct_levels(path: Path, slide: Slide) -> Slide | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,15 +35,9 @@ def check_directories(path: Path) -> None:
         OSError: The file cannot be read.
     """
     with path.open("rb") as file:
-        size = file.seek(0, 2)
-        order, big, at = _header(file)
-        seen: set[int] = set()
-        # A link beyond the end is a cut-off file's last, and one back is where libraries stop: what stands before may be read.
-        while 0 < at < size and at not in seen:
-            seen.add(at)
-            if len(seen) > MOST_DIRECTORIES:
-                raise ValueError("it has too many directories")
-            at = _next(file, at, order, big)
+        order, big, first = _header(file)
+        if sum(1 for _ in islice(_chain(file, first, order, big), MOST_DIRECTORIES + 1)) > MOST_DIRECTORIES:
+            raise ValueError("it has too many directories")
 
 
 def first_is_plain_colour(path: Path) -> bool:
@@ -54,19 +49,15 @@ def first_is_plain_colour(path: Path) -> bool:
         path: A file that begins as a TIFF.
     """
     with path.open("rb") as file:
-        size = file.seek(0, 2)
-        order, big, at = _header(file)
-        seen: set[int] = set()
-        while 0 < at < size and at not in seen and len(seen) < MOST_DIRECTORIES:
+        order, big, first = _header(file)
+        for at in islice(_chain(file, first, order, big), MOST_DIRECTORIES):
             tags = _numbers(file, at, order, big)
-            if not seen:
+            if at == first:
                 right = tags.get(_SAMPLES) == (3,) and tags.get(_BITS) == (8, 8, 8) and tags.get(_PHOTOMETRIC) in {(2,), (6,)}
                 if not right or tags.get(_FORMAT, (1, 1, 1)) != (1, 1, 1):
                     return False
             elif not (tags.get(_SUBFILETYPE) or (0,))[0] & 1:
                 return False
-            seen.add(at)
-            at = _next(file, at, order, big)
     return True
 
 
@@ -84,10 +75,8 @@ def check_lengths(path: Path) -> None:
     """
     with path.open("rb") as file:
         size = file.seek(0, 2)
-        order, big, at = _header(file)
-        seen: set[int] = set()
-        while 0 < at < size and at not in seen and len(seen) < MOST_DIRECTORIES:
-            seen.add(at)
+        order, big, first = _header(file)
+        for at in islice(_chain(file, first, order, big), MOST_DIRECTORIES):
             tags = _numbers(file, at, order, big)
             sides = [(tags.get(tag) or (0,))[0] for tag in (_WIDTH, _TILE_WIDTH, _LENGTH, _TILE_LENGTH)]
             needed = -(-sides[0] // max(sides[1], 1)) * -(-sides[2] // max(sides[3], 1))
@@ -97,11 +86,23 @@ def check_lengths(path: Path) -> None:
                 width = _WHOLE[kind][1]
                 stored = _values(file, inside, values * width, order)[: needed * width]
                 lengths = np.frombuffer(stored[: len(stored) // width * width], f"{order}u{width}")
-                if len(seen) == 1 and len(lengths) * MOST_MISSING < needed:
+                if at == first and len(lengths) * MOST_MISSING < needed:
                     raise unreadable("It lists hardly a tile of what its size needs.", "The file is damaged; copy it again.")
                 if int(lengths.max(initial=0)) > size:
                     raise unreadable("It lists a tile that is longer than the file.", "The file is damaged; copy it again.")
-            at = _next(file, at, order, big)
+
+
+def _chain(file: BinaryIO, at: int, order: str, big: bool) -> Iterator[int]:
+    """Yields the offsets of the directories, from the first on.
+
+    A link beyond the end is a cut-off file's last, and one back is where libraries stop: what stands before may be read.
+    """
+    size = file.seek(0, 2)
+    seen: set[int] = set()
+    while 0 < at < size and at not in seen:
+        seen.add(at)
+        yield at
+        at = _next(file, at, order, big)
 
 
 def _header(file: BinaryIO) -> tuple[str, bool, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from domainclip.domains.pathology.slides import COLOURS, Slide, unreadable
 from domainclip.domains.pathology.stain import StainNormalizer
 from domainclip.domains.pathology.tissue import TissueMask, tissue_mask
 from domainclip.domains.regions import best_region
+from domainclip.evenly import evenly_spread
 from domainclip.sample import Pixels, Region
 
 STAIN_TILES = 64
@@ -75,7 +76,7 @@ def plan_tiles(
     side_um = float(boxes[:, 2].min()) * spacing_um[1] if given else reading.tile_um
     level = best_level(slide, spacing_um, side_um / reading.tile_px, upsample=reading.upsample)
     counts = {"grid": len(boxes), "kept": 0, "without_tissue": 0, "impure": 0, "over_cap": 0}
-    seen = cache(partial(look_for_tissue, view, spacing_um, reading))
+    seen = partial(look_for_tissue, slide, spacing_um, reading.tissue)
     masked = reading.min_tissue > 0 and not given  # whoever gave the tiles chose them
     if masked:
         enough = seen().shares(boxes) >= reading.min_tissue - 1e-9  # rounding must not cost a tile that is all tissue
@@ -147,11 +148,20 @@ def _grid(slide: Slide, spacing_um: tuple[float, float], reading: PathologyReadi
     return np.stack([left.ravel(), top.ravel(), np.full(left.size, wide), np.full(left.size, high)], axis=1)
 
 
-def look_for_tissue(view: SlideView, spacing_um: tuple[float, float], reading: PathologyReading) -> TissueMask:
-    """Finds tissue on a stained slide, signal on another."""
-    slide = view.open()
+@lru_cache(maxsize=1)
+def look_for_tissue(slide: Slide, spacing_um: tuple[float, float], segmenter: str) -> TissueMask:
+    """Finds tissue on a stained slide, signal on another; once for the plan, the overview and the reason of a rejection.
+
+    Args:
+        slide: An open file.
+        spacing_um: (Y, X) um per level-0 pixel.
+        segmenter: Name of the tissue segmenter.
+
+    Raises:
+        UnreadableFileError: The pixels cannot be decoded.
+    """
     if slide.facts.channels == COLOURS:
-        return tissue_mask(slide, spacing_um, reading.tissue)
+        return tissue_mask(slide, spacing_um, segmenter)
     from domainclip.domains.pathology.fluorescence import signal_mask
 
     return signal_mask(slide, spacing_um)
@@ -188,10 +198,9 @@ def fitted_stain(view: SlideView, plan: TilePlan, reading: PathologyReading) -> 
     from domainclip.domains.pathology.stain import stain_normalizer
 
     assert reading.stain is not None
-    count = min(STAIN_TILES, len(plan.tiles))
-    spread = [plan.tiles[round((i + 0.5) * len(plan.tiles) / count - 0.5)] for i in range(count)]
     size = (reading.tile_px, reading.tile_px)
-    pixels = [read_box(view.open(), plan.level, tile.box, size).array for tile in spread]
+    spread = evenly_spread(len(plan.tiles), STAIN_TILES)
+    pixels = [read_box(view.open(), plan.level, plan.tiles[i].box, size).array for i in spread]
     return stain_normalizer(reading.stain).fit_source(np.concatenate(pixels))
 
 

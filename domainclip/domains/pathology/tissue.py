@@ -14,7 +14,7 @@ from domainclip.domains.pathology.artefacts import pen_marks
 from domainclip.domains.pathology.focus import FocusMeter, focus_level
 from domainclip.domains.pathology.folds import folds
 from domainclip.domains.pathology.segmenters import segmented, tissue_segmenters
-from domainclip.domains.pathology.slides import RGB, Slide
+from domainclip.domains.pathology.slides import RGB, Slide, coarsest_level
 from domainclip.heartbeat import beat
 
 Mask = npt.NDArray[np.bool_]
@@ -118,7 +118,7 @@ def tissue_mask(slide: Slide, spacing_um: tuple[float, float], segmenter: str = 
     """
     tissue_segmenters.get(segmenter)  # a wrong name is told before anything is read
     levels = slide.facts.levels
-    level, sharp = _thumbnail_level(slide, min(spacing_um)), focus_level(levels, max(spacing_um))
+    level, sharp = coarsest_level(levels, min(spacing_um), MASK_UM) or 0, focus_level(levels, max(spacing_um))
     meter = None if sharp is None else FocusMeter(*levels[sharp][:2], levels[sharp][2] * max(spacing_um))
     thumbnail, factor = _thumbnail(slide, level, spacing_um, meter if sharp == level else None)
     steps = (factor * levels[0][0] / levels[level][0], factor * levels[0][1] / levels[level][1])
@@ -148,17 +148,12 @@ def tissue_mask(slide: Slide, spacing_um: tuple[float, float], segmenter: str = 
     )
 
 
-def _thumbnail_level(slide: Slide, finest_um: float) -> int:
-    fine = [i for i, (_, _, down) in enumerate(slide.facts.levels) if down * finest_um <= MASK_UM]
-    return fine[-1] if fine else 0
-
-
 def _thumbnail(slide: Slide, level: int, spacing_um: tuple[float, float], meter: FocusMeter | None) -> tuple[RGB, int]:
     """Shrinks a level by a whole factor, block by block; no pixel counts twice. Blocks with colour go to the meter as well."""
     width, height, downsample = slide.facts.levels[level]
     factor = max(1, int(MASK_UM / (downsample * min(spacing_um))))
     result = np.empty((-(-height // factor), -(-width // factor), 3), np.uint8)
-    for x, y, wide, high in _blocks(width, height, math.lcm(factor, meter.cell if meter else 1)):
+    for x, y, wide, high in blocks(width, height, math.lcm(factor, meter.cell if meter else 1)):
         pixels = slide.read_level(level, x, y, wide, high)
         small = np.asarray(Image.fromarray(pixels).reduce(factor)) if factor > 1 else pixels
         result[y // factor : y // factor + small.shape[0], x // factor : x // factor + small.shape[1]] = small
@@ -170,15 +165,15 @@ def _thumbnail(slide: Slide, level: int, spacing_um: tuple[float, float], meter:
 def _measure(slide: Slide, level: int, meter: FocusMeter, tissue: Mask, step: tuple[float, float]) -> None:
     """Reads the blocks of a level that hold tissue; ``step`` is (x, y) pixels of this level for each point of the mask."""
     width, height, _ = slide.facts.levels[level]
-    for x, y, wide, high in _blocks(width, height, meter.cell):
+    for x, y, wide, high in blocks(width, height, meter.cell):
         rows = slice(int(y / step[1]), math.ceil((y + high) / step[1]))
         columns = slice(int(x / step[0]), math.ceil((x + wide) / step[0]))
         if tissue[rows, columns].any():
             meter.add(x, y, slide.read_level(level, x, y, wide, high))
 
 
-def _blocks(width: int, height: int, multiple: int) -> Iterator[tuple[int, int, int, int]]:
-    """Cuts a level into blocks (x, y, width, height) that begin at multiples of a number."""
+def blocks(width: int, height: int, multiple: int) -> Iterator[tuple[int, int, int, int]]:
+    """Cuts a level into blocks (x, y, width, height) that begin at multiples of a number, with a sign of life for each."""
     side = max(multiple, _BLOCK // multiple * multiple)
     for y in range(0, height, side):
         for x in range(0, width, side):

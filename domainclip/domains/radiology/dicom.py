@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from domainclip.domains.dicom_kind import quiet_pydicom
 from domainclip.domains.radiology.reading import RadiologyReading, check_decoded_size, check_file_size, unreadable
 from domainclip.errors import DomainClipError, missing_dependency
 
@@ -38,20 +37,14 @@ def foreign_decoder(what: str) -> Iterator[None]:
 
     pydicom's warnings, log lines and exceptions quote header values, a person's name among them.
     """
-    logger = logging.getLogger("pydicom")
-    before = logger.disabled
-    logger.disabled = True
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet_pydicom():
             yield
     except DomainClipError:
         raise
     except Exception as error:  # Decoders of foreign files raise anything; it is passed on as one kind.
         found = f"{what} failed ({type(error).__name__})."
         raise unreadable(found, "Open it in another viewer; if it is damaged, fetch it again.") from error
-    finally:
-        logger.disabled = before
 
 
 _PHOTOMETRIC = {
