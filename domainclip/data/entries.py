@@ -119,13 +119,14 @@ def owner_lines(found: Gathered, items: Sequence[SourceItem], key: bytes) -> Ite
     The last are what overviews are named by.
     """
     told = {entry.key for entry in found.entries} | {line["key"] for line in found.rejected}
-    for item in items:
+    paths = [str(item.path.absolute()) for item in items]
+    for item, path in zip(items, paths, strict=True):
         if (name := keyed_hash(item.name, key)) not in told:
-            yield {"key": name, "path": str(item.path.absolute()), "window": None}
+            yield {"key": name, "path": path, "window": None}
     windows = (text for table in found.tables for text in table["window"].to_pylist())
     for entry, window in zip(found.entries, windows, strict=True):
         where = None if window is None else json.loads(window)
-        yield {"key": entry.key, "path": str(items[entry.item].path.absolute()), "window": where}
+        yield {"key": entry.key, "path": paths[entry.item], "window": where}
     for line, path in zip(found.rejected, found.rejected_paths, strict=True):
         yield {"key": line["key"], "path": path, "window": None}
 

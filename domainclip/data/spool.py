@@ -148,7 +148,7 @@ def write_lines(path: Path, lines: Iterable[dict[str, Any]], mode: int = 0o600) 
         # File names need not be UTF-8: Python holds such bytes as lone surrogates, and backslashreplace writes JSON's own escape.
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             for line in lines:
-                file.write(json.dumps(line, ensure_ascii=False, sort_keys=True, default=_plain) + "\n")
+                file.write(_as_json(line) + "\n")
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -227,3 +227,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} has no place in a record")
+
+
+_as_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, default=_plain).encode

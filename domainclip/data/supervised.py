@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import queue
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 from domainclip.data.records import item_to_json
 from domainclip.domains.base import Domain
 from domainclip.errors import DiskFullError, DomainClipError, UsageError
+from domainclip.piped_process import PipedProcess
 from domainclip.sample import SourceItem
 
-_LONGEST_ANSWER_BYTES = 65536
 _ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(4 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20)}
 """glibc would map and unmap memory for every tile, which costs a tenth of the time; other systems pass over these names."""
 
@@ -120,7 +115,7 @@ def _serve(waiting: Any, outcomes: Any, setup: dict[str, Any], limits: Limits, s
             worker = worker or _Worker(setup, limits, stop)
             answer = worker.run(number, item)
             if answer.get("lost") or "rejected" in answer:
-                worker.kill()
+                worker.close()
                 worker = None
             if stop.is_set():
                 break
@@ -133,7 +128,7 @@ def _serve(waiting: Any, outcomes: Any, setup: dict[str, Any], limits: Limits, s
         outcomes.put(error)
     finally:
         if worker is not None:
-            worker.kill()
+            worker.close()
         outcomes.put(None)
 
 
@@ -143,88 +138,24 @@ def disk_full(asked: str) -> DiskFullError:
 
 
 class _Worker:
-    """One process and the pipe to it."""
+    """One worker process, told what all files have in common."""
 
     def __init__(self, setup: dict[str, Any], limits: Limits, stop: threading.Event) -> None:
-        environment = {**os.environ, **_ALLOCATOR, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
-        # Decoders write names of files and of people to standard error; it is kept only for who debugs.
-        errors = None if os.environ.get("DOMAINCLIP_DEBUG") else subprocess.DEVNULL
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "domainclip.data.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=environment,
-            start_new_session=True,
-        )
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._stdin, self._limits, self._stop = self._process.stdin, limits, stop
-        # A thread of its own listens: Windows cannot wait for a pipe with a limit of time.
-        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._listener = threading.Thread(target=_listen, args=(self._process.stdout, self._lines), daemon=True)
-        self._listener.start()
-        answer = self._ask(setup, limits.start_seconds)
+        self._process = PipedProcess("domainclip.data.worker", environment=_ALLOCATOR, stopped=stop.is_set)
+        self._limits = limits
+        answer = self._process.ask(setup, limits.start_seconds)
         if not answer.get("ready") and not stop.is_set():
-            self.kill()
+            self.close()
             raise UsageError(
                 "A worker process was to be started to read files.",
-                f"It ended before it was ready ({answer.get('lost', 'no answer')}).",
+                f"It was not ready: {answer.get('lost', 'no answer')}.",
                 "Set DOMAINCLIP_DEBUG=1 to see why; or read without supervision (workers=0).",
             )
 
     def run(self, number: int, item: SourceItem) -> dict[str, Any]:
         """Lets the worker read one file."""
-        return self._ask({"number": number, "item": item_to_json(item)}, self._limits.seconds)
+        return self._process.ask({"number": number, "item": item_to_json(item)}, self._limits.seconds)
 
-    def kill(self) -> None:
+    def close(self) -> None:
         """Ends the process."""
-        self._process.kill()
-        self._process.wait()
-        self._listener.join(timeout=10)
-        with contextlib.suppress(OSError):
-            self._stdin.close()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-    def _ask(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
-        try:
-            self._stdin.write(json.dumps(message).encode() + b"\n")
-            self._stdin.flush()
-        except OSError:
-            return {"lost": "the worker process died"}
-        while True:
-            answer = self._answer(seconds)
-            if "tick" not in answer:
-                return answer
-
-    def _answer(self, seconds: float) -> dict[str, Any]:
-        until = time.monotonic() + seconds
-        while not self._stop.is_set():
-            try:
-                line = self._lines.get(timeout=0.2)
-            except queue.Empty:
-                if time.monotonic() > until:
-                    return {"lost": f"decoding took longer than {seconds:g} s"}
-                continue
-            if not line.endswith(b"\n"):
-                return {"lost": f"the worker process died{self._signal()}"}
-            answer: dict[str, Any] = json.loads(line)
-            return answer
-        return {"lost": "the job was stopped"}
-
-    def _signal(self) -> str:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            code = self._process.wait(timeout=2)
-            return f" (signal {-code})" if code < 0 else f" (exit status {code})"
-        return ""
-
-
-def _listen(output: IO[bytes], lines: queue.SimpleQueue[bytes]) -> None:
-    """Hands on what a worker answers, line by line; the end, and a line of no end, come without a line break."""
-    line = b"\n"
-    while line.endswith(b"\n"):
-        try:
-            line = output.readline(_LONGEST_ANSWER_BYTES)
-        except (OSError, ValueError):  # closed by ``kill``
-            line = b""
-        lines.put(line)
+        self._process.close()

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import json
-import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,22 +17,22 @@ from domainclip.data.spool import FULL_DISK, SpoolPlan, write_spool
 from domainclip.domains.base import Domain
 from domainclip.errors import DomainClipError
 from domainclip.heartbeat import listen
+from domainclip.piped_process import limit_memory, messages, private_output, say
 
 _TICK_SECONDS = 0.5
 
 
 def main() -> None:
     """Reads a line with the plan, then a line a file; answers each with a line of JSON."""
-    answers = _private_output()
-    setup = json.loads(sys.stdin.buffer.readline())
+    answers, told = private_output(), messages()
+    setup = next(told)
     domain = _domain(setup["domain"])
     reading = domain.reading_model.model_validate(setup["reading"])
     plan = SpoolPlan(Path(setup["folder"]), bytes.fromhex(setup["key"]), setup["seed"], **setup.get("plan", {}))
-    _limit_memory(setup["memory_bytes"])
-    _say(answers, {"ready": True})
-    for line in sys.stdin.buffer:
-        job = json.loads(line)
-        _say(answers, _one(job, domain, reading, plan, answers))
+    limit_memory(setup["memory_bytes"])
+    say(answers, {"ready": True})
+    for job in told:
+        say(answers, _one(job, domain, reading, plan, answers))
 
 
 def _one(job: dict[str, Any], domain: Domain, reading: Any, plan: SpoolPlan, answers: io.RawIOBase) -> dict[str, Any]:
@@ -45,7 +42,7 @@ def _one(job: dict[str, Any], domain: Domain, reading: Any, plan: SpoolPlan, ans
         nonlocal last
         if time.monotonic() - last > _TICK_SECONDS:
             last = time.monotonic()
-            _say(answers, {"tick": True})
+            say(answers, {"tick": True})
 
     listen(tick)
     try:
@@ -66,28 +63,6 @@ def _domain(reference: str) -> Domain:
     module, _, attribute = reference.partition(":")
     domain: Domain = getattr(importlib.import_module(module), attribute)
     return domain
-
-
-def _limit_memory(limit: int) -> None:
-    """Limits writable memory (RLIMIT_DATA: address space alone is no measure, decoders reserve much of it)."""
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit.
-        return
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard < 0 else min(limit, hard), hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _private_output() -> io.RawIOBase:
-    """Takes standard output for the answers, and points what libraries print elsewhere."""
-    private = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)
-    return private
-
-
-def _say(answers: io.RawIOBase, message: dict[str, Any]) -> None:
-    answers.write(json.dumps(message).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -6,23 +6,17 @@ the arrays as ``.npy`` files in a scratch folder; nothing is pickled.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import queue
-import subprocess
-import sys
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from domainclip.domains.pathology.coordinates import TileCoordinates
 from domainclip.domains.pathology.tile_features import TileFeatures, read_features
-from domainclip.errors import DomainClipError, UnreadableFileError
+from domainclip.errors import DomainClipError
+from domainclip.piped_process import PipedProcess, messages, private_output, say
 
 SECONDS = 120.0
 """Longest time for one file; 100,000 tiles take under a second."""
@@ -49,50 +43,17 @@ def read_supervised(jobs: Sequence[Job], name: str | None, seconds: float = SECO
 
 
 def _one_process(jobs: Sequence[Job], name: str | None, scratch: Path, seconds: float) -> Iterator[dict[str, Any] | str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part), "OMP_NUM_THREADS": "1"}
-    errors = None if os.environ.get("DOMAINCLIP_DEBUG") else subprocess.DEVNULL
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "domainclip.heads.peer_reading"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        env=environment,
-    )
-    assert process.stdin is not None and process.stdout is not None
-    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    listener = threading.Thread(target=_listen, args=(process.stdout, lines), daemon=True)
-    listener.start()
+    process = PipedProcess("domainclip.heads.peer_reading")
     try:
         for path, places in jobs:
             job = {"path": str(path), "places": str(places) if places else None, "name": name, "scratch": str(scratch)}
-            lost = f"reading took longer than {seconds:g} s"
-            try:
-                process.stdin.write(json.dumps(job).encode() + b"\n")
-                process.stdin.flush()
-                line = lines.get(timeout=seconds)
-            except (OSError, queue.Empty):
-                line = b""
-            else:
-                lost = "the process that read it died: the file is broken"
-            if not line.endswith(b"\n"):
-                yield lost
+            answer = process.ask(job, seconds)
+            if "lost" in answer:
+                yield f"{answer['lost']}: the file is broken, or its disk does not answer"
                 return
-            answer = json.loads(line)
             yield str(answer["rejected"]) if "rejected" in answer else answer
     finally:
-        process.kill()
-        process.wait()
-        listener.join(timeout=10)
-        process.stdout.close()
-        with contextlib.suppress(OSError):  # what a dead process had not read yet
-            process.stdin.close()
-
-
-def _listen(output: IO[bytes], lines: queue.SimpleQueue[bytes]) -> None:
-    """Hands on answers; the end comes as an empty line."""
-    while line := output.readline():
-        lines.put(line)
-    lines.put(b"")
+        process.close()
 
 
 def _loaded(answer: dict[str, Any], scratch: Path) -> TileFeatures:
@@ -105,8 +66,6 @@ def _loaded(answer: dict[str, Any], scratch: Path) -> TileFeatures:
 def _answer(job: dict[str, Any]) -> dict[str, Any]:
     try:
         found = read_features(Path(job["path"]), Path(job["places"]) if job["places"] else None, name=job["name"])
-    except UnreadableFileError as error:
-        return {"rejected": error.found}
     except DomainClipError as error:
         return {"rejected": f"{error.found} {error.remedy}"}
     except MemoryError:
@@ -121,11 +80,9 @@ def _answer(job: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Answers a line of JSON with a line of JSON."""
-    # What libraries print must not come between the answers.
-    answers = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)
-    for line in sys.stdin.buffer:
-        answers.write(json.dumps(_answer(json.loads(line))).encode() + b"\n")
+    answers = private_output()
+    for job in messages():
+        say(answers, _answer(job))
 
 
 if __name__ == "__main__":

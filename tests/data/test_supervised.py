@@ -49,8 +49,8 @@ def test_each_kind_of_hostile_file_is_one_rejection(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "set" / "rejected.jsonl").read_text().splitlines()]
     reasons = {Path(prepared.paths()[line["key"]]).name: line["reason"] for line in lines}
     assert {name: reason.split(". ")[0] for name, reason in reasons.items()} == {
-        "p1.png": "the worker process died (signal 11)",
-        "p3.png": "decoding took longer than 3 s",
+        "p1.png": "the process that read it died (signal 11)",
+        "p3.png": "reading took longer than 3 s",
         "p5.png": "decoding needs more memory than the limit",
         "p7.png": "the reader failed (RuntimeError)",
         "p9.png": "it cannot be decoded (UnidentifiedImageError)",

@@ -110,5 +110,5 @@ def test_a_file_on_which_the_library_hangs_or_dies_is_one_rejected_file(tmp_path
     os.mkfifo(tmp_path / "h5" / "a.h5")
     jobs = [(tmp_path / "h5" / name, None) for name in ("b.h5", "a.h5", "b.h5")]
     first, second, third = read_supervised(jobs, None, seconds=20)
-    assert second == "reading took longer than 20 s"
+    assert second.startswith("reading took longer than 20 s")
     assert np.array_equal(first.values, rows(2, model.width)) and third.coordinates.boxes.shape == (2, 4)

@@ -211,7 +211,7 @@ def _given(level: int, downsamples: Sequence[float] | None) -> float:
     if downsamples is None:
         raise refusal(
             f"Its tiles are sized in pixels of level {level}, and it does not say how much coarser that is than level 0.",
-            "Give the slide's downsamples (argument downsamples, the finest first, e.g. 1, 4, 16).",
+            "domainclip prepare with reading.coordinates takes it from the slide; read_coordinates takes it as downsamples=[1, 4].",
         )
     if level >= len(downsamples):
         raise refusal(f"Its tiles are of level {level}; the slide has {len(downsamples)} levels.", "Check that it is this slide's.")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domainclip.domains.pathology.dicom_header import DAMAGED, Instance, PixelLayout
-from domainclip.domains.pathology.jpeg_tiles import has_constant_block, is_filled_up
+from domainclip.domains.pathology.jpeg_tiles import decoded_strictly, has_constant_block, is_filled_up, jpeg_header
 from domainclip.domains.pathology.slides import FOREIGN_ERRORS, RGB, unreadable
 from domainclip.errors import missing_dependency
 
@@ -204,6 +204,9 @@ def decoded(data: bytes, tile: tuple[int, int], layout: PixelLayout) -> RGB:
         raise ValueError("another size")
     if layout.syntax in _JPEG:
         # The header says what the three components are; without it libjpeg guesses by the components' numbers.
+        strict = decoded_strictly(data, jpeg_header(data), layout.photometric != "RGB")
+        if strict is not None:
+            return strict
         space = "RGB" if layout.photometric == "RGB" else "YCBCR"
         pixels = np.asarray(imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace="RGB"))
         if has_constant_block(pixels) and is_filled_up(pixels):

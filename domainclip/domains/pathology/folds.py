@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,9 @@ _LOCAL_UM, _LUMEN, _SOLID = 240.0, 0.3, 0.7
 _PALE, _FAT, _WALL, _FAT_EASE = 0.6, 0.16, 3, 2.0
 _DIRECTIONS = 8
 _SURE, _GROWN = 0.25, 0.085
+_LEAST_RATIO = math.exp(_GROWN) * (1 - 1e-5)
+_SOME, _BETWEEN = 0.4, 0.85
+"""Share of a side, and of what lies between, that must be tissue."""
 _SURE_UM2 = 500.0
 _OWN, _OWN_SHARE, _OWN_UM = 0.06, 0.25, 40.0
 _FLOOR = 0.02
@@ -162,18 +166,61 @@ def _coded(density: Map, tissue: Mask, um_per_px: float) -> tuple[Codes, Codes, 
     The others are how unlike the two sides are, and how much denser than they the point itself is (log ratios in hundredths).
     """
     ground = _ground(density, tissue, um_per_px)
-    best = np.full(tissue.shape, -9, np.float32)
+    best = np.full(tissue.shape, _GROWN, np.float32)  # less is no fold, whatever else is seen
     codes, unlike, own = (np.zeros(tissue.shape, np.uint8) for _ in range(3))
     for number in range(_DIRECTIONS):
         _compare(ground, math.pi * number / _DIRECTIONS, um_per_px, best, codes, unlike, own)
     return codes, unlike, own
 
 
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """What lies on one side of the strips of a direction; (H, W) bool.
+
+    Attributes:
+        known: There is tissue, and all between it and the strip is.
+        beyond: There is none, but some close by.
+        far: (x, y) points to the former.
+        close: (x, y) points to the latter.
+    """
+
+    known: Mask
+    beyond: Mask
+    far: tuple[int, int]
+    close: tuple[int, int]
+
+    def over(self, wide: Map, thin: Map) -> Map:
+        """What stands for this side at every point: the wide strip, else the thin one, else next to nothing."""
+        return np.where(self.known, _moved(wide, *self.far), np.where(self.beyond, _moved(thin, *self.close), np.float32(_FLOOR)))
+
+    def at(self, points: npt.NDArray[np.int64], wide: Map, thin: Map) -> Map:
+        """The same at some points (of the flattened picture)."""
+        far, close = _reached(wide, points, self.far), _reached(thin, points, self.close)
+        return np.where(self.known.ravel()[points], far, np.where(self.beyond.ravel()[points], close, np.float32(_FLOOR)))
+
+
+def _sides(inside: Map, covered: Mask, beside: Mask, angle: float, aside: float, um_per_px: float) -> list[_Side]:
+    """Looks at both sides, ``aside`` points away.
+
+    A side counts where it is tissue, and all between it and the strip: what lies beyond a gap may be any other tissue. Where it is
+    not, a thin strip close by stands in for it.
+    """
+    x, y = -math.sin(angle) * aside, math.cos(angle) * aside
+    between = _mean(_line(inside, aside, angle + math.pi / 2), round(_BETWEEN_UM / um_per_px) | 1) > _BETWEEN
+    sides = []
+    for s in (1, -1):
+        far = (round(s * x), round(s * y))
+        close = (round(s * x * _NEAR_UM / (aside * um_per_px)), round(s * y * _NEAR_UM / (aside * um_per_px)))
+        known = _moved(beside, *far) & _moved(between, round(s * x / 2), round(s * y / 2))
+        sides.append(_Side(known, ~known & _moved(covered, *close), far, close))
+    return sides
+
+
 def _compare(ground: _Ground, angle: float, um_per_px: float, best: Map, codes: Codes, unlike: Codes, own: Codes) -> None:
     """Compares a strip with its sides and writes where this direction shows more than those before.
 
-    A side counts where it is tissue, and all between it and the strip: what lies beyond a gap may be any other tissue. Where it is
-    not, a thin strip close by stands in for it; for that, and more so where there is none, a little is taken off.
+    Where a side is known from close by alone a little is taken off, and more where there is none. Green decides where to look at
+    the other colours at all: all of them must rise.
     """
     strip, side = (round(wide / um_per_px) | 1 for wide in (_WIDTH_UM, _SIDE_UM))
     stained, whole, inside, *lines = (
@@ -184,33 +231,34 @@ def _compare(ground: _Ground, angle: float, um_per_px: float, best: Map, codes: 
     means = [np.asarray(_mean(values, side) / beside + _FLOOR, np.float32) for values in lines]
     gross = np.asarray(_mean(whole, side) / np.maximum(_mean(inside, side), 1e-3) + 2 * _FLOOR, np.float32)
     for aside_um in _ASIDE_UM:
-        x, y = -math.sin(angle) * aside_um / um_per_px, math.cos(angle) * aside_um / um_per_px
-        between = _mean(_line(ground.inside, aside_um / um_per_px, angle + math.pi / 2), round(_BETWEEN_UM / um_per_px) | 1)
-        denser = [np.full(best.shape, _FLOOR, np.float32) for _ in means]
-        penalty, both = np.zeros(best.shape, np.float32), np.ones(best.shape, np.bool_)
-        sides = []
-        for s in (1, -1):
-            far = (round(s * x), round(s * y))
-            close = (round(s * x * _NEAR_UM / aside_um), round(s * y * _NEAR_UM / aside_um))
-            known = (_moved(beside, *far) > 0.4) & (_moved(between, round(s * x / 2), round(s * y / 2)) > 0.85)
-            beyond = ~known & (_moved(cover, *close) > 0.4)
-            for most, mean, thin in zip(denser, means, middle, strict=True):
-                there = np.where(known, _moved(mean, *far), np.where(beyond, _moved(thin, *close), _FLOOR))
-                np.maximum(most, there, out=most)
-            penalty += np.where(known, 0, np.where(beyond, _NARROW, _ONE_SIDED)).astype(np.float32)
-            both &= known
-            sides.append(np.maximum(_moved(gross, *far), _FLOOR))
-        rises = [np.log(a / b) for a, b in zip(middle, denser, strict=True)]
+        sides = _sides(ground.inside, cover > _SOME, beside > _SOME, angle, aside_um / um_per_px, um_per_px)
+        green = np.maximum(*(one.over(means[1], middle[1]) for one in sides))
+        points = np.flatnonzero((green > 2 * _FLOOR) & (middle[1] > green * _LEAST_RATIO))
+        denser = [np.maximum(*(one.at(points, mean, thin) for one in sides)) for mean, thin in zip(means, middle, strict=True)]
+        rises = [np.log(values.ravel()[points] / beyond) for values, beyond in zip(middle, denser, strict=True)]
         least = np.min(rises[:3], axis=0)
         if len(rises) > 3:
-            least = np.where(ground.fat, np.minimum(least, _FAT_EASE * rises[3]), least)
-        rise = least - penalty - _UNEVEN * np.maximum(np.abs(rises[0] - rises[2]) - _EVEN, 0)
-        better = (denser[1] > 2 * _FLOOR) & (rise > best)
-        best[better] = rise[better]
-        point = np.min([np.log(a[better] / b[better]) for a, b in zip(ground.points, denser[:3], strict=True)], axis=0)
-        own[better] = np.clip(point * _STEPS, 0, 255)
-        codes[better] = (rise[better] > _GROWN) * _IS_GROWN + (rise[better] > _SURE) * _IS_SURE + both[better] * _IS_TWO_SIDED
-        unlike[better] = np.minimum(np.abs(np.log(sides[0][better] / sides[1][better])) * _STEPS, 255)
+            least = np.where(ground.fat.ravel()[points], np.minimum(least, _FAT_EASE * rises[3]), least)
+        rise = least - _UNEVEN * np.maximum(np.abs(rises[0] - rises[2]) - _EVEN, 0)
+        both = np.ones(len(points), np.bool_)
+        for one in sides:
+            known, beyond = one.known.ravel()[points], one.beyond.ravel()[points]
+            rise -= np.where(known, 0, np.where(beyond, _NARROW, _ONE_SIDED)).astype(np.float32)
+            both &= known
+        better = rise > best.ravel()[points]
+        points, rise, both = points[better], rise[better], both[better]
+        best.ravel()[points] = rise
+        point = np.min([np.log(a.ravel()[points] / b[better]) for a, b in zip(ground.points, denser[:3], strict=True)], axis=0)
+        own.ravel()[points] = np.clip(point * _STEPS, 0, 255)
+        codes.ravel()[points] = _IS_GROWN + (rise > _SURE) * _IS_SURE + both * _IS_TWO_SIDED
+        two = [np.maximum(_reached(gross, points, one.far), _FLOOR) for one in sides]
+        unlike.ravel()[points] = np.where(both, np.minimum(np.abs(np.log(two[0] / two[1])) * _STEPS, 255), 0)
+
+
+def _reached(values: Map, points: npt.NDArray[np.int64], way: tuple[int, int]) -> Map:
+    """Returns what lies (x, y) points away from some points; anything where that is outside."""
+    found: Map = np.take(values.ravel(), points + (way[1] * values.shape[1] + way[0]), mode="clip")
+    return found
 
 
 def _mean(values: Map, side: int) -> Map:
@@ -242,10 +290,10 @@ def _line(values: Map, length: float, angle: float) -> Map:
         if points >> (bit + 1):
             doubled = doubled + _moved(doubled, round((1 << bit) * x), round((1 << bit) * y))
     reach = (points - 1) / 2
-    return _moved(total, round(-reach * x), round(-reach * y)) / np.float32(points)
+    return np.asarray(_moved(total, round(-reach * x), round(-reach * y)) / np.float32(points), np.float32)
 
 
-def _moved(values: Map, x: int, y: int) -> Map:
+def _moved(values: npt.NDArray[Any], x: int, y: int) -> npt.NDArray[Any]:
     """Returns at each point the value that lies (x, y) points away, 0 from outside."""
     height, width = values.shape
     moved = np.zeros_like(values)

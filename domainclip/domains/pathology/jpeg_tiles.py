@@ -1,32 +1,97 @@
-"""Tiles in JPEG: what tells a whole stream from one that the decoder filled up.
+"""Tiles in JPEG, decoded without forgiveness, and what tells a whole stream from one that a decoder filled up.
 
-libjpeg never fails at a stream that ends early or loses its way: it warns, which its callers do not see, and fills up what it lacks
-with grey (every coefficient 0), or with whatever its last DC value became (ITU-T T.81 leaves recovery to the decoder).
+libjpeg never fails at a stream that ends early or loses its way: it warns, which most of its callers do not see, and fills up what
+it lacks with grey (every coefficient 0), or with whatever its last DC value became (ITU-T T.81 leaves recovery to the decoder).
+simplejpeg can be told to fail at each warning, as OpenSlide does.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 _END, _TRAILING = b"\xff\xd9", 16
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Markers that begin a frame, SOFn (ITU-T T.81 B.1.1.3)."""
+_HUFFMAN = frozenset((0xC0, 0xC1, 0xC2))
+"""Baseline, extended and progressive: what libjpeg decodes to 8 bits."""
+_SCAN, _APP0, _APP14 = 0xDA, 0xE0, 0xEE
+_ALONE = frozenset((0x01, *range(0xD0, 0xD9)))
 _MCU, _BLOCK = 16, 32
 """Pixels across the largest common minimum coded unit (chroma at half size), and across the smallest block that is looked for."""
-_HOLE = bytes(16)
-"""Zeros as a failed copy leaves them; they decode to one colour."""
 _FILLER = 128
 """What libjpeg gives for coefficients that it never got, in every channel."""
 
 
-def check_stream(data: bytes, width: int, height: int, needed: tuple[int, int]) -> None:
+@dataclass(frozen=True, slots=True)
+class JpegHeader:
+    """What stands before the first scan of a stream.
+
+    Attributes:
+        process: Second byte of the frame's marker, e.g. 0xC0 for baseline.
+        bits: Of a sample.
+        width: Columns.
+        height: Rows.
+        components: Their numbers.
+        jfif: Whether it is marked as JFIF, so YCbCr.
+        adobe: Adobe's colour transform: 0 none, 1 YCbCr; None without its mark.
+        scan: Where the first scan begins in the stream.
+    """
+
+    process: int
+    bits: int
+    width: int
+    height: int
+    components: tuple[int, ...]
+    jfif: bool
+    adobe: int | None
+    scan: int
+
+    @property
+    def ycbcr(self) -> bool:
+        """Whether libjpeg takes three components for YCbCr, told nothing else (its ``default_decompress_parms``)."""
+        if self.jfif or self.adobe is not None:
+            return self.jfif or self.adobe != 0
+        return bytes(self.components) != b"RGB"
+
+
+def jpeg_header(data: bytes) -> JpegHeader | None:
+    """Reads the markers before the first scan; None where they are none of a JPEG, or there is no frame among them.
+
+    Args:
+        data: A stream with its tables.
+    """
+    at, jfif, adobe = 2, False, None
+    frame: tuple[int, int, int, int, tuple[int, ...]] | None = None
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF or marker in _ALONE:
+            at += 1 if marker == 0xFF else 2
+            continue
+        if marker == _SCAN:
+            return None if frame is None else JpegHeader(*frame, jfif, adobe, at)
+        length, body = int.from_bytes(data[at + 2 : at + 4], "big"), data[at + 4 : at + 18]
+        if marker in _FRAMES and len(body) >= 6:
+            tall, wide = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
+            frame = marker, body[0], wide, tall, tuple(data[at + 10 + 3 * i] for i in range(body[5]) if at + 10 + 3 * i < len(data))
+        elif marker == _APP0 and body.startswith(b"JFIF\0"):
+            jfif = True
+        elif marker == _APP14 and body.startswith(b"Adobe") and len(body) >= 12:
+            adobe = body[11]
+        at += 2 + max(length, 2)
+    return None
+
+
+def check_stream(data: bytes, header: JpegHeader | None, tile: tuple[int, int], needed: tuple[int, int]) -> None:
     """Looks at the frame header and the end of a stream before it is decoded.
 
     Args:
-        data: One JPEG stream; its tables may lie elsewhere.
-        width: Of the tile, by the directory.
-        height: Of the tile.
+        data: One JPEG stream.
+        header: Its markers; None where they cannot be read, which is the decoder's to refuse.
+        tile: (width, height) of the tile, by the directory.
         needed: (width, height) of the part of it that lies in the picture.
 
     Raises:
@@ -35,17 +100,42 @@ def check_stream(data: bytes, width: int, height: int, needed: tuple[int, int]) 
     """
     if _END not in data[-_TRAILING:]:
         raise EOFError("a JPEG tile without its end")
-    at = 2
-    while at + 9 < len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
-            tall, wide = int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big")
-            if tall > max(height, 8) or wide > max(width, 8):
-                raise ValueError("a JPEG tile larger than the directory says")
-            if wide < needed[0] or tall < needed[1]:
-                raise ValueError("a JPEG tile smaller than the directory says")
-            return
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big") if marker != 0xFF else 1
+    if header is None:
+        return
+    if header.width > max(tile[0], 8) or header.height > max(tile[1], 8):
+        raise ValueError("a JPEG tile larger than the directory says")
+    if header.width < needed[0] or header.height < needed[1]:
+        raise ValueError("a JPEG tile smaller than the directory says")
+
+
+def decoded_strictly(data: bytes, header: JpegHeader | None, ycbcr: bool | None = None) -> npt.NDArray[np.uint8] | None:
+    """Decodes a stream, failing where libjpeg would warn; the pixels are those of libjpeg-turbo's defaults.
+
+    Args:
+        data: One JPEG stream with its tables.
+        header: From ``jpeg_header`` of it.
+        ycbcr: Whether three components are YCbCr; None: as libjpeg takes them.
+
+    Returns:
+        (H, W, 3) RGB or (H, W, 1) grey; None where it is a kind of stream that this does not decode (12 bits, lossless, arithmetic
+        coding, four components, JFIF that is said to hold RGB).
+
+    Raises:
+        ValueError: The stream is damaged.
+    """
+    if header is None or header.process not in _HUFFMAN or header.bits != 8 or len(header.components) not in {1, 3}:
+        return None
+    import simplejpeg
+
+    if len(header.components) == 1:
+        return np.asarray(simplejpeg.decode_jpeg(data, "GRAY"))
+    if ycbcr is not None and ycbcr != header.ycbcr:
+        if header.jfif:
+            return None  # libjpeg takes JFIF for YCbCr, whatever else is said
+        # Adobe's mark, the last of which counts, is how a stream says it (libjpeg-turbo, jdmarker.c).
+        mark = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([int(ycbcr)])
+        data = data[: header.scan] + mark + data[header.scan :]
+    return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
 
 
 def has_constant_block(piece: npt.NDArray[Any]) -> bool:
@@ -67,18 +157,6 @@ def has_constant_block(piece: npt.NDArray[Any]) -> bool:
         if (block == block[0, 0]).all():
             return True
     return False
-
-
-def is_plainly_blank(data: bytes, piece: npt.NDArray[Any]) -> bool:
-    """Whether all of a tile is of one colour, by a stream that has no hole: what a scanner writes for bare glass.
-
-    Args:
-        data: The stream.
-        piece: (H, W, C) uint8, decoded.
-    """
-    colour, values = piece[0, 0], np.ascontiguousarray(piece).reshape(-1)
-    same = bool((values[colour.size :] == values[: -colour.size]).all())
-    return same and not bool((colour == _FILLER).all()) and _HOLE not in data
 
 
 def is_filled_up(piece: npt.NDArray[Any]) -> bool:

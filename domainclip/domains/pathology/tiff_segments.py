@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from domainclip.domains.pathology.jpeg_tiles import check_stream, has_constant_block, is_filled_up, is_plainly_blank
+from domainclip.domains.pathology.jpeg_tiles import check_stream, decoded_strictly, has_constant_block, is_filled_up, jpeg_header
 from domainclip.domains.pathology.slides import FOREIGN_ERRORS, MAX_FLAT_PIXELS, Masked
 from domainclip.domains.pathology.tiff_directories import MOST_MISSING
 from domainclip.domains.pathology.tiff_judge import Judge
@@ -21,6 +21,7 @@ CACHE_BYTES = 96 * 2**20
 """Decoded pieces kept in a process: a row of 256 px tiles across a slide of 125,000 px, so that rows of boxes which do not
 lie on the file's own grid decode nothing twice."""
 _UNCOMPRESSED, _JPEG = 1, 7
+_GREY, _RGB, _YCBCR = 1, 2, 6
 _ENDED = frozenset({_JPEG, 8, 32946})
 """JPEG and Deflate: a stream tells its own end, and a decoder that it was cut."""
 _TILE_BYTE_COUNTS = 325
@@ -190,19 +191,39 @@ class SegmentedPage:
         offset, length = int(self._frame.dataoffsets[index]), int(self._frame.databytecounts[index])
         data = self._source.read(offset, length, or_less=int(self._page.compression) in _ENDED)
         wide, tall = self._place(index)[2:]
-        if int(self._page.compression) == _JPEG:
-            check_stream(data, self._wide, self._high, (wide, tall))
         tables = getattr(self._frame, "jpegtables", None) or self._page.jpegtables
-        decoded = self._page.decode(data, index, jpegtables=tables, jpegheader=self._page.jpegheader)[0]
-        if decoded is None:
-            return None
-        piece: npt.NDArray[Any] = np.asarray(decoded.reshape(decoded.shape[-3:]))
+        piece = self._strict(data, tables, (wide, tall)) if int(self._page.compression) == _JPEG else None
+        strict = piece is not None
+        if piece is None:
+            decoded = self._page.decode(data, index, jpegtables=tables, jpegheader=self._page.jpegheader)[0]
+            if decoded is None:
+                return None
+            piece = np.asarray(decoded.reshape(decoded.shape[-3:]))
         if piece.shape[0] < tall or piece.shape[1] < wide or piece.shape[2] != self.samples // self._planes:
             raise ValueError("a tile of another size than the directory says")
-        inside = piece[:tall, :wide]  # what lies over the edge is often black
-        if int(self._page.compression) == _JPEG and has_constant_block(inside) and not is_plainly_blank(data, inside):
-            self._check_filler(index, inside)
+        if int(self._page.compression) == _JPEG and not strict:
+            self._check_filler(index, piece[:tall, :wide])  # what lies over the edge is often black
         return piece
+
+    def _strict(self, data: bytes, tables: bytes | None, needed: tuple[int, int]) -> npt.NDArray[Any] | None:
+        """Decodes a JPEG tile; None where it must be done otherwise.
+
+        Raises:
+            ValueError: The stream is damaged, and OpenSlide may be asked about it; EOFError: it has no end.
+        """
+        whole = data if tables is None else tables[:-2] + data[2:]
+        header = jpeg_header(whole)
+        check_stream(data, header, (self._wide, self._high), needed)
+        if int(self._page.photometric) not in {_GREY, _RGB, _YCBCR} or self._page.jpegheader:
+            return None
+        # Aperio writes RGB without a mark; a mark as JFIF wins over the directory, as it does in tifffile.
+        forced = False if header is not None and int(self._page.photometric) == _RGB and not header.jfif else None
+        try:
+            return decoded_strictly(whole, header, forced)
+        except ValueError:
+            if self._judge is not None:
+                raise
+            return None  # nobody else can be asked; filler is still told
 
     def _check_filler(self, index: int, piece: npt.NDArray[Any]) -> None:
         """Tells what a scanner left blank from what a decoder filled up.
@@ -210,6 +231,8 @@ class SegmentedPage:
         Raises:
             ValueError: The decoder filled it up.
         """
+        if not has_constant_block(piece):
+            return
         if self._judge is None:
             if is_filled_up(piece):
                 raise ValueError("a JPEG tile that ends early")
