@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
-LONGEST_ANSWER_BYTES = 65536
+LONGEST_ANSWER_BYTES = 2**20
 _LOOK_SECONDS = 0.2
 
 

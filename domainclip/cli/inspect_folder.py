@@ -20,7 +20,7 @@ def report_folder(reporter: Reporter, folder: Path, domain: str, table: Path | N
         table: Manifest to write, or None.
     """
     from domainclip.cli.progress import progress_printer
-    from domainclip.domains.survey import Look, scale_counts, survey, write_manifest
+    from domainclip.data.survey import Look, scale_counts, survey, write_manifest
 
     def line(look: Look) -> str:
         name = look.path.relative_to(folder).as_posix()

@@ -63,9 +63,11 @@ def write_region(
     if domain != "pathology":
         raise UsageError(asked, f"The file is read as {domain}; regions in um are of slides.", "Leave --region out.")
     try:
-        x, y, width, height = (float(part) for part in region.split(","))
+        left, top, *size = region.split(",")
+        x, y, (width, height) = float(left), float(top), (int(side) for side in size)
     except ValueError:
-        raise UsageError(asked, "It is not X,Y,W,H.", "Give four numbers, e.g. --region 12000,8000,512,512.") from None
+        remedy = "Give left and top, then whole numbers of pixels, e.g. --region 12000,8000,512,512."
+        raise UsageError(asked, "It is not X,Y,W,H.", remedy) from None
     if um_per_px is None or output is None:
         raise UsageError(asked, "Its scale or its place on disk is missing.", "Add --um-per-px 0.5 --output part.png.")
     _check_suffix(output, (".png", ".jpg", ".npy"))
@@ -74,7 +76,7 @@ def write_region(
 
     reading = _reading(domain, settings)
     options = {name: getattr(reading, name) for name in ("spacing_um", "scene", "white_level", "upsample")}
-    array, _ = read_region(file, x, y, (round(width), round(height)), um_per_px, **options)
+    array, _ = read_region(file, x, y, (width, height), um_per_px, **options)
     if output.suffix == ".npy":
         np.save(output, array.transpose(2, 0, 1), allow_pickle=False)
     elif open_slide(file, reading.scene).facts.channels != COLOURS:

@@ -81,36 +81,58 @@ class Gathered:
     channels: set[tuple[str, ...]] = field(default_factory=set)
 
 
-def gather(work: Path, items: Sequence[SourceItem], rejections: Sequence[tuple[str, str]], key: bytes) -> Gathered:
-    """Reads the lines of all spools, file by file.
+class Gatherer:
+    """Collects what the spools hold while other files are still being read: file by file, in the order of the source.
 
     Args:
         work: Folder of the spools.
         items: The source files.
-        rejections: Name and reason of what the source itself rejected.
         key: The owner's.
     """
-    found, seen = Gathered(), set[str]()
-    shared: dict[Any, Any] = {}
-    for number, item in enumerate(items):
-        lines = list(read_spool(work, number)) or [{"key": keyed_hash(item.name, key), "reason": NO_IMAGES}]
+
+    def __init__(self, work: Path, items: Sequence[SourceItem], key: bytes) -> None:
+        self._work, self._items, self._key = work, items, key
+        self._found, self._seen = Gathered(), set[str]()
+        self._shared: dict[Any, Any] = {}
+        self._waiting: set[int] = set()
+        self._next = 0
+
+    def finish(self, number: int) -> None:
+        """Says that the spool of a file is whole; it is read as soon as all before it are."""
+        self._waiting.add(number)
+        while self._next in self._waiting:
+            self._waiting.remove(self._next)
+            self._read(self._next)
+            self._next += 1
+
+    def whole(self, rejections: Sequence[tuple[str, str]]) -> Gathered:
+        """Returns what all files gave.
+
+        Args:
+            rejections: Name and reason of what the source itself rejected.
+        """
+        assert self._next == len(self._items), "a spool is missing"
+        self._found.rejected += [{"key": keyed_hash(name, self._key), "reason": reason} for name, reason in rejections]
+        self._found.rejected_paths += [name for name, _ in rejections]
+        return self._found
+
+    def _read(self, number: int) -> None:
+        item, found = self._items[number], self._found
+        lines = list(read_spool(self._work, number)) or [{"key": keyed_hash(item.name, self._key), "reason": NO_IMAGES}]
         kept = []
         for line in lines:
-            if line["key"] in seen and "reason" not in line:
+            if line["key"] in self._seen and "reason" not in line:
                 line["reason"] = "another image has the same key"
             if "reason" in line:
                 found.rejected.append({"key": line["key"], "reason": line["reason"]})
                 found.rejected_paths.append(str(item.path.absolute()))
                 continue
-            seen.add(line["key"])
+            self._seen.add(line["key"])
             kept.append(line)
-            found.entries.append(_entry(line, number, shared))
+            found.entries.append(_entry(line, number, self._shared))
             found.channels.add(tuple(line["channels"]))
         if kept:
             found.tables.append(index_columns(kept))
-    found.rejected += [{"key": keyed_hash(name, key), "reason": reason} for name, reason in rejections]
-    found.rejected_paths += [name for name, _ in rejections]
-    return found
 
 
 def owner_lines(found: Gathered, items: Sequence[SourceItem], key: bytes) -> Iterator[dict[str, Any]]:
@@ -188,17 +210,19 @@ class Spools:
         Raises:
             UsageError: The image's bytes are not those that were written, as after a power cut.
         """
-        names = [f"{entry.key}.{entry.storage}", *(f"{entry.key}.{name}.png" for name in entry.masks), f"{entry.key}.json"]
-        at = entry.at
-        for place, (name, size) in enumerate(zip(names, entry.sizes, strict=True)):
-            data = self._read(entry.item, at, size)
+        whole = self._read(entry.item, entry.at, sum(entry.sizes))
+        parts, at = [], 0
+        for size in entry.sizes:
+            parts.append(whole[at : at + size])
             at += size
-            if place == 0 and hashlib.sha256(data).hexdigest() != entry.sha256:
-                found = "An image that waits to be written is damaged, as after a power cut."
-                raise UsageError("A shard was to be written.", found, "Prepare the set anew with --overwrite.")
-            if name.endswith(".json"):
-                yield f"{entry.key}.txt", text.encode()
-            yield name, data
+        if hashlib.sha256(parts[0]).hexdigest() != entry.sha256:
+            found = "An image that waits to be written is damaged, as after a power cut."
+            raise UsageError("A shard was to be written.", found, "Prepare the set anew with --overwrite.")
+        yield f"{entry.key}.{entry.storage}", parts[0]
+        for name, data in zip(entry.masks, parts[1:-1], strict=True):
+            yield f"{entry.key}.{name}.png", data
+        yield f"{entry.key}.txt", text.encode()
+        yield f"{entry.key}.json", parts[-1]
 
     def _read(self, number: int, at: int, size: int) -> bytes:
         if self._number != number or self._file is None:

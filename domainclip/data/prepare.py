@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from domainclip.config import validated
+from domainclip.data.entries import Gathered, Gatherer
 from domainclip.data.owner_map import owner_map_path, write_owner_map
 from domainclip.data.prepared_set import PreparedSet
 from domainclip.data.set_writer import SetFacts, refuse_torn_groups, write_set
@@ -77,7 +78,7 @@ def prepare(
     settings: dict[str, Any] = {"reading": options.model_dump(mode="json"), "seed": seed, "jpeg_quality": jpeg_quality}
     settings |= {"held_out_fraction": held_out_fraction, "val_fraction": val_fraction}
     with _clean_stops(output) as claimed:
-        items, key = list(source.items()), owner_key()
+        items, rejected, key = list(source.items()), source.rejections, owner_key()
         refuse_torn_groups(items)
         plan_id = _plan_id(source, items, domain, settings, key)
         if (finished := claim_output(output, plan_id, overwrite=overwrite, resume=resume)) is not None:
@@ -86,9 +87,9 @@ def prepare(
         workers, threads = _spread(workers, len(items), domain)
         note = "synthetic content" if source.card.get("synthetic") else ""
         plan, limits = SpoolPlan(output / WORK, key, seed, jpeg_quality, threads, True, note), limits or Limits()
-        _Job(items, domain, options, plan, workers, limits, plan_id if strict else None, progress or _quiet).run(source.rejections)
+        found = _Job(items, domain, options, plan, workers, limits, plan_id if strict else None, progress or _quiet).run(rejected)
         settings["reading"] = _public_reading(options, key)  # after the hash, which the paths are part of
-        write_set(output, plan.folder, items, SetFacts(source, domain, settings, plan_id, key))
+        write_set(output, plan.folder, items, found, SetFacts(source, domain, settings, plan_id, key))
         shutil.rmtree(aside_of(output), ignore_errors=True)
     return PreparedSet(output)
 
@@ -147,19 +148,24 @@ class _Job:
     """With ``strict``, the name of the owner's map that tells which file it was."""
     progress: Progress
 
-    def run(self, rejections: Sequence[tuple[str, str]]) -> None:
+    def run(self, rejections: Sequence[tuple[str, str]]) -> Gathered:
         """Reads the files whose spools are not there yet; with ``strict``, what the source rejected stops it at once."""
         if self.strict and rejections:
             raise _strict_stop(*rejections[0], self.strict)
         waiting = [(n, item) for n, item in enumerate(self.items) if not is_whole(self.plan.folder, n)]
         done = len(self.items) - len(waiting)
+        gatherer = Gatherer(self.plan.folder, self.items, self.plan.key)
+        for number in {*range(len(self.items))} - {number for number, _ in waiting}:
+            gatherer.finish(number)
         self.progress(done, len(self.items), "reading")
         for number in self._finished(waiting):
             done += 1
             self.progress(done, len(self.items), "reading")
             if self.strict:
                 self._stop_at_rejections(number)
+            gatherer.finish(number)
         self.progress(done, len(self.items), "writing shards")
+        return gatherer.whole(rejections)
 
     def _finished(self, waiting: list[tuple[int, SourceItem]]) -> Iterator[int]:
         if self.workers == 0 or not waiting:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from domainclip.domains.base import Inspection
 from domainclip.sample import Caption, Geo, Region, Sample, SourceItem, Spacing, Values, Window
 
 
@@ -114,3 +116,15 @@ def sample_to_json(sample: Sample) -> dict[str, Any]:
         "window": window_to_json(sample.window),
         "meta": dict(sample.meta),
     }
+
+
+def inspection_to_json(seen: Inspection) -> dict[str, Any]:
+    """Returns the fields of an inspection."""
+    return asdict(seen)
+
+
+def inspection_from_json(value: Mapping[str, Any]) -> Inspection:
+    """Undoes ``inspection_to_json``; lists within ``details`` stay lists."""
+    fixed = {name: tuple(value[name]) for name in ("channels", "missing")}
+    levels = tuple((width, height, downsample) for width, height, downsample in value["levels"])
+    return Inspection(**{**value, **fixed, "levels": levels})

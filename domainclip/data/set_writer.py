@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domainclip.captions.build import CAPTION_COLUMNS, build_captions, caption_table
-from domainclip.data.entries import Entry, Gathered, Spools, gather, member_sizes, owner_lines
+from domainclip.data.entries import Entry, Gathered, Spools, member_sizes, owner_lines
 from domainclip.data.index_table import compact_json, write_index
 from domainclip.data.owner_map import write_owner_map
 from domainclip.data.pictures import write_pictures
@@ -52,7 +52,7 @@ class SetFacts:
     key: bytes
 
 
-def write_set(output: Path, work: Path, items: list[SourceItem], facts: SetFacts) -> None:
+def write_set(output: Path, work: Path, items: list[SourceItem], found: Gathered, facts: SetFacts) -> None:
     """Writes everything but the spools; dataset.json comes last and makes the set whole.
 
     Shards that an interrupted call wrote are kept. A spool is removed once the shards that hold its images are on disk.
@@ -60,7 +60,6 @@ def write_set(output: Path, work: Path, items: list[SourceItem], facts: SetFacts
     Raises:
         UsageError: Nothing can be used, or a split is impossible; the disk is full.
     """
-    found = gather(work, items, facts.source.rejections, facts.key)
     entries = found.entries
     if not entries:
         reasons = Counter(line["reason"] for line in found.rejected).most_common(3)
@@ -162,7 +161,7 @@ def _write_index(output: Path, found: Gathered, plans: list[ShardPlan], splits: 
     shards = [plan.name for plan in plans for _ in plan.sizes]
     offsets = [offsets for plan in plans for offsets in plan.offsets]
     masks = [
-        compact_json({name: [places[n], entry.sizes[n]] for n, name in enumerate(entry.masks, start=1)})
+        compact_json({name: [places[n], entry.sizes[n]] for n, name in enumerate(entry.masks, start=1)}) if entry.masks else "{}"
         for entry, places in zip(found.entries, offsets, strict=True)
     ]
     later: dict[str, list[Any]] = {"shard": shards, "offset": [places[0] for places in offsets], "split": splits, "masks": masks}

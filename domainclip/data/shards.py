@@ -77,6 +77,8 @@ _TEMPLATE = tarfile.TarInfo("")
 _TEMPLATE.mode = 0o644
 _TEMPLATE_BYTES = _TEMPLATE.tobuf(format=tarfile.USTAR_FORMAT)
 _SIZE, _CHECKSUM = slice(124, 136), slice(148, 156)
+_TEMPLATE_SUM = sum(_TEMPLATE_BYTES) - sum(_TEMPLATE_BYTES[_SIZE]) - sum(_TEMPLATE_BYTES[_CHECKSUM]) + 8 * ord(" ")
+"""Of a header's bytes but those of the size, the checksum's own counted as blanks (POSIX.1-1988)."""
 _LONGEST_NAME, _LARGEST = 100, 8**11 - 1
 
 
@@ -94,8 +96,7 @@ def tar_header(name: str, size: int) -> bytes:
     header = bytearray(_TEMPLATE_BYTES)
     header[: len(encoded)] = encoded
     header[_SIZE] = b"%011o\0" % size
-    header[_CHECKSUM] = b" " * 8
-    header[_CHECKSUM] = b"%06o\0 " % sum(header)
+    header[_CHECKSUM] = b"%06o\0 " % (_TEMPLATE_SUM + sum(encoded) + sum(header[_SIZE]))
     return bytes(header)
 
 

@@ -12,12 +12,10 @@ from domainclip.config import DataConfig
 from domainclip.data.cards import about, card_names, find_card, load_card, rows_of_card
 from domainclip.data.manifest import MANIFEST_SUFFIXES, items_from_rows, read_manifest
 from domainclip.data.prepared_set import PreparedSet
-from domainclip.domains.base import Domain, domains, gathered_files
+from domainclip.domains.base import Domain, domains
+from domainclip.domains.folder import list_folder
 from domainclip.errors import UsageError, unknown_name
 from domainclip.sample import SourceItem
-
-# What lies beside images by custom; everything else in a folder that the domain does not read is reported.
-COMPANIONS = frozenset({".txt", ".md", ".csv", ".json", ".jsonl", ".geojson", ".xml", ".yaml", ".yml", ".parquet", ".pdf", ".html"})
 
 
 @dataclass(frozen=True)
@@ -155,69 +153,24 @@ def _from_manifest(path: Path, domain: Domain, label: str) -> Source:
 
 
 def _from_folder(folder: Path, domain: Domain) -> Source:
-    items, rejections, companions, links = [], [], 0, 0
-    home = folder.resolve()
-    paths = []
-    for path in sorted(folder.rglob("*")):
-        if _is_hidden(path.relative_to(folder)):
-            continue
-        if path.is_symlink() and (reason := _astray(path, home)):
-            rejections.append((path.relative_to(folder).as_posix(), reason))
-            links += 1
-        elif path.is_file():
-            paths.append(path)
-    gathering = gathered_files(domain, paths)
-    absorbed = {path for some in gathering.members.values() for path in some}
-    reasons = dict(gathering.rejected)
-    for path in paths:
-        name = path.relative_to(folder).as_posix()
-        if path in reasons:
-            rejections.append((name, reasons[path]))
-        elif path in absorbed:
-            companions += 1
-        elif domain.recognises(path):
-            items.append(SourceItem(path, name))
-        elif path.suffix.lower() in COMPANIONS or not path.suffix:
-            companions += 1
-        else:
-            rejections.append((name, f"no file that the domain {domain.name} reads"))
-    if not items:
-        found = f"It holds {len(rejections) + companions} files, none of which the domain {domain.name} reads."
-        if links:
-            found = (
-                f"It holds {links} symbolic links that lead out of it or nowhere, and no file that the domain {domain.name} reads."
-            )
+    listing = list_folder(folder, domain)
+    if not listing.files:
+        count = len(listing.rejected) + listing.companions
+        found = f"It holds {count} files, none of which the domain {domain.name} reads."
+        remedy = "Check the path and --domain; domainclip inspect FILE tells more."
+        if listing.links:
+            found = f"It holds {listing.links} symbolic links that lead out of it or nowhere, and no file that {domain.name} reads."
             remedy = "Name the files that they lead to in a manifest (a CSV with the column path), or copy them here."
-            raise UsageError(f"The folder {folder} was to be read.", found, remedy)
-        if not rejections and not companions:
+        elif not count:
             found = "It is empty."
-        raise UsageError(
-            f"The folder {folder} was to be read.", found, "Check the path and --domain; domainclip inspect FILE tells more."
-        )
-    return Source(folder.name, {**_plain_card(domain), "companions": companions}, tuple(rejections), tuple(items))
+        raise UsageError(f"The folder {folder} was to be read.", found, remedy)
 
+    def name(path: Path) -> str:
+        return path.relative_to(folder).as_posix()
 
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
-
-
-def _astray(link: Path, home: Path) -> str | None:
-    """Says why a symbolic link is not followed; None when it leads to something inside the folder.
-
-    A folder from elsewhere may hold a link to any file of its reader; what it would bring in was never given. Links to folders are
-    not walked through: what they lead to inside is found where it lies.
-
-    Args:
-        link: The symbolic link.
-        home: The folder, itself resolved.
-    """
-    try:
-        target = link.resolve(strict=True)
-    except (OSError, RuntimeError):  # RuntimeError: a loop of links, up to Python 3.12
-        return "a symbolic link that leads nowhere"
-    if not target.is_relative_to(home):
-        return "a symbolic link that leads out of the folder; name its target in a manifest, or copy it"
-    return None
+    rejections = tuple((name(path), reason) for path, reason in listing.rejected)
+    items = tuple(SourceItem(path, name(path)) for path in listing.files)
+    return Source(folder.name, {**_plain_card(domain), "companions": listing.companions}, rejections, items)
 
 
 def _is_starter_set(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import queue
 import sys
 import threading
@@ -60,6 +61,13 @@ def domain_reference(domain: Domain) -> str:
         f"It is no attribute of an importable module (its class lies in {name}).",
         "Put it into a module of its own, as DOMAIN; or pass workers=0 to read without supervision.",
     )
+
+
+def referred_domain(reference: str) -> Domain:
+    """Undoes ``domain_reference`` in another process."""
+    module, _, attribute = reference.partition(":")
+    domain: Domain = getattr(importlib.import_module(module), attribute)
+    return domain
 
 
 def run_supervised(

@@ -6,7 +6,6 @@ nothing that it sends is pickled.
 
 from __future__ import annotations
 
-import importlib
 import io
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from domainclip.data.records import item_from_json
 from domainclip.data.spool import FULL_DISK, SpoolPlan, write_spool
+from domainclip.data.supervised import referred_domain
 from domainclip.domains.base import Domain
 from domainclip.errors import DomainClipError
 from domainclip.heartbeat import listen
@@ -26,7 +26,7 @@ def main() -> None:
     """Reads a line with the plan, then a line a file; answers each with a line of JSON."""
     answers, told = private_output(), messages()
     setup = next(told)
-    domain = _domain(setup["domain"])
+    domain = referred_domain(setup["domain"])
     reading = domain.reading_model.model_validate(setup["reading"])
     plan = SpoolPlan(Path(setup["folder"]), bytes.fromhex(setup["key"]), setup["seed"], **setup.get("plan", {}))
     limit_memory(setup["memory_bytes"])
@@ -57,12 +57,6 @@ def _one(job: dict[str, Any], domain: Domain, reading: Any, plan: SpoolPlan, ans
         return {"stop": [error.asked, error.found, error.remedy]}
     except Exception as error:  # noqa: BLE001 - whatever a decoder raises on a hostile file, the job goes on; the kind is reported.
         return {"rejected": f"the reader failed ({type(error).__name__})"}
-
-
-def _domain(reference: str) -> Domain:
-    module, _, attribute = reference.partition(":")
-    domain: Domain = getattr(importlib.import_module(module), attribute)
-    return domain
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -82,13 +83,29 @@ def export(
     draft.mkdir(parents=True)
     try:
         exported = run(source, draft, hashed, progress or (lambda done, total, text: None))
-        (draft / MARK).write_text(json.dumps(exported.document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        document = exported.document | {"listing": _listing(draft)}
+        (draft / MARK).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         if output.is_dir():
             shutil.rmtree(output)
         draft.replace(output)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return exported
+
+
+def _listing(folder: Path) -> str:
+    """Hashes names and sizes of all files but the mark: what was written is there, and nothing else."""
+    files = sorted((path.relative_to(folder).as_posix(), path.stat().st_size) for path in folder.rglob("*") if path.is_file())
+    listed = [(name, size) for name, size in files if name != MARK]
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+
+
+def _is_as_written(folder: Path) -> bool:
+    try:
+        document = json.loads((folder / MARK).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and document.get("listing") == _listing(folder)
 
 
 def _check_output(output: Path, overwrite: bool) -> None:
@@ -103,3 +120,6 @@ def _check_output(output: Path, overwrite: bool) -> None:
         raise UsageError(asked, f"The folder holds other files, such as {foreign[0]}.", "Choose another --output.")
     if entries and not overwrite:
         raise UsageError(asked, "An export lies there.", "Add --overwrite to replace it, or choose another --output.")
+    if entries and not _is_as_written(output):
+        found = "Files were added to the export that lies there, changed or taken away since it was written."
+        raise UsageError(asked, found, "Choose another --output, or remove the folder yourself.")

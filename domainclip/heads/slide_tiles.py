@@ -124,7 +124,8 @@ def _of_set(prepared: Any, hashed: bool) -> TileTable:
         for number, row in enumerate(prepared.index.itertuples(index=False))
         if row.window
     ]
-    overlap = (prepared.card.get("reading") or {}).get("overlap")
+    reading = prepared.card.get("reading") or {}
+    overlap = None if reading.get("coordinates") else reading.get("overlap")  # whoever gave the tiles laid them as they are
     table = pd.DataFrame(rows)
     without = len(prepared.index) - len(rows)
     _check_some(prepared.folder, len(rows))

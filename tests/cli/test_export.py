@@ -152,6 +152,13 @@ def test_the_output_folder_is_respected(made):
     error = run("export", "set", "--format", "clam", "--output", "kept", "--overwrite", cwd=made, code=2)["error"]
     assert "pt_files" in error["found"]
     assert (made / "kept" / "pt_files").is_dir() and (made / "kept" / "patches").is_dir()
+    (made / "kept" / "pt_files").rmdir()
+    # Nor what lies within our own folders by now.
+    (made / "kept" / "patches" / "mine.h5").write_bytes(b"x")
+    error = run("export", "set", "--format", "clam", "--output", "kept", "--overwrite", cwd=made, code=2)["error"]
+    assert "added" in error["found"] and (made / "kept" / "patches" / "mine.h5").is_file()
+    (made / "kept" / "patches" / "mine.h5").unlink()
+    run("export", "set", "--format", "clam", "--output", "kept", "--overwrite", cwd=made)
 
 
 def test_wrong_use_names_what_there_is(made):

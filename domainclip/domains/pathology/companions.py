@@ -8,13 +8,16 @@ from pathlib import Path
 
 from domainclip.domains.base import Gathering
 from domainclip.domains.dicom_kind import is_dicom_slide
+from domainclip.domains.folder import astray
 from domainclip.domains.pathology.dicom_header import Instance, peek
-from domainclip.domains.pathology.dicom_slide import volumes
+from domainclip.domains.pathology.dicom_slide import STRAY, volumes
+from domainclip.domains.pathology.slides import unreadable
 from domainclip.errors import UnreadableFileError
 
 _INDEX_BYTES = 2**20
 _INDEX_MARKS = ("[virtual microscope specimen]", "[uncompressed virtual microscope specimen]")
 _INDEXED = ("imagefile", "mapfile", "macroimage", "optimisationfile")
+_SEVERAL = frozenset((".vms", ".vmu", ".mrxs"))
 _NEVER_DICOM = frozenset((".png", ".jpg", ".jpeg", ".svs", ".ndpi", ".scn", ".mrxs", ".dat", ".vms", ".vmu", ".czi"))
 ELSEWHERE = "It belongs to a slide (DICOM series) whose finest level lies in another folder; put all of its files in one folder"
 NO_LEVEL = "It is the label, overview or thumbnail of a slide (DICOM series) of which no level is there"
@@ -37,9 +40,27 @@ def gather_slides(paths: Sequence[Path]) -> Gathering:
     return Gathering(members, tuple(sorted(rejected)))
 
 
+def refuse_stray_companions(path: Path) -> None:
+    """Refuses a Hamamatsu index or a MIRAX file with links that lead out of its folder: OpenSlide would follow them.
+
+    Args:
+        path: Any file; where it is a link that leads out itself, its owner named it so.
+
+    Raises:
+        UnreadableFileError: There is such a link.
+    """
+    suffix, home = path.suffix.lower(), path.parent.resolve()
+    if suffix not in _SEVERAL or (path.is_symlink() and astray(path, home)):
+        return
+    data = path.with_suffix("")
+    named = [data, *(data.iterdir() if data.is_dir() else ())] if suffix == ".mrxs" else list(_indexed(path))
+    if any(one.is_symlink() and astray(one, home) for one in named):
+        raise unreadable(*STRAY)
+
+
 def _gather_indexed(paths: Sequence[Path], members: dict[Path, tuple[Path, ...]]) -> None:
     """Adds VMS and VMU with the files that they name, and MIRAX with the data in the folder of its name."""
-    slides = sorted(path for path in paths if path.suffix.lower() in {".vms", ".vmu", ".mrxs"})
+    slides = sorted(path for path in paths if path.suffix.lower() in _SEVERAL)
     if not slides:
         return
     data: dict[Path, list[Path]] = defaultdict(list)

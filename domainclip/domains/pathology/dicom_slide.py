@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from domainclip.domains.dicom_kind import is_dicom_slide
+from domainclip.domains.folder import astray
 from domainclip.domains.pathology.dicom_frames import NATIVE, READ, FrameFile
 from domainclip.domains.pathology.dicom_header import DAMAGED, Instance, PixelLayout, frame_positions, peek, read_layout
 from domainclip.domains.pathology.slides import RGB, Level, Masked, Slide, SlideFacts, unreadable
@@ -22,6 +23,11 @@ from domainclip.errors import UnreadableFileError
 
 FINEST_LEVEL = "finest_level"
 """Key of ``facts.details``: ``"resampled"`` where the level that the scanner took is not in the folder, else ``"original"``."""
+STRAY = (
+    "A file that belongs to it is a symbolic link that leads out of its folder, which is not followed.",
+    "Copy the file here; or name the slide by a link too, in a manifest.",
+)
+"""(found, remedy) of a slide of several files."""
 _CACHE_BYTES = 2**26
 _PHOTOMETRIC = frozenset(("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"))
 _OTHER_SYNTAX = "Convert it to JPEG or JPEG 2000 tiles, e.g. with wsidicom or gdcmconv."
@@ -151,8 +157,13 @@ def _sparse(parts: list[Instance], layouts: list[PixelLayout]) -> dict[tuple[int
 
 
 def _siblings(named: Instance) -> list[Instance]:
-    """The instances of the series in the folder; files that cannot be read are not known to belong to it."""
-    found = [named]
+    """The instances of the series in the folder; files that cannot be read are not known to belong to it.
+
+    Raises:
+        UnreadableFileError: One is a link that leads out of the folder, and the file that was named is none.
+    """
+    found, home = [named], named.path.parent.resolve()
+    linked = named.path.is_symlink() and astray(named.path, home) is not None
     try:
         paths = sorted(named.path.parent.iterdir())
     except OSError as error:
@@ -165,6 +176,8 @@ def _siblings(named: Instance) -> list[Instance]:
         except UnreadableFileError:
             continue
         if other.series == named.series:
+            if not linked and path.is_symlink() and astray(path, home):
+                raise unreadable(*STRAY)
             found.append(other)
     return found
 

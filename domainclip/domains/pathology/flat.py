@@ -59,6 +59,12 @@ class FlatImage(Slide):
             details={"mode": mode},
         )
 
+    @property
+    def held_bytes(self) -> int:  # type: ignore[override]
+        """See ``slides.Slide``."""
+        array = self._array
+        return 0 if array is None else int(array.nbytes)
+
     def read_masked(self, level: int, x: int, y: int, width: int, height: int) -> Masked:
         """See ``slides.Slide``; palettes are looked up, the camera's orientation is applied, transparency goes on white."""
         if self._failure is not None:  # decoded once: a damaged picture must not cost a whole decoding for each of its tiles

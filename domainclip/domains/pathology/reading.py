@@ -56,7 +56,7 @@ class PathologyReading(Section):
     upsample: bool = Field(False, description="Allow tiles finer than level 0 (invents detail); otherwise such slides are refused.")
     scene: int | None = Field(None, ge=0, description="Which image of a file that holds several, from 0.")
     white_level: int | None = Field(None, ge=1, le=65535, description="Stored number that is white in 16-bit colour slides.")
-    channels: tuple[str, ...] | None = Field(None, description="Names of the channels, where the file names none (fluorescence).")
+    channels: tuple[str, ...] | None = Field(None, description="Names of the channels of fluorescence, instead of the file's.")
     stain: Literal["macenko", "reinhard"] | None = Field(
         None, description="Bring each slide's stains to a published target, fitted once a slide on 64 of its tiles."
     )

@@ -31,6 +31,8 @@ MOST_PIXELS_PER_BYTE = 20_000
 """Of level 0, and bytes of the file. An empty tile of 512 x 512 pixels takes 12 bytes of the list of tiles alone (21,845). Slides
 have about 1 to 10, one that is almost empty some hundreds."""
 OPEN_FILES = 4
+HELD_BYTES = 2**26
+"""Of pictures that are decoded whole, kept by open files; the one in use may be larger."""
 NOT_RGB = "Models of stained slides read 8-bit RGB; other channels are read by their names (see domainclip inspect)."
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -82,6 +84,8 @@ class Slide(ABC):
     """An open file; readers derive from it and provide ``facts`` and ``read_masked``."""
 
     facts: SlideFacts
+    held_bytes = 0
+    """Of pixels that stay decoded as long as the file is open, beside shared caches."""
 
     @abstractmethod
     def read_masked(self, level: int, x: int, y: int, width: int, height: int) -> Masked:
@@ -188,15 +192,20 @@ def open_slide(path: Path, scene: int | None = None) -> Slide:
     with _lock:
         slide = _cache.get(key)
         if slide is not None:
-            _cache.move_to_end(key)
+            _keep(key, slide)
             return slide
     slide = _opened(path, scene)
     with _lock:
-        _cache[key] = slide
-        while len(_cache) > OPEN_FILES:
-            # Not closed here: another thread may be reading; the library closes it with the last reference.
-            _cache.popitem(last=False)
+        _keep(key, slide)
     return slide
+
+
+def _keep(key: tuple[Any, ...], slide: Slide) -> None:
+    _cache[key] = slide
+    _cache.move_to_end(key)
+    while len(_cache) > OPEN_FILES or (len(_cache) > 1 and sum(kept.held_bytes for kept in _cache.values()) > HELD_BYTES):
+        # Not closed here: another thread may be reading; the library closes it with the last reference.
+        _cache.popitem(last=False)
 
 
 def _opened(path: Path, scene: int | None) -> Slide:
@@ -220,6 +229,10 @@ def _opened(path: Path, scene: int | None) -> Slide:
         except (ValueError, OSError, struct.error) as error:
             found = str(error) if isinstance(error, ValueError) else type(error).__name__
             raise unreadable(f"It begins as a TIFF, but cannot be read: {found}.", "The file is damaged; copy it again.") from error
+    if not tiff:
+        from domainclip.domains.pathology.companions import refuse_stray_companions
+
+        refuse_stray_companions(path)
     slide = open_with_openslide(path, required=not tiff)
     if not tiff:
         assert slide is not None

@@ -7,11 +7,13 @@ import pytest
 import tifffile
 
 import domainclip
+from domainclip import heartbeat
 from domainclip.domains.base import domains
 from domainclip.domains.pathology.choose import diverse
 from domainclip.domains.pathology.reading import PathologyReading
 from domainclip.errors import UsageError
 from domainclip.sample import SourceItem
+from domainclip.tile_scoring import tile_scorers
 
 PATHOLOGY = domains.get("pathology")
 RNG = np.random.default_rng(2)
@@ -49,6 +51,25 @@ def test_diverse_keeps_what_is_rare(slide):
     # An even spread meets fewer of the rare ones: that is what clustering is for.
     rare = {5, 40, 11, 22, 33}
     assert len(rare & set(chosen)) > len(rare & set(kept(slide, max_tiles=8)[0]))
+
+
+def test_a_slow_model_gives_signs_of_life(slide, monkeypatch):
+    """A worker that is silent for 120 s is taken for lost; a model on a CPU takes longer over the tiles of a slide."""
+    beats = []
+
+    class Slow:  # imitates a model: features are the mean colour
+        def text_features(self, prompts):
+            return np.eye(3, dtype=np.float32)[: len(prompts)]
+
+        def image_features(self, tiles):
+            beats.append("model")
+            return np.stack([tile.reshape(-1, 3).mean(axis=0) for tile in tiles]).astype(np.float32)
+
+    monkeypatch.setitem(tile_scorers._entries, "model", lambda name: Slow())
+    monkeypatch.setattr(heartbeat, "_listener", lambda: beats.append("beat"))
+    kept(slide, max_tiles=5, choose="prompt", choose_model="slow", choose_prompts=("red",))
+    between = "".join("m" if beat == "model" else "." for beat in beats).split("m")
+    assert len(between) == 2 and len(between[0]) >= 64  # one for each tile that is read
 
 
 def test_clusters_give_in_turn(slide):

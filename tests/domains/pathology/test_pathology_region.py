@@ -38,32 +38,36 @@ def pyramid(path, um, sizes):
     return path
 
 
-SIZES = {"2.0003": ((6003, 2002), (3001, 1001)), "2.0005": ((8004, 1500), (4001, 750)), "4": ((6000, 1600), (1500, 400))}
+SIZES = {"2.0003": ((6003, 2002), (3001, 1001)), "2.0005": ((8004, 1500), (4001, 750)), "4": ((6000, 1600), (1500, 400)),
+         "2.07 by 2": ((6000, 1600), (2900, 800))}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def pyramids(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pyramids")
-    return {factor: pyramid(folder / f"{factor}.tif", 0.2325, sizes) for factor, sizes in SIZES.items()}
+    upright = {(False, factor): pyramid(folder / f"{factor}.tif", 0.2325, sizes) for factor, sizes in SIZES.items()}
+    sizes_turned = {factor: tuple(size[::-1] for size in sizes) for factor, sizes in SIZES.items()}
+    turned = {(True, factor): pyramid(folder / f"{factor}-y.tif", 0.2325, sizes) for factor, sizes in sizes_turned.items()}
+    return upright | turned
 
 
+@pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("um", [None, 0.29, 0.35])
 @pytest.mark.parametrize("factor", SIZES)
 @pytest.mark.parametrize("wanted", [0.5, 0.7, 1.0])
-def test_the_footprint_is_exact_to_half_a_percent(pyramids, um, factor, wanted):
-    x, y, size = 1111.5, 77.25, (400, 200)
-    array, missing = read_region(pyramids[factor], x, y, size, wanted, spacing_um=um)
+def test_the_footprint_is_exact_to_half_a_percent(pyramids, um, factor, wanted, turned):
+    """Along the longer axis, which is x, or y of the pyramid that is turned."""
+    start, size = ((77.25, 1111.5), (200, 400)) if turned else ((1111.5, 77.25), (400, 200))
+    array, missing = read_region(pyramids[turned, factor], *start, size, wanted, spacing_um=um)
     um = um or 0.2325  # of the file's own tags
-    assert array.shape == (200, 400, 3) and missing is None
-    columns = array[..., 0].mean(axis=0) * PERIOD  # level-0 x of each column of the result
-    rows = array[..., 1].mean(axis=1) * PERIOD
-    wide, high = 400 * wanted / um, 200 * wanted / um  # by hand: level-0 pixels that the region spans
-    slope_x = np.polyfit(np.arange(400) + 0.5, columns, 1)
-    slope_y = np.polyfit(np.arange(200) + 0.5, rows, 1)
-    assert slope_x[0] * 400 == pytest.approx(wide, rel=0.005)
-    assert slope_y[0] * 200 == pytest.approx(high, rel=0.01)  # fewer rows to average the dither over
-    assert columns.mean() == pytest.approx(x + wide / 2, abs=0.005 * wide)
-    assert rows.mean() == pytest.approx(y + high / 2, abs=0.005 * high)
+    assert array.shape == (size[1], size[0], 3) and missing is None
+    # Level-0 x of each column of the result, or y of each row.
+    along = array[..., 1].mean(axis=1) * PERIOD if turned else array[..., 0].mean(axis=0) * PERIOD
+    across = array[..., 0].mean() * PERIOD if turned else array[..., 1].mean() * PERIOD
+    spanned = 400 * wanted / um  # by hand: level-0 pixels
+    assert np.polyfit(np.arange(400) + 0.5, along, 1)[0] * 400 == pytest.approx(spanned, rel=0.005)
+    assert along.mean() == pytest.approx(1111.5 + spanned / 2, abs=0.005 * spanned)
+    assert across == pytest.approx(77.25 + spanned / 4, abs=0.005 * spanned)
 
 
 def test_no_more_than_half_a_percent_hides_in_rounding(tmp_path):

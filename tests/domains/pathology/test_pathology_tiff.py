@@ -125,6 +125,29 @@ def test_channels_without_names_are_asked_for(tmp_path):
     np.testing.assert_array_equal(sample.read().array, MARKERS[:, :128, :128])
 
 
+@pytest.mark.parametrize(
+    ("names", "fine"),
+    [
+        (("DAPI (Polaris)", "Opal 520", "CD3-AF488"), True),
+        (("Cy5.5", "\u03b2-catenin", "Autofluorescence"), True),
+        (("Doe, Jane", "CD3", "CD8"), False),
+        (("DAPI", "MRN 00412377", "CD8"), False),
+        (("DAPI", "CD3", "scan of 12-03-1961"), False),
+        (("DAPI", "CD3", "a comment of the person who scanned it"), False),
+    ],
+)
+def test_names_in_the_file_that_are_no_markers_must_be_given_by_the_owner(tmp_path, names, fine):
+    path = ome(tmp_path / "s.ome.tif", [MARKERS], 0.5, axes="CYX", Channel={"Name": list(names)})
+    if fine:
+        assert samples(path, tile_um=64, tile_px=128)[0].channels == names
+        return
+    error = refusal(path, tile_um=64, tile_px=128)
+    assert "Free text may name people" in error.remedy and "reading.channels" in error.remedy
+    assert not any(name in str(error) for name in names if name not in {"DAPI", "CD3", "CD8"})
+    given = samples(path, tile_um=64, tile_px=128, channels=("DAPI", "CD3", "CD8"))
+    assert given[0].channels == ("DAPI", "CD3", "CD8")
+
+
 def test_a_model_of_stained_slides_refuses_fluorescence(tmp_path):
     import domainclip
 
@@ -212,6 +235,19 @@ def test_a_missing_tile_is_never_silently_white(tmp_path):
     np.testing.assert_array_equal(pixels.masks["nodata"], expected)
     assert (pixels.array[:, 32:, 32:] == 255).all()
     np.testing.assert_array_equal(pixels.array[:, :32], STAINED[96:128, 96:192].transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize(("most", "readable"), [(0.0, False), (0.2499, False), (0.25, True), (0.2501, True)])
+def test_as_much_may_be_missing_as_was_said_and_no_more(tmp_path, most, readable):
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(path, STAINED, tile=(128, 128), photometric="rgb", compression="zlib", metadata=None)
+    without_tile(path, 5)  # a quarter of the tile of 256 at 0, 0
+    first = samples(path, spacing_um=0.5, tile_um=128, tile_px=256, max_missing=most)[0]
+    if readable:
+        assert first.read().masks["nodata"].mean() == 0.25
+    else:
+        with pytest.raises(UnreadableFileError, match="25% of a tile"):
+            first.read()
 
 
 def test_strips_are_read_one_by_one(tmp_path, monkeypatch):

@@ -15,6 +15,8 @@ from domainclip.data.prepare import prepare
 from domainclip.data.sources import open_source
 from domainclip.domains.base import Gathering, domains, gathered_files
 from domainclip.domains.pathology.companions import ELSEWHERE, NO_LEVEL
+from domainclip.domains.pathology.slides import open_slide
+from domainclip.errors import UnreadableFileError
 from domainclip.identifiers import keyed_hash, owner_key
 
 PATHOLOGY = domains.get("pathology")
@@ -124,6 +126,49 @@ def test_a_domain_without_the_hook_has_an_image_in_every_file(tmp_path):
     paths = write_dicom_slide(tmp_path, picture(1), 0.5, tile=128)
     assert gathered_files(plain, paths) == Gathering()
     assert len(open_source(DataConfig(source=str(tmp_path)), plain)) == 4
+
+
+def test_files_of_a_slide_that_are_links_out_of_its_folder_are_not_followed(tmp_path):
+    """A folder from elsewhere may hold links to files that nobody gave."""
+    mine = write_dicom_slide(tmp_path / "mine", picture(1), 0.5, (1, 2), tile=128, transfer_syntax=JPEG)
+    (tmp_path / "given").mkdir()
+    shutil.copy(mine[0], tmp_path / "given" / "a.dcm")
+    (tmp_path / "given" / "b.dcm").symlink_to(mine[1])
+    assert opened_of(tmp_path / "given")[0] == ["a.dcm"]
+    with pytest.raises(UnreadableFileError, match="symbolic link that leads out"):
+        open_slide(tmp_path / "given" / "a.dcm")
+    (tmp_path / "given" / "b.dcm").unlink()
+    (tmp_path / "given" / "inside").mkdir()
+    shutil.copy(mine[1], tmp_path / "given" / "inside" / "kept")
+    (tmp_path / "given" / "b.dcm").symlink_to("inside/kept")
+    assert len(open_slide(tmp_path / "given" / "a.dcm").facts.levels) == 2  # a link that stays inside
+    links = tmp_path / "links"
+    links.mkdir()
+    for path in mine:
+        (links / path.name).symlink_to(path)
+    assert len(open_slide(links / mine[0].name).facts.levels) == 2  # a slide that its owner names by a link, in a manifest
+
+
+@pytest.mark.parametrize("kind", ["vms", "mrxs", "mrxs folder"])
+def test_companions_that_are_links_out_of_the_folder_are_not_opened(tmp_path, kind):
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "s.jpg").write_bytes(b"x")
+    if kind == "vms":
+        write_vms(tmp_path / "given")
+        (tmp_path / "given" / "s.jpg").unlink()
+        (tmp_path / "given" / "s.jpg").symlink_to(tmp_path / "secret" / "s.jpg")
+        path = tmp_path / "given" / "s.vms"
+    else:
+        path = tmp_path / "given" / "s.mrxs"
+        path.parent.mkdir()
+        Image.fromarray(picture(3, 80, 100)).save(path, format="JPEG")
+        if kind == "mrxs folder":
+            path.with_suffix("").symlink_to(tmp_path / "secret")
+        else:
+            path.with_suffix("").mkdir()
+            (path.with_suffix("") / "Data0000.dat").symlink_to(tmp_path / "secret" / "s.jpg")
+    with pytest.raises(UnreadableFileError, match="symbolic link that leads out"):
+        open_slide(path)
 
 
 @pytest.fixture

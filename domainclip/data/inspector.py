@@ -1,0 +1,38 @@
+"""The process that looks at foreign files for ``survey``, within a limit of memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from domainclip.data.records import inspection_to_json
+from domainclip.data.supervised import referred_domain
+from domainclip.domains.base import Domain
+from domainclip.errors import DomainClipError
+from domainclip.piped_process import limit_memory, messages, private_output, say
+
+
+def main() -> None:
+    """Reads a line with the domain, then a line a file; answers each with a line of JSON."""
+    answers, told = private_output(), messages()
+    setup = next(told)
+    domain = referred_domain(setup["domain"])
+    limit_memory(setup["memory_bytes"])
+    say(answers, {"ready": True})
+    for job in told:
+        say(answers, _look(domain, Path(job["path"])))
+
+
+def _look(domain: Domain, path: Path) -> dict[str, Any]:
+    try:
+        return {"seen": inspection_to_json(domain.inspect(path))}
+    except DomainClipError as error:
+        return {"problem": f"{error.found.rstrip('.')}. {error.remedy}"}
+    except MemoryError:
+        return {"problem": "reading needs more memory than the limit"}
+    except Exception as error:  # noqa: BLE001 - whatever a decoder raises on a hostile file, the job goes on; the kind is reported.
+        return {"problem": f"the reader failed ({type(error).__name__})"}
+
+
+if __name__ == "__main__":
+    main()

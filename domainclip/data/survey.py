@@ -1,0 +1,171 @@
+"""A first look over a folder: what each file is, at what scale, and what it lacks, before anything is prepared."""
+
+from __future__ import annotations
+
+import csv
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from domainclip.data.records import inspection_from_json
+from domainclip.data.supervised import Limits, domain_reference
+from domainclip.domains.base import Domain, Inspection, domains
+from domainclip.domains.folder import list_folder
+from domainclip.errors import UsageError
+from domainclip.piped_process import PipedProcess
+
+_PROCESSES = 8
+"""At most; files on a share are waited for rather than decoded."""
+_FILES_EACH = 8
+"""A process takes a quarter of a second to start, a file some hundredths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One file as its reader sees it.
+
+    Attributes:
+        path: The file; of several that are one slide, the one that stands for them.
+        seen: What is in it, None where it cannot be read.
+        problem: Why it cannot be read, or "".
+    """
+
+    path: Path
+    seen: Inspection | None
+    problem: str = ""
+
+    @property
+    def scale(self) -> str:
+        """The step of the chain that gave the scale, ``"unknown"``, or ``"unreadable"``."""
+        if self.seen is None:
+            return "unreadable"
+        return str(self.seen.spacing["source"]) if self.seen.spacing else "unknown"
+
+
+def survey(
+    folder: Path, domain: str, progress: Callable[[int, int, str], None] | None = None, *, limits: Limits | None = None
+) -> list[Look]:
+    """Inspects every file of a folder that ``prepare`` would read, in processes that may die; what cannot be read is told.
+
+    Args:
+        folder: Searched with its subfolders; hidden files are passed over.
+        domain: Name of the domain.
+        progress: Called with (done, total, text).
+        limits: Of time and memory of one file.
+
+    Returns:
+        The unreadable first (links that lead out of the folder and files of other kinds among them), then those of unknown scale,
+        then the rest; each by path.
+
+    Raises:
+        UsageError: The domain is unknown, or the folder holds nothing that it reads.
+    """
+    reader = domains.get(domain)
+    listing = list_folder(folder, reader)
+    if not listing.files and not listing.links:
+        found = f"It holds {len(listing.rejected) + listing.companions} files, none of which the domain {domain} reads."
+        raise UsageError(f"The folder {folder} was to be inspected.", found, "Check the path and --domain.")
+    looks = [Look(path, None, reason) for path, reason in listing.rejected]
+    for done, look in enumerate(_looked(listing.files, reader, limits or Limits()), start=1):
+        looks.append(look)
+        if progress is not None:
+            progress(done, len(listing.files), "inspecting")
+    rank = {"unreadable": 0, "unknown": 1}
+    return sorted(looks, key=lambda look: (rank.get(look.scale, 2), str(look.path)))
+
+
+def _looked(files: Sequence[Path], domain: Domain, limits: Limits) -> Iterator[Look]:
+    """Inspects files in processes of their own, each of which a thread of this one serves."""
+    here = threading.local()
+    started: list[_Inspector] = []
+    setup = {"domain": domain_reference(domain), "memory_bytes": int(limits.memory_gib * 2**30)}
+
+    def look(path: Path) -> Look:
+        if not hasattr(here, "inspector"):
+            here.inspector = _Inspector(setup, limits)
+            started.append(here.inspector)
+        inspector: _Inspector = here.inspector
+        return inspector.look(path)
+
+    count = min(_PROCESSES, 2 * (os.cpu_count() or 1), -(-len(files) // _FILES_EACH)) or 1
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            yield from pool.map(look, files)
+        finally:
+            for inspector in started:
+                inspector.close()
+
+
+class _Inspector:
+    """A process that looks at files; it is started anew after each that it did not survive."""
+
+    def __init__(self, setup: dict[str, object], limits: Limits) -> None:
+        self._setup, self._limits = setup, limits
+        self._process: PipedProcess | None = None
+
+    def look(self, path: Path) -> Look:
+        """Inspects one file."""
+        if self._process is None:
+            self._process = PipedProcess("domainclip.data.inspector")
+            if not self._process.ask(self._setup, self._limits.start_seconds).get("ready"):
+                found = "The process was not ready in time, or ended at once."
+                raise UsageError("A process was to be started to look at files.", found, "Set DOMAINCLIP_DEBUG=1 to see why.")
+        answer = self._process.ask({"path": str(path)}, self._limits.seconds)
+        if "seen" in answer:
+            return Look(path, inspection_from_json(answer["seen"]))
+        if "lost" in answer:
+            self.close()
+        return Look(path, None, str(answer.get("problem") or answer["lost"]))
+
+    def close(self) -> None:
+        """Ends the process."""
+        if self._process is not None:
+            self._process.close()
+            self._process = None
+
+
+def scale_counts(looks: Sequence[Look]) -> dict[str, int]:
+    """Returns how many files have their scale from which step."""
+    return dict(sorted(Counter(look.scale for look in looks).items()))
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def write_manifest(looks: Sequence[Look], path: Path) -> int:
+    """Writes a manifest of the readable files, those of unknown scale first, with an empty column ``spacing`` to be filled in.
+
+    Args:
+        looks: From ``survey``.
+        path: A CSV file; it must not exist.
+
+    Returns:
+        Its number of rows.
+
+    Raises:
+        UsageError: The file exists.
+    """
+    if path.exists():
+        raise UsageError(f"A manifest was to be written to {path}.", "There is a file of that name.", "Choose another name.")
+    readable = [look for look in looks if look.seen is not None]
+    home = path.resolve().parent
+    unnamed = sum(not _is_text(str(look.path)) for look in readable)
+    if unnamed:
+        found = f"{unnamed} file names are no UTF-8, which a table cannot hold."
+        raise UsageError(f"A manifest was to be written to {path}.", found, "Rename these files.")
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("path", "spacing"))
+        for look in readable:
+            there = look.path.resolve()
+            table.writerow((there.relative_to(home).as_posix() if there.is_relative_to(home) else str(there), ""))
+    return len(readable)

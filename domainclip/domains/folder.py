@@ -1,0 +1,85 @@
+"""What lies in a folder: one walk for all that look into one, with the domain's own word on what each file is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from domainclip.domains.base import Domain, gathered_files
+
+COMPANIONS = frozenset({".txt", ".md", ".csv", ".json", ".jsonl", ".geojson", ".xml", ".yaml", ".yml", ".parquet", ".pdf", ".html"})
+"""What lies beside images by custom; everything else that the domain does not read is reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderListing:
+    """The files of a folder and its subfolders; hidden ones are not looked at.
+
+    Attributes:
+        files: Those that the domain reads, each an image of its own (of several files, the one that stands for it).
+        rejected: What cannot be used, each with a reason that names neither path nor identifier.
+        companions: How many belong to an image or lie beside images by custom.
+        links: How many of ``rejected`` are symbolic links that lead out or nowhere.
+    """
+
+    files: tuple[Path, ...]
+    rejected: tuple[tuple[Path, str], ...]
+    companions: int
+    links: int
+
+
+def list_folder(folder: Path, domain: Domain) -> FolderListing:
+    """Lists what a domain can read in a folder.
+
+    Args:
+        folder: Searched with its subfolders.
+        domain: Whose files count.
+
+    Returns:
+        Files and rejections, each in the order of their paths (links first among the latter).
+    """
+    home = folder.resolve()
+    paths, rejected = [], []
+    for path in sorted(folder.rglob("*")):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        if path.is_symlink() and (reason := astray(path, home)):
+            rejected.append((path, reason))
+        elif path.is_file():
+            paths.append(path)
+    links = len(rejected)
+    gathering = gathered_files(domain, paths)
+    absorbed = {path for some in gathering.members.values() for path in some}
+    reasons = dict(gathering.rejected)
+    files, companions = [], 0
+    for path in paths:
+        if path in reasons:
+            rejected.append((path, reasons[path]))
+        elif path in absorbed:
+            companions += 1
+        elif domain.recognises(path):
+            files.append(path)
+        elif path.suffix.lower() in COMPANIONS or not path.suffix:
+            companions += 1
+        else:
+            rejected.append((path, f"no file that the domain {domain.name} reads"))
+    return FolderListing(tuple(files), tuple(rejected), companions, links)
+
+
+def astray(link: Path, home: Path) -> str | None:
+    """Says why a symbolic link is not followed; None when it leads to something inside the folder.
+
+    A folder from elsewhere may hold a link to any file of its reader; what it would bring in was never given. Links to folders are
+    not walked through: what they lead to inside is found where it lies.
+
+    Args:
+        link: The symbolic link.
+        home: The folder, itself resolved.
+    """
+    try:
+        target = link.resolve(strict=True)
+    except (OSError, RuntimeError):  # RuntimeError: a loop of links, up to Python 3.12
+        return "a symbolic link that leads nowhere"
+    if not target.is_relative_to(home):
+        return "a symbolic link that leads out of the folder; name its target in a manifest, or copy it"
+    return None
