@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -204,9 +205,10 @@ def decoded(data: bytes, tile: tuple[int, int], layout: PixelLayout) -> RGB:
         raise ValueError("another size")
     if layout.syntax in _JPEG:
         # The header says what the three components are; without it libjpeg guesses by the components' numbers.
-        strict = decoded_strictly(data, jpeg_header(data), layout.photometric != "RGB")
-        if strict is not None:
-            return strict
+        with contextlib.suppress(ValueError):  # OpenSlide's reader of DICOM forgives what libjpeg warns about, too
+            strict = decoded_strictly(data, jpeg_header(data), layout.photometric != "RGB")
+            if strict is not None:
+                return strict
         space = "RGB" if layout.photometric == "RGB" else "YCBCR"
         pixels = np.asarray(imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace="RGB"))
         if has_constant_block(pixels) and is_filled_up(pixels):

@@ -149,8 +149,9 @@ def _dilated(mask: Mask, across: float) -> Mask:
 
 def _cell_means(values: Map, side: int, rows: int, columns: int) -> Map:
     """Means over cells of side x side; what the last row and column lack is repeated from the border."""
+    import cv2
+
     values = values[: rows * side, : columns * side]
     if values.shape != (rows * side, columns * side):
         values = np.pad(values, ((0, rows * side - values.shape[0]), (0, columns * side - values.shape[1])), mode="edge")
-    means: Map = values.reshape(rows, side, columns, side).mean(axis=(1, 3))
-    return means
+    return np.asarray(cv2.resize(values, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)

@@ -296,10 +296,10 @@ def _line(values: Map, length: float, angle: float) -> Map:
 def _moved(values: npt.NDArray[Any], x: int, y: int) -> npt.NDArray[Any]:
     """Returns at each point the value that lies (x, y) points away, 0 from outside."""
     height, width = values.shape
-    moved = np.zeros_like(values)
     if abs(y) >= height or abs(x) >= width:
-        return moved  # a picture smaller than the way
-    moved[max(0, -y) : height - max(0, y), max(0, -x) : width - max(0, x)] = values[
-        max(0, y) : height - max(0, -y), max(0, x) : width - max(0, -x)
-    ]
+        return np.zeros_like(values)  # a picture smaller than the way
+    top, bottom, left, right = max(0, -y), height - max(0, y), max(0, -x), width - max(0, x)
+    moved = np.empty_like(values)
+    moved[top:bottom, left:right] = values[top + y : bottom + y, left + x : right + x]
+    moved[:top], moved[bottom:], moved[:, :left], moved[:, right:] = 0, 0, 0, 0
     return moved

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -62,6 +64,17 @@ def test_tissue_is_found_and_artefacts_are_not_tissue(slides, which):
     else:
         assert figures["lost_mean"] < 0.04
     assert min(rejected.values()) > 0.86, (figures, rejected)
+
+
+@pytest.mark.slow
+def test_the_published_figures_hold():
+    """The script that made those of docs/figures.md, as it stands: IoU 0.90, each kind rejected at 0.90, on 96 and 48 slides."""
+    script = HERE.parents[1] / "performance" / "tissue_on_starter.py"
+    done = subprocess.run([sys.executable, str(script), "--workers", "2"], capture_output=True, text=True, timeout=1200)
+    said = json.loads(done.stdout)
+    assert said["missed"] == [] and done.returncode == 0, said
+    assert (said["figures"]["artefacts"]["n"], said["figures"]["default"]["n"]) == (96, 48)
+    assert set(said["figures"]["artefacts"]["rejected"]) == {"glass", "pen", "fold", "blurred"}
 
 
 def test_each_artefact_is_called_by_its_name(slides):
