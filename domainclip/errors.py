@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import struct
 from collections.abc import Iterable
+
+FOREIGN_ERRORS = (OSError, ValueError, RuntimeError, LookupError, TypeError, ArithmeticError, SyntaxError, EOFError, struct.error)
+"""What decoders of foreign files raise at broken input; Pillow's and imagecodecs' own errors derive from these."""
 
 
 class DomainClipError(Exception):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from domainclip.domains.base import Inspection, domains
 from domainclip.domains.dicom_kind import is_dicom_slide
-from domainclip.errors import UnreadableFileError, UsageError
+from domainclip.errors import FOREIGN_ERRORS, UnreadableFileError, UsageError
 
 _GEO_KEYS = {33550, 33922, 34264, 34735}  # GeoTIFF 1.1: ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory
 _PICTURES = {".png", ".jpg", ".jpeg"}
@@ -65,8 +65,6 @@ def detect_domain(path: Path) -> str:
 def _has_geo_keys(path: Path) -> bool:
     import tifffile
 
-    from domainclip.domains.pathology.slides import FOREIGN_ERRORS
-
     try:
         with tifffile.TiffFile(path) as tiff:
             return bool(_GEO_KEYS & {tag.code for tag in tiff.pages.first.tags})
@@ -76,8 +74,6 @@ def _has_geo_keys(path: Path) -> bool:
 
 def _is_grey(path: Path) -> bool:
     from PIL import Image
-
-    from domainclip.domains.pathology.slides import FOREIGN_ERRORS
 
     try:
         with Image.open(path) as image:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from domainclip.domains.pathology.dicom_header import DAMAGED, Instance, PixelLayout
 from domainclip.domains.pathology.jpeg_tiles import decoded_strictly, has_constant_block, is_filled_up, jpeg_header
-from domainclip.domains.pathology.slides import FOREIGN_ERRORS, RGB, unreadable
-from domainclip.errors import missing_dependency
+from domainclip.domains.pathology.slides import RGB, unreadable
+from domainclip.errors import FOREIGN_ERRORS, missing_dependency
 
 NATIVE = frozenset(("1.2.840.10008.1.2", "1.2.840.10008.1.2.1"))
 """Implicit and explicit VR little endian."""

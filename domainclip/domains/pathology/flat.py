@@ -13,7 +13,6 @@ from PIL import Image, ImageOps
 from domainclip.domains.pathology.scale import Scale
 from domainclip.domains.pathology.slides import (
     COLOURS,
-    FOREIGN_ERRORS,
     MAX_FLAT_PIXELS,
     Masked,
     Slide,
@@ -22,6 +21,7 @@ from domainclip.domains.pathology.slides import (
     refuse,
     unreadable,
 )
+from domainclip.errors import FOREIGN_ERRORS
 
 _DAMAGED = "The file is damaged; copy it again."
 

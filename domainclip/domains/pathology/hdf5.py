@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from domainclip.domains.pathology.slides import FOREIGN_ERRORS
-from domainclip.errors import UnreadableFileError, missing_dependency
+from domainclip.errors import FOREIGN_ERRORS, UnreadableFileError, missing_dependency
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 MAX_ROWS = 20_000_000

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from domainclip.domains.pathology.scale import file_scale
-from domainclip.domains.pathology.slides import FOREIGN_ERRORS, Masked, Slide, SlideFacts, on_white, unreadable
-from domainclip.errors import missing_dependency
+from domainclip.domains.pathology.slides import Masked, Slide, SlideFacts, on_white, unreadable
+from domainclip.errors import FOREIGN_ERRORS, missing_dependency
 
 FORMATS = {
     "aperio": "Aperio SVS",

@@ -23,8 +23,6 @@ COLOURS = ("red", "green", "blue")
 Level = tuple[int, int, float]
 """(width, height, downsample) of a pyramid level."""
 
-FOREIGN_ERRORS = (OSError, ValueError, RuntimeError, LookupError, TypeError, ArithmeticError, SyntaxError, EOFError, struct.error)
-"""What decoders of foreign files raise at broken input; Pillow's and imagecodecs' own errors derive from these."""
 MAX_FLAT_PIXELS = 89_000_000
 """Files that can only be decoded whole are refused above this (about 270 MB decoded; Pillow's own limit against bombs)."""
 MOST_PIXELS_PER_BYTE = 20_000

@@ -13,7 +13,6 @@ import numpy as np
 
 from domainclip.domains.pathology.slides import (
     COLOURS,
-    FOREIGN_ERRORS,
     MAX_FLAT_PIXELS,
     Level,
     Masked,
@@ -28,7 +27,7 @@ from domainclip.domains.pathology.tiff_judge import Judge
 from domainclip.domains.pathology.tiff_scale import channel_names, tiff_scale
 from domainclip.domains.pathology.tiff_scenes import Scene, is_macro, scenes
 from domainclip.domains.pathology.tiff_segments import ByteSource, SegmentCache, SegmentedPage
-from domainclip.errors import missing_dependency
+from domainclip.errors import FOREIGN_ERRORS, missing_dependency
 
 TO_PYRAMID = "Convert it to a tiled pyramid, e.g. vips tiffsave in.tif out.tif --tile --pyramid --compression jpeg."
 DAMAGED = "The file is damaged; copy it again."

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from domainclip.domains.pathology.slides import FOREIGN_ERRORS
+from domainclip.errors import FOREIGN_ERRORS
 
 _REDUCED, _MACRO = 1, 8
 _SCENE_SHARE = 0.25

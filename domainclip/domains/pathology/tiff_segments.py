@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from domainclip.domains.pathology.jpeg_tiles import check_stream, decoded_strictly, has_constant_block, is_filled_up, jpeg_header
-from domainclip.domains.pathology.slides import FOREIGN_ERRORS, MAX_FLAT_PIXELS, Masked
+from domainclip.domains.pathology.slides import MAX_FLAT_PIXELS, Masked
 from domainclip.domains.pathology.tiff_directories import MOST_MISSING
 from domainclip.domains.pathology.tiff_judge import Judge
+from domainclip.errors import FOREIGN_ERRORS
 
 CACHE_BYTES = 96 * 2**20
 """Decoded pieces kept in a process: a row of 256 px tiles across a slide of 125,000 px, so that rows of boxes which do not
