@@ -11,6 +11,7 @@ import io
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -18,7 +19,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
+from domainclip.errors import UsageError
+
 LONGEST_ANSWER_BYTES = 2**20
+_CLOSE_SECONDS = 10.0
+"""A process that waits for a dead disk cannot be ended; it is left behind."""
+_PR_SET_PDEATHSIG = 1
 _LOOK_SECONDS = 0.2
 
 
@@ -75,11 +81,13 @@ class PipedProcess:
     def close(self) -> None:
         """Ends the process, whatever it does."""
         self._process.kill()
-        self._process.wait()
-        self._listener.join(timeout=10)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=_CLOSE_SECONDS)
+        self._listener.join(timeout=_CLOSE_SECONDS)
         with contextlib.suppress(OSError):  # what a dead process had not read yet
             self._input.close()
-        self._output.close()
+        if not self._listener.is_alive():
+            self._output.close()
 
     def _answer(self, seconds: float) -> dict[str, Any]:
         until = time.monotonic() + seconds
@@ -103,6 +111,42 @@ class PipedProcess:
         return ""
 
 
+def started_process(
+    module: str,
+    setup: dict[str, Any],
+    seconds: float,
+    *,
+    environment: Mapping[str, str] | None = None,
+    stopped: Callable[[], bool] | None = None,
+) -> PipedProcess:
+    """Starts a process and waits until it has taken its setup and answered ``{"ready": true}``.
+
+    Args:
+        module: See ``PipedProcess``.
+        setup: The first message.
+        seconds: Longest time until it is ready.
+        environment: See ``PipedProcess``.
+        stopped: See ``PipedProcess``.
+
+    Raises:
+        UsageError: It cannot start, or ends before it is ready: no file is at fault. Not raised when ``stopped``.
+    """
+    try:
+        process = PipedProcess(module, environment=environment, stopped=stopped)
+    except OSError as error:
+        raise _not_started(f"The system does not start one ({error.strerror or type(error).__name__})") from error
+    answer = process.ask(setup, seconds)
+    if answer.get("ready") or (stopped is not None and stopped()):
+        return process
+    process.close()
+    raise _not_started(f"It was not ready: {answer.get('lost', 'no answer')}")
+
+
+def _not_started(found: str) -> UsageError:
+    remedy = "Set DOMAINCLIP_DEBUG=1 to see why; close other programs if memory or processes run out."
+    return UsageError("A process was to be started to read files.", f"{found}.", remedy)
+
+
 def _listen(output: IO[bytes], lines: queue.SimpleQueue[bytes]) -> None:
     """Hands on what the process answers, line by line; the end, and a line of no end, come without a line break."""
     line = b"\n"
@@ -115,10 +159,22 @@ def _listen(output: IO[bytes], lines: queue.SimpleQueue[bytes]) -> None:
 
 
 def private_output() -> io.RawIOBase:
-    """Takes standard output for the answers of this process, and points what libraries print to standard error."""
+    """Takes standard output for the answers of this process, and points what libraries print to standard error.
+
+    From here on the process ends with the one that started it (Linux), also in the midst of a library that hangs.
+    """
+    _end_with_parent()
     private = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     return private
+
+
+def _end_with_parent() -> None:
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def say(output: io.RawIOBase, message: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ def report_folder(reporter: Reporter, folder: Path, domain: str, table: Path | N
         table: Manifest to write, or None.
     """
     from domainclip.cli.progress import progress_printer
-    from domainclip.data.survey import Look, scale_counts, survey, write_manifest
+    from domainclip.data.survey import Look, check_new, scale_counts, survey, write_manifest
 
     def line(look: Look) -> str:
         name = look.path.relative_to(folder).as_posix()
@@ -28,8 +28,11 @@ def report_folder(reporter: Reporter, folder: Path, domain: str, table: Path | N
             return f"  {name}: {look.problem}"
         spacing = look.seen.spacing
         scale = f"{spacing['x']:g} {spacing['unit']}/px ({look.scale})" if spacing else "scale unknown"
-        return f"  {name}: {look.seen.width} x {look.seen.height}, {scale}, {look.seen.format}"
+        said = "".join(f"\n    {lack}" for lack in look.seen.missing)
+        return f"  {name}: {look.seen.width} x {look.seen.height}, {scale}, {look.seen.format}{said}"
 
+    if table is not None:
+        check_new(table)
     looks = survey(folder, domain, progress_printer())
     counts = scale_counts(looks)
     lines = [f"{folder}: {len(looks)} files", *(line(look) for look in looks[:_MOST_LISTED])]

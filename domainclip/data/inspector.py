@@ -29,7 +29,7 @@ def _look(domain: Domain, path: Path) -> dict[str, Any]:
     except DomainClipError as error:
         return {"problem": f"{error.found.rstrip('.')}. {error.remedy}"}
     except MemoryError:
-        return {"problem": "reading needs more memory than the limit"}
+        return {"problem": "reading needs more memory than the limit", "spent": True}
     except Exception as error:  # noqa: BLE001 - whatever a decoder raises on a hostile file, the job goes on; the kind is reported.
         return {"problem": f"the reader failed ({type(error).__name__})"}
 

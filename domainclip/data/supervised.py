@@ -13,7 +13,7 @@ from typing import Any
 from domainclip.data.records import item_to_json
 from domainclip.domains.base import Domain
 from domainclip.errors import DiskFullError, DomainClipError, UsageError
-from domainclip.piped_process import PipedProcess
+from domainclip.piped_process import started_process
 from domainclip.sample import SourceItem
 
 _ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(4 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20)}
@@ -149,16 +149,10 @@ class _Worker:
     """One worker process, told what all files have in common."""
 
     def __init__(self, setup: dict[str, Any], limits: Limits, stop: threading.Event) -> None:
-        self._process = PipedProcess("domainclip.data.worker", environment=_ALLOCATOR, stopped=stop.is_set)
         self._limits = limits
-        answer = self._process.ask(setup, limits.start_seconds)
-        if not answer.get("ready") and not stop.is_set():
-            self.close()
-            raise UsageError(
-                "A worker process was to be started to read files.",
-                f"It was not ready: {answer.get('lost', 'no answer')}.",
-                "Set DOMAINCLIP_DEBUG=1 to see why; or read without supervision (workers=0).",
-            )
+        self._process = started_process(
+            "domainclip.data.worker", setup, limits.start_seconds, environment=_ALLOCATOR, stopped=stop.is_set
+        )
 
     def run(self, number: int, item: SourceItem) -> dict[str, Any]:
         """Lets the worker read one file."""

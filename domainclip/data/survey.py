@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from domainclip.data.records import inspection_from_json
 from domainclip.data.supervised import Limits, domain_reference
 from domainclip.domains.base import Domain, Inspection, domains
 from domainclip.domains.folder import list_folder
 from domainclip.errors import UsageError
-from domainclip.piped_process import PipedProcess
+from domainclip.piped_process import PipedProcess, started_process
 
 _PROCESSES = 8
 """At most; files on a share are waited for rather than decoded."""
@@ -103,21 +104,18 @@ def _looked(files: Sequence[Path], domain: Domain, limits: Limits) -> Iterator[L
 class _Inspector:
     """A process that looks at files; it is started anew after each that it did not survive."""
 
-    def __init__(self, setup: dict[str, object], limits: Limits) -> None:
+    def __init__(self, setup: dict[str, Any], limits: Limits) -> None:
         self._setup, self._limits = setup, limits
         self._process: PipedProcess | None = None
 
     def look(self, path: Path) -> Look:
         """Inspects one file."""
         if self._process is None:
-            self._process = PipedProcess("domainclip.data.inspector")
-            if not self._process.ask(self._setup, self._limits.start_seconds).get("ready"):
-                found = "The process was not ready in time, or ended at once."
-                raise UsageError("A process was to be started to look at files.", found, "Set DOMAINCLIP_DEBUG=1 to see why.")
+            self._process = started_process("domainclip.data.inspector", self._setup, self._limits.start_seconds)
         answer = self._process.ask({"path": str(path)}, self._limits.seconds)
         if "seen" in answer:
             return Look(path, inspection_from_json(answer["seen"]))
-        if "lost" in answer:
+        if "lost" in answer or "spent" in answer:
             self.close()
         return Look(path, None, str(answer.get("problem") or answer["lost"]))
 
@@ -141,6 +139,16 @@ def _is_text(name: str) -> bool:
     return True
 
 
+def check_new(path: Path) -> None:
+    """Refuses a manifest that exists: its owner may have filled it in.
+
+    Raises:
+        UsageError: It does.
+    """
+    if path.exists():
+        raise UsageError(f"A manifest was to be written to {path}.", "There is a file of that name.", "Choose another name.")
+
+
 def write_manifest(looks: Sequence[Look], path: Path) -> int:
     """Writes a manifest of the readable files, those of unknown scale first, with an empty column ``spacing`` to be filled in.
 
@@ -152,16 +160,18 @@ def write_manifest(looks: Sequence[Look], path: Path) -> int:
         Its number of rows.
 
     Raises:
-        UsageError: The file exists.
+        UsageError: The file exists, no file can be read, or a name cannot be written.
     """
-    if path.exists():
-        raise UsageError(f"A manifest was to be written to {path}.", "There is a file of that name.", "Choose another name.")
+    check_new(path)
+    asked = f"A manifest was to be written to {path}."
     readable = [look for look in looks if look.seen is not None]
     home = path.resolve().parent
-    unnamed = sum(not _is_text(str(look.path)) for look in readable)
+    if not readable:
+        raise UsageError(asked, "No file of the folder can be read.", "See the reasons: the same command without --table.")
+    unnamed = [ascii(look.path.name) for look in readable if not _is_text(str(look.path))]
     if unnamed:
-        found = f"{unnamed} file names are no UTF-8, which a table cannot hold."
-        raise UsageError(f"A manifest was to be written to {path}.", found, "Rename these files.")
+        found = f"{len(unnamed)} file names are no UTF-8, which a table cannot hold, such as {', '.join(unnamed[:3])}."
+        raise UsageError(asked, found, "Rename these files.")
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(("path", "spacing"))

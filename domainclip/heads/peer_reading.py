@@ -14,12 +14,16 @@ from typing import Any
 import numpy as np
 
 from domainclip.domains.pathology.coordinates import TileCoordinates
+from domainclip.domains.pathology.hdf5 import MAX_BYTES
 from domainclip.domains.pathology.tile_features import TileFeatures, read_features
 from domainclip.errors import DomainClipError
-from domainclip.piped_process import PipedProcess, messages, private_output, say
+from domainclip.piped_process import limit_memory, messages, private_output, say, started_process
 
 SECONDS = 120.0
 """Longest time for one file; 100,000 tiles take under a second."""
+START_SECONDS = 120.0
+MEMORY_BYTES = 3 * MAX_BYTES
+"""The largest table that is read, and what converting it takes."""
 _FACTS = ("slide", "origin", "tile_px", "spacing_um", "overlap_px")
 Job = tuple[Path, Path | None]
 """(file of features, file of coordinates or None)"""
@@ -43,7 +47,7 @@ def read_supervised(jobs: Sequence[Job], name: str | None, seconds: float = SECO
 
 
 def _one_process(jobs: Sequence[Job], name: str | None, scratch: Path, seconds: float) -> Iterator[dict[str, Any] | str]:
-    process = PipedProcess("domainclip.heads.peer_reading")
+    process = started_process("domainclip.heads.peer_reading", {"memory_bytes": MEMORY_BYTES}, START_SECONDS)
     try:
         for path, places in jobs:
             job = {"path": str(path), "places": str(places) if places else None, "name": name, "scratch": str(scratch)}
@@ -80,8 +84,10 @@ def _answer(job: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Answers a line of JSON with a line of JSON."""
-    answers = private_output()
-    for job in messages():
+    answers, told = private_output(), messages()
+    limit_memory(next(told)["memory_bytes"])
+    say(answers, {"ready": True})
+    for job in told:
         say(answers, _answer(job))
 
 

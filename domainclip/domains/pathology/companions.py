@@ -18,6 +18,11 @@ _INDEX_BYTES = 2**20
 _INDEX_MARKS = ("[virtual microscope specimen]", "[uncompressed virtual microscope specimen]")
 _INDEXED = ("imagefile", "mapfile", "macroimage", "optimisationfile")
 _SEVERAL = frozenset((".vms", ".vmu", ".mrxs"))
+_MIRAX_FILES = ("indexfile", "file_")
+NAMED_ELSEWHERE = (
+    "Its index names files of it by a path, which is not followed out of the folder.",
+    "Put all files of the slide into one folder, as the scanner wrote them.",
+)
 _NEVER_DICOM = frozenset((".png", ".jpg", ".jpeg", ".svs", ".ndpi", ".scn", ".mrxs", ".dat", ".vms", ".vmu", ".czi"))
 ELSEWHERE = "It belongs to a slide (DICOM series) whose finest level lies in another folder; put all of its files in one folder"
 NO_LEVEL = "It is the label, overview or thumbnail of a slide (DICOM series) of which no level is there"
@@ -41,20 +46,28 @@ def gather_slides(paths: Sequence[Path]) -> Gathering:
 
 
 def refuse_stray_companions(path: Path) -> None:
-    """Refuses a Hamamatsu index or a MIRAX file with links that lead out of its folder: OpenSlide would follow them.
+    """Refuses a Hamamatsu index or a MIRAX file that leads out of its folder, by a link or a path: OpenSlide would follow.
 
     Args:
-        path: Any file; where it is a link that leads out itself, its owner named it so.
+        path: Any file; where it is a link that leads out itself, its owner named it so, and links beside it are as good.
 
     Raises:
-        UnreadableFileError: There is such a link.
+        UnreadableFileError: There is such a link, or a name that is a path.
     """
     suffix, home = path.suffix.lower(), path.parent.resolve()
-    if suffix not in _SEVERAL or (path.is_symlink() and astray(path, home)):
+    if suffix not in _SEVERAL:
         return
     data = path.with_suffix("")
-    named = [data, *(data.iterdir() if data.is_dir() else ())] if suffix == ".mrxs" else list(_indexed(path))
-    if any(one.is_symlink() and astray(one, home) for one in named):
+    if suffix == ".mrxs":
+        names = [value for key, value in _entries(data / "Slidedat.ini") if key.startswith(_MIRAX_FILES)]
+        named = [data, *(data.iterdir() if data.is_dir() else ())]
+    else:
+        names = [value for key, value in _entries(path) if key.startswith(_INDEXED)]
+        named = list(_indexed(path))
+    if any(name and not _is_bare(name) for name in names):
+        raise unreadable(*NAMED_ELSEWHERE)
+    linked = path.is_symlink() and astray(path, home)
+    if not linked and any(one.is_symlink() and astray(one, home) for one in named):
         raise unreadable(*STRAY)
 
 
@@ -101,15 +114,25 @@ def _gather_series(paths: Sequence[Path], members: dict[Path, tuple[Path, ...]],
 
 def _indexed(path: Path) -> Iterator[Path]:
     """The files beside it that a Hamamatsu index names; none where it is no such index."""
+    entries = list(_entries(path))
+    if not any(key in _INDEX_MARKS for key, _ in entries):
+        return
+    for key, name in entries:
+        if key.startswith(_INDEXED) and name and _is_bare(name):
+            yield path.parent / name
+
+
+def _entries(path: Path) -> Iterator[tuple[str, str]]:
+    """Keys, in lower case, and values of a file in the form of an INI; headings as keys without a value."""
     try:
         with path.open("rb") as file:
             lines = file.read(_INDEX_BYTES).decode("utf-8", "replace").splitlines()
     except OSError:
         return
-    if not any(line.strip().lower() in _INDEX_MARKS for line in lines):
-        return
     for line in lines:
         key, _, value = line.partition("=")
-        name = value.strip()
-        if key.strip().lower().startswith(_INDEXED) and name and name == Path(name).name and "\0" not in name:
-            yield path.parent / name
+        yield key.strip().lower(), value.strip()
+
+
+def _is_bare(name: str) -> bool:
+    return name == Path(name).name and not {"/", "\\", "\0"} & set(name) and name not in {".", ".."}

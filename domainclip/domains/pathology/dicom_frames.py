@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domainclip.domains.pathology.dicom_header import DAMAGED, Instance, PixelLayout
-from domainclip.domains.pathology.jpeg_tiles import decoded_strictly, has_constant_block, is_filled_up, jpeg_header
+from domainclip.domains.pathology.jpeg_tiles import decoded_strictly, is_filled_up, jpeg_header
 from domainclip.domains.pathology.slides import RGB, unreadable
 from domainclip.errors import FOREIGN_ERRORS, missing_dependency
 
@@ -27,8 +27,6 @@ READ = NATIVE | _JPEG | _JPEG_LS | _J2K | _HTJ2K | {_RLE}
 """Transfer syntaxes that this module decodes."""
 _ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 _FRAGMENTS_PER_FRAME = 64
-_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
-"""Markers that give an image's size: JPEG's SOFn (ITU-T T.81 B.2.2) and JPEG-LS's SOF55 (ITU-T T.87 C.2.2)."""
 
 
 class FrameFile:
@@ -200,18 +198,19 @@ def decoded(data: bytes, tile: tuple[int, int], layout: PixelLayout) -> RGB:
         if len(imagecodecs.dicomrle_decode(data, np.uint8, out=planes)) != len(planes):
             raise ValueError("another size")
         return _as_rgb(np.moveaxis(np.frombuffer(planes, np.uint8).reshape(3, rows, columns), 0, -1), layout.photometric)
-    stated = _codestream_size(data) if layout.syntax in _J2K | _HTJ2K else _scan_size(data)
+    header = None if layout.syntax in _J2K | _HTJ2K else jpeg_header(data)
+    stated = _codestream_size(data) if header is None else (header.width, header.height, len(header.components), header.bits)
     if stated != (columns, rows, 3, 8):
         raise ValueError("another size")
     if layout.syntax in _JPEG:
         # The header says what the three components are; without it libjpeg guesses by the components' numbers.
         with contextlib.suppress(ValueError):  # OpenSlide's reader of DICOM forgives what libjpeg warns about, too
-            strict = decoded_strictly(data, jpeg_header(data), layout.photometric != "RGB")
+            strict = decoded_strictly(data, header, layout.photometric != "RGB")
             if strict is not None:
                 return strict
         space = "RGB" if layout.photometric == "RGB" else "YCBCR"
         pixels = np.asarray(imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace="RGB"))
-        if has_constant_block(pixels) and is_filled_up(pixels):
+        if is_filled_up(pixels):
             raise ValueError("a frame that ends early")
         return pixels
     decode: Callable[[bytes], Any] = (
@@ -242,18 +241,3 @@ def _codestream_size(data: bytes) -> tuple[int, int, int, int]:
     components = int.from_bytes(data[40:42], "big")
     bits = max(data[at] + 1 for at in (42, 45, 48))
     return right - left, bottom - top, components, bits
-
-
-def _scan_size(data: bytes) -> tuple[int, int, int, int]:
-    """(columns, rows, components, bits) of a JPEG's or JPEG-LS's frame header."""
-    at = 2
-    while at + 10 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:
-            at += 1
-            continue
-        if marker in _SOF:
-            rows, columns = (int.from_bytes(data[at + where : at + where + 2], "big") for where in (5, 7))
-            return columns, rows, data[at + 9], data[at + 4]
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    raise ValueError("no frame header")

@@ -20,10 +20,10 @@ _HUFFMAN = frozenset((0xC0, 0xC1, 0xC2))
 """Baseline, extended and progressive: what libjpeg decodes to 8 bits."""
 _SCAN, _APP0, _APP14 = 0xDA, 0xE0, 0xEE
 _ALONE = frozenset((0x01, *range(0xD0, 0xD9)))
-_MCU, _BLOCK = 16, 32
-"""Pixels across the largest common minimum coded unit (chroma at half size), and across the smallest block that is looked for."""
-_FILLER = 128
-"""What libjpeg gives for coefficients that it never got, in every channel."""
+_JPEG_LS = 0xF7
+"""SOF55 (ITU-T T.87 C.2.2)."""
+_MCU = 16
+"""Pixels across the largest common minimum coded unit (chroma at half size)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def jpeg_header(data: bytes) -> JpegHeader | None:
         if marker == _SCAN:
             return None if frame is None else JpegHeader(*frame, jfif, adobe, at)
         length, body = int.from_bytes(data[at + 2 : at + 4], "big"), data[at + 4 : at + 18]
-        if marker in _FRAMES and len(body) >= 6:
+        if (marker in _FRAMES or marker == _JPEG_LS) and len(body) >= 6:
             tall, wide = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
             frame = marker, body[0], wide, tall, tuple(data[at + 10 + 3 * i] for i in range(body[5]) if at + 10 + 3 * i < len(data))
         elif marker == _APP0 and body.startswith(b"JFIF\0"):
@@ -138,31 +138,12 @@ def decoded_strictly(data: bytes, header: JpegHeader | None, ycbcr: bool | None 
     return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
 
 
-def has_constant_block(piece: npt.NDArray[Any]) -> bool:
-    """Whether a block of 32 x 32 pixels (whole coded units, on a grid from the upper left) is of one colour.
-
-    Scanners give such blocks only where they saw nothing. The first looks (some microseconds) take few samples.
-
-    Args:
-        piece: (H, W, C), decoded.
-    """
-    down, across, channels = piece.shape[0] // _BLOCK, piece.shape[1] // _BLOCK, piece.shape[2]
-    grid = piece[: down * _BLOCK, : across * _BLOCK]
-    few = grid[_BLOCK // 2 :: _BLOCK, ::8, channels // 2].reshape(down, across, _BLOCK // 8)
-    if not (few[..., 1:] == few[..., :-1]).all(axis=2).any():
-        return False
-    lines = grid[_BLOCK // 2 :: _BLOCK].reshape(down, across, _BLOCK * channels)
-    for row, column in np.argwhere((lines[..., channels:] == lines[..., :-channels]).all(axis=2)):
-        block = grid[row * _BLOCK : (row + 1) * _BLOCK, column * _BLOCK : (column + 1) * _BLOCK]
-        if (block == block[0, 0]).all():
-            return True
-    return False
-
-
-def is_filled_up(piece: npt.NDArray[Any]) -> bool:
+def is_filled_up(piece: npt.NDArray[Any], bits: int = 8) -> bool:
     """Whether the last coded unit of a tile is the grey that stands for coefficients that never came.
 
     Args:
-        piece: (H, W, C) uint8, decoded.
+        piece: (H, W, C), decoded.
+        bits: Of a sample.
     """
-    return bool((piece[-8:, -8:] == _FILLER).all()) and bool((piece[-_MCU:, -_MCU:] == _FILLER).all())
+    filler = 1 << (bits - 1)
+    return bool((piece[-8:, -8:] == filler).all()) and bool((piece[-_MCU:, -_MCU:] == filler).all())

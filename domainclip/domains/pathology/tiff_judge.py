@@ -35,11 +35,6 @@ class Judge:
         level = self._levels.get(size)
         return None if level is None or self._slide.facts.levels[level][2] % 1 else self._read(level, box)
 
-    def decodes(self, size: tuple[int, int], box: tuple[int, int, int, int]) -> bool:
-        """Whether a box can be decoded without a warning."""
-        level = self._levels.get(size)
-        return level is not None and self._read(level, box) is not None
-
     def _read(self, level: int, box: tuple[int, int, int, int]) -> RGB | None:
         try:
             array, missing = self._slide.read_masked(level, *box)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from domainclip.domains.pathology.jpeg_tiles import check_stream, decoded_strictly, has_constant_block, is_filled_up, jpeg_header
+from domainclip.domains.pathology.jpeg_tiles import check_stream, decoded_strictly, is_filled_up, jpeg_header
 from domainclip.domains.pathology.slides import MAX_FLAT_PIXELS, Masked
 from domainclip.domains.pathology.tiff_directories import MOST_MISSING
 from domainclip.domains.pathology.tiff_judge import Judge
@@ -202,15 +202,15 @@ class SegmentedPage:
             piece = np.asarray(decoded.reshape(decoded.shape[-3:]))
         if piece.shape[0] < tall or piece.shape[1] < wide or piece.shape[2] != self.samples // self._planes:
             raise ValueError("a tile of another size than the directory says")
-        if int(self._page.compression) == _JPEG and not strict:
-            self._check_filler(index, piece[:tall, :wide])  # what lies over the edge is often black
+        if int(self._page.compression) == _JPEG and not strict and is_filled_up(piece, int(self._page.bitspersample)):
+            raise ValueError("a JPEG tile that ends early")
         return piece
 
     def _strict(self, data: bytes, tables: bytes | None, needed: tuple[int, int]) -> npt.NDArray[Any] | None:
         """Decodes a JPEG tile; None where it must be done otherwise.
 
         Raises:
-            ValueError: The stream is damaged, and OpenSlide may be asked about it; EOFError: it has no end.
+            ValueError: The stream is damaged; EOFError: it has no end.
         """
         whole = data if tables is None else tables[:-2] + data[2:]
         header = jpeg_header(whole)
@@ -219,26 +219,7 @@ class SegmentedPage:
             return None
         # Aperio writes RGB without a mark; a mark as JFIF wins over the directory, as it does in tifffile.
         forced = False if header is not None and int(self._page.photometric) == _RGB and not header.jfif else None
-        try:
-            return decoded_strictly(whole, header, forced)
-        except ValueError:
-            if self._judge is not None:
-                raise
-            return None  # nobody else can be asked; filler is still told
-
-    def _check_filler(self, index: int, piece: npt.NDArray[Any]) -> None:
-        """Tells what a scanner left blank from what a decoder filled up.
-
-        Raises:
-            ValueError: The decoder filled it up.
-        """
-        if not has_constant_block(piece):
-            return
-        if self._judge is None:
-            if is_filled_up(piece):
-                raise ValueError("a JPEG tile that ends early")
-        elif not self._judge.decodes((self.width, self.height), self._place(index)):
-            raise ValueError("a damaged JPEG tile")
+        return decoded_strictly(whole, header, forced)
 
     def _judged(self, index: int) -> npt.NDArray[Any] | None:
         """OpenSlide's pixels of a tile that the decoder here refuses; None where it refuses as well."""
