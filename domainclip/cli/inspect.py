@@ -64,8 +64,9 @@ def inspect(
             from domainclip.cli.inspect_slide import write_overview, write_region
 
             if overview is not None:
-                write_overview(file, name, overview, settings or ())
+                said = write_overview(file, name, overview, settings or ())
                 reporter.line(f"Overview: {overview}")
+                reporter.line(said)
             if region is not None:
                 write_region(file, name, region, um_per_px, output, settings or ())
                 reporter.line(f"Region: {output}")

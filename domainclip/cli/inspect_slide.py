@@ -9,7 +9,7 @@ from typing import Any
 from domainclip.errors import UnreadableFileError, UsageError
 
 
-def write_overview(file: Path, domain: str, picture: Path, settings: Sequence[str]) -> None:
+def write_overview(file: Path, domain: str, picture: Path, settings: Sequence[str]) -> str:
     """Draws what ``prepare`` would take of a file.
 
     Args:
@@ -17,6 +17,9 @@ def write_overview(file: Path, domain: str, picture: Path, settings: Sequence[st
         domain: Its domain; only those that draw overviews.
         picture: A .png or .jpg to write.
         settings: ``reading.field=value`` as for ``prepare``.
+
+    Returns:
+        How many tiles there are, or why none.
 
     Raises:
         UsageError: The domain draws none, or the picture has another suffix.
@@ -30,14 +33,20 @@ def write_overview(file: Path, domain: str, picture: Path, settings: Sequence[st
     draw = getattr(spoken, "overview", None)
     if draw is None:
         raise UsageError(f"An overview of {file} was asked for.", f"The domain {domain} draws none.", "Leave --overview out.")
+    item, reading, said = SourceItem(file, file.name), _reading(domain, settings), ""
     try:
-        drawn = draw(SourceItem(file, file.name), _reading(domain, settings))
+        said = f"Tiles: {sum(1 for _ in spoken.samples(item, reading))}"
+    except UnreadableFileError as error:
+        said = f"No tile: {error.found} {error.remedy}"
+    try:
+        drawn = draw(item, reading)
     except UnreadableFileError as error:
         raise UnreadableFileError(f"An overview of {file} was to be drawn.", error.found, error.remedy) from error
     if drawn is None:
         found = "It is a small picture that is taken whole."
         raise UsageError(f"An overview of {file} was asked for.", found, "Cut it: --set reading.mode=tiles.")
     _save(drawn, picture)
+    return said
 
 
 def write_region(

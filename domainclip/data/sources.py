@@ -159,7 +159,9 @@ def _from_folder(folder: Path, domain: Domain) -> Source:
         found = f"It holds {count} files, none of which the domain {domain.name} reads."
         remedy = "Check the path and --domain; domainclip inspect FILE tells more."
         if listing.links:
-            found = f"It holds {listing.links} symbolic links that lead out of it or nowhere, and no file that {domain.name} reads."
+            found = (
+                f"It holds {listing.links} symbolic links or folders that are not followed, and no file that {domain.name} reads."
+            )
             remedy = "Name the files that they lead to in a manifest (a CSV with the column path), or copy them here."
         elif not count:
             found = "It is empty."

@@ -161,7 +161,7 @@ for _point in entry_points(group="domainclip.domains"):
         domains.register(_point.name, _point.value)
 
 _LIBRARIES = {
-    "pathology": ("openslide-python", "openslide-bin", "tifffile", "imagecodecs", "pydicom"),
+    "pathology": ("openslide-python", "openslide-bin", "tifffile", "imagecodecs", "simplejpeg", "pydicom"),
     "radiology": ("pydicom", "pylibjpeg", "pylibjpeg-openjpeg"),
     "remote-sensing": ("rasterio",),
 }

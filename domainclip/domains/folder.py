@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +21,7 @@ class FolderListing:
         files: Those that the domain reads, each an image of its own (of several files, the one that stands for it).
         rejected: What cannot be used, each with a reason that names neither path nor identifier.
         companions: How many belong to an image or lie beside images by custom.
-        links: How many of ``rejected`` are symbolic links that lead out or nowhere.
+        links: How many of ``rejected`` are symbolic links, or folders that cannot be listed.
     """
 
     files: tuple[Path, ...]
@@ -36,17 +38,25 @@ def list_folder(folder: Path, domain: Domain) -> FolderListing:
         domain: Whose files count.
 
     Returns:
-        Files and rejections, each in the order of their paths (links first among the latter).
+        Files and rejections, each in the order of their paths (links and folders that cannot be listed first among the latter).
     """
     home = folder.resolve()
-    paths, rejected = [], []
-    for path in sorted(folder.rglob("*")):
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue
-        if path.is_symlink() and (reason := astray(path, home)):
+    paths: list[Path] = []
+    rejected: list[tuple[Path, str]] = []
+    shown: set[Path] = set()
+    for path in _walked(folder, rejected):
+        if not path.is_symlink():
+            if path.is_file():
+                paths.append(path)
+        elif reason := astray(path, home):
             rejected.append((path, reason))
-        elif path.is_file():
-            paths.append(path)
+        elif (target := path.resolve()).is_file():
+            # What lies in a hidden folder (git-annex) is shown by its link alone; anything else is read where it lies.
+            if target in shown or not _is_hidden(target.relative_to(home)):
+                rejected.append((path, "a symbolic link to a file of the folder that is read already"))
+            else:
+                shown.add(target)
+                paths.append(path)
     links = len(rejected)
     gathering = gathered_files(domain, paths)
     absorbed = {path for some in gathering.members.values() for path in some}
@@ -64,6 +74,23 @@ def list_folder(folder: Path, domain: Domain) -> FolderListing:
         else:
             rejected.append((path, f"no file that the domain {domain.name} reads"))
     return FolderListing(tuple(files), tuple(rejected), companions, links)
+
+
+def _walked(folder: Path, rejected: list[tuple[Path, str]]) -> Iterator[Path]:
+    """Yields what is not hidden, by path; folders that cannot be listed are rejected."""
+    unlisted: list[OSError] = []
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder, onerror=unlisted.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        # os.walk counts links to folders as folders, and does not walk through them.
+        links = [name for name in folders if Path(place, name).is_symlink()]
+        found += [Path(place, name) for name in (*files, *links) if not name.startswith(".")]
+    rejected += [(Path(str(error.filename)), "a folder that cannot be listed; check its permissions") for error in unlisted]
+    yield from sorted(found)
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def astray(link: Path, home: Path) -> str | None:

@@ -85,6 +85,7 @@ def export(
         exported = run(source, draft, hashed, progress or (lambda done, total, text: None))
         document = exported.document | {"listing": _listing(draft)}
         (draft / MARK).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        _check_output(output, overwrite)  # again: writing may have taken long
         if output.is_dir():
             shutil.rmtree(output)
         draft.replace(output)
@@ -94,9 +95,9 @@ def export(
 
 
 def _listing(folder: Path) -> str:
-    """Hashes names and sizes of all files but the mark: what was written is there, and nothing else."""
-    files = sorted((path.relative_to(folder).as_posix(), path.stat().st_size) for path in folder.rglob("*") if path.is_file())
-    listed = [(name, size) for name, size in files if name != MARK]
+    """Hashes names, sizes and times of all files but the mark: what was written is there, and nothing else."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MARK)
+    listed = [(path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
 
 

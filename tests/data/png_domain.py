@@ -19,6 +19,7 @@ from domainclip.sample import Caption, Geo, Pixels, Sample, Values, Window
 
 class PngReading(Section):
     pause_s: float = 0.0
+    tile_pause_s: float = 0.0
     tile: int = Field(0, ge=0)
     twice: bool = False
 
@@ -96,6 +97,7 @@ class PngDomain:
         side = reading.tile
         for y in range(0, planes.shape[1] - side + 1, side):
             for x in range(0, planes.shape[2] - side + 1, side):
+                time.sleep(reading.tile_pause_s)
                 cut = np.ascontiguousarray(planes[:, y : y + side, x : x + side])
                 yield whole.with_(
                     key=f"{item.name}#{x}_{y}_{side}_{side}", reader=lambda cut=cut: Pixels(cut), window=Window(x, y, side, side)

@@ -63,9 +63,10 @@ def test_each_kind_of_hostile_file_is_one_rejection(tmp_path):
 def test_a_slow_file_that_goes_on_giving_images_is_not_cut_off(tmp_path):
     """The clock runs between images, since a slide of many tiles takes long and does no harm."""
     (tmp_path / "files").mkdir()
-    source = hostile(tmp_path / "files", [""] * 4)
-    prepared = prepare(source, DOMAIN, tmp_path / "set", workers=1, reading={"pause_s": 0.4}, limits=Limits(seconds=1.0))
-    assert len(prepared) == 4
+    source = hostile(tmp_path / "files", [""])
+    reading = {"tile": 2, "tile_pause_s": 0.15}  # 16 tiles of one file, 2.4 s
+    prepared = prepare(source, DOMAIN, tmp_path / "set", workers=1, reading=reading, limits=Limits(seconds=1.5))
+    assert len(prepared) == 16
 
 
 def test_workers_start_without_torch_and_without_the_callers_main():

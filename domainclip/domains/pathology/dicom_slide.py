@@ -6,9 +6,11 @@ crash its process, two optical paths pass for one, and tiles take it longer (1.4
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from domainclip.domains.pathology.dicom_frames import NATIVE, READ, FrameFile
 from domainclip.domains.pathology.dicom_header import DAMAGED, Instance, PixelLayout, frame_positions, peek, read_layout
 from domainclip.domains.pathology.slides import RGB, Level, Masked, Slide, SlideFacts, unreadable
 from domainclip.errors import UnreadableFileError
+from domainclip.heartbeat import beat
 
 FINEST_LEVEL = "finest_level"
 """Key of ``facts.details``: ``"resampled"`` where the level that the scanner took is not in the folder, else ``"original"``."""
@@ -162,23 +165,33 @@ def _siblings(named: Instance) -> list[Instance]:
     Raises:
         UnreadableFileError: One is a link that leads out of the folder, and the file that was named is none.
     """
-    found, home = [named], named.path.parent.resolve()
+    folder, found = named.path.parent, [named]
+    home = folder.resolve()
     linked = named.path.is_symlink() and astray(named.path, home) is not None
     try:
-        paths = sorted(named.path.parent.iterdir())
+        paths = _series_of(folder, folder.stat().st_mtime_ns).get(named.series, ())
     except OSError as error:
         raise unreadable(f"Its folder cannot be listed ({type(error).__name__}).", "Check that it may be read.") from error
     for path in paths:
-        if path.name.startswith(".") or path == named.path or not path.is_file() or not is_dicom_slide(path):
+        if path == named.path:
             continue
-        try:
-            other = peek(path)
-        except UnreadableFileError:
-            continue
-        if other.series == named.series:
-            if not linked and path.is_symlink() and astray(path, home):
-                raise unreadable(*STRAY)
+        if not linked and path.is_symlink() and astray(path, home):
+            raise unreadable(*STRAY)
+        if (other := peek(path)).series == named.series:
             found.append(other)
+    return found
+
+
+@lru_cache(maxsize=4)
+def _series_of(folder: Path, mtime_ns: int) -> Mapping[str, Sequence[Path]]:
+    """Sorts a folder's files by series, once for all slides of a folder that does not change; a share may hold thousands."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(folder.iterdir()):
+        beat()
+        if path.name.startswith(".") or not path.is_file() or not is_dicom_slide(path):
+            continue
+        with contextlib.suppress(UnreadableFileError):  # not known to belong to any
+            found[peek(path).series].append(path)
     return found
 
 

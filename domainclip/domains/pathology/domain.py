@@ -11,9 +11,10 @@ from pydantic import BaseModel
 
 from domainclip.domains.base import Gathering, Inspection, load_facts
 from domainclip.domains.dicom_kind import is_dicom_slide
+from domainclip.domains.pathology.markers import look_like_markers
 from domainclip.domains.pathology.reading import PathologyReading
 from domainclip.domains.pathology.scale import REMEDY
-from domainclip.domains.pathology.slide_samples import NAME_CHANNELS, NO_ORIGINAL, cut_slide, found_on, is_resampled
+from domainclip.domains.pathology.slide_samples import NAME_CHANNELS, NO_ORIGINAL, UNKNOWN_NAMES, cut_slide, found_on, is_resampled
 from domainclip.domains.pathology.slides import (
     COLOURS,
     DICOM_MAGIC,
@@ -150,6 +151,8 @@ def _missing(facts: SlideFacts, sixteen: bool) -> tuple[str, ...]:
         missing.append(f"The pixels are {facts.dtype}; which number is white is not in the file: {remedy}")
     if not facts.channels and not facts.refusal:
         missing.append(f"The {facts.samples} channels have no names. {NAME_CHANNELS}")
+    if facts.channels and facts.channels != COLOURS and not look_like_markers(facts.channels):
+        missing.append(" ".join(UNKNOWN_NAMES))
     if spacing is None:
         why = f" ({'; '.join(facts.scale.passed_over)})" if facts.scale.passed_over else ""
         missing.append(f"No scale in um per pixel{why}. {REMEDY}")

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from domainclip.errors import missing_dependency
+
 _END, _TRAILING = b"\xff\xd9", 16
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers that begin a frame, SOFn (ITU-T T.81 B.1.1.3)."""
@@ -122,11 +124,14 @@ def decoded_strictly(data: bytes, header: JpegHeader | None, ycbcr: bool | None 
 
     Raises:
         ValueError: The stream is damaged.
+        MissingDependencyError: simplejpeg is not installed.
     """
     if header is None or header.process not in _HUFFMAN or header.bits != 8 or len(header.components) not in {1, 3}:
         return None
-    import simplejpeg
-
+    try:
+        import simplejpeg
+    except ImportError as error:
+        raise missing_dependency("simplejpeg", "Reading JPEG tiles", "simplejpeg") from error
     if len(header.components) == 1:
         return np.asarray(simplejpeg.decode_jpeg(data, "GRAY"))
     if ycbcr is not None and ycbcr != header.ycbcr:

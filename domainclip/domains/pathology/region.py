@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,13 @@ class SlideView:
         if self.white_level is None:
             found = f"The pixels are {slide.facts.dtype}; which number is white is not in the file."
             raise unreadable(found, "Give it: --set reading.white_level=65535 (or 4095, ...; domainclip inspect shows the range).")
-        return _Scaled(slide, self.white_level)
+        return _scaled(slide, self.white_level)
+
+
+@lru_cache(maxsize=1)
+def _scaled(slide: Slide, white_level: int) -> Slide:
+    """The same object for the same slide, by which masks are kept."""
+    return _Scaled(slide, white_level)
 
 
 class _Scaled(Slide):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from domainclip.domains.pathology.markers import look_like_markers
 from domainclip.domains.pathology.reading import PathologyReading
 from domainclip.domains.pathology.region import Box, SlideView
 from domainclip.domains.pathology.scale import chosen_spacing, scale_needed
@@ -17,9 +17,12 @@ from domainclip.domains.pathology.tissue import TissueMask
 from domainclip.errors import UnreadableFileError
 from domainclip.sample import Sample, SourceItem, Spacing, Values, Window
 
-_MARKER, _NUMBER = re.compile(r"[\w.+/()-]{1,16}( [\w.+/()-]{1,16}){0,3}"), re.compile(r"\d{5}|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}")
-"""Up to four short words; no run of five digits and no date."""
 NAME_CHANNELS = 'Name them: --set reading.channels=\'["DAPI", "CD8"]\'; models ask for channels by name.'
+UNKNOWN_NAMES = (
+    "The file gives a channel a name that is not in the list of markers; it is free text, and may name a person.",
+    NAME_CHANNELS,
+)
+"""(found, remedy)"""
 NO_ORIGINAL = "The finest level that is there is a resampled one: level 0 is missing, or was never stored."
 _COLOUR = Values("srgb", scale=1 / 255)
 
@@ -78,9 +81,8 @@ def _channels(facts: SlideFacts, reading: PathologyReading) -> tuple[str, ...]:
         UnreadableFileError: Nobody names them, or not as many as there are; the file's are no names of markers.
     """
     names = reading.channels if reading.channels and facts.channels != COLOURS else facts.channels
-    if names is facts.channels and any(not _MARKER.fullmatch(name) or _NUMBER.search(name) for name in names):
-        found = "The file gives its channels names that are too long, or have signs or long numbers, as no marker's name has."
-        raise unreadable(found, f"Free text may name people. {NAME_CHANNELS}")
+    if names is facts.channels and not look_like_markers(names):
+        raise unreadable(*UNKNOWN_NAMES)
     if not names:
         raise unreadable(f"It has {facts.samples} channels without names; it is no red, green and blue picture.", NAME_CHANNELS)
     if len(names) != facts.samples:
