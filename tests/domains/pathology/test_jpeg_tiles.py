@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 
 import imagecodecs
 import numpy as np
@@ -137,6 +139,56 @@ def test_a_damaged_tile_is_refused_where_openslide_refuses_it_and_equal_where_it
             continue
         np.testing.assert_array_equal(slide.read_level(0, x, y, 256, 256), theirs)
     assert refused == 1 or damage == "noise"
+
+
+def without_a_judge(path, kind):
+    """JPEG that OpenSlide does not read, or not as this: strips, a level in SubIFDs, a channel of grey."""
+    image, plain = tissue(512, 512), {"compression": "jpeg", "compressionargs": {"level": 80}, "metadata": None}
+    if kind == "strips":
+        tifffile.imwrite(path, image, rowsperstrip=64, photometric="rgb", **plain)
+        return image
+    if kind == "grey":
+        tifffile.imwrite(path, image[..., 0], tile=(128, 128), photometric="minisblack", **plain)
+        return image[..., :1]
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(tissue(1024, 1024), tile=(128, 128), photometric="rgb", subifds=1, **plain)
+        writer.write(image, tile=(128, 128), photometric="rgb", subfiletype=1, **plain)
+    return image
+
+
+@pytest.mark.parametrize("kind", ["strips", "grey", "subifd"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_where_nobody_else_can_be_asked_damage_is_refused_too(tmp_path, kind, damage):
+    path = tmp_path / "s.tif"
+    without_a_judge(path, kind)
+    whole = open_slide(path)
+    level = 1 if kind == "subifd" else 0
+    before = whole.read_masked(level, 0, 0, 512, 512).array
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0].pages[0] if kind == "subifd" else file.pages[0]
+        offset, length = page.dataoffsets[3], page.databytecounts[3]
+        DAMAGE[damage](data, offset, length)
+        stream = (page.jpegtables[:-2] if page.jpegtables else b"\xff\xd8") + bytes(data[offset + 2 : offset + length])
+    path.write_bytes(bytes(data))
+    place = (0, 192, 512, 64) if kind == "strips" else (384, 0, 128, 128)
+    warned = warns(stream)
+    assert warned or damage in {"noise", "zeros"}
+    slide = open_slide(path)
+    if warned:
+        with pytest.raises(UnreadableFileError):
+            slide.read_masked(level, *place)
+    else:
+        slide.read_masked(level, *place)  # libjpeg notices nothing
+    x, y, wide, high = (0, 0, 512, 64) if kind == "strips" else (128, 128, 128, 128)
+    np.testing.assert_array_equal(slide.read_masked(level, x, y, wide, high).array, before[y : y + high, x : x + wide])
+
+
+def warns(stream):
+    """OpenCV's libjpeg says on standard error what it warns about: an oracle in another process."""
+    code = "import sys, cv2, numpy as np; cv2.imdecode(np.frombuffer(sys.stdin.buffer.read(), np.uint8), cv2.IMREAD_UNCHANGED)"
+    said = subprocess.run([sys.executable, "-c", code], input=stream, capture_output=True, check=True).stderr
+    return b"Corrupt JPEG data" in said or b"Premature end" in said
 
 
 @pytest.mark.parametrize("threads", [1, 4])

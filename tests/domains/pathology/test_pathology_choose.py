@@ -9,6 +9,7 @@ import tifffile
 import domainclip
 from domainclip import heartbeat
 from domainclip.domains.base import domains
+from domainclip.domains.pathology import choose
 from domainclip.domains.pathology.choose import diverse
 from domainclip.domains.pathology.reading import PathologyReading
 from domainclip.errors import UsageError
@@ -70,6 +71,18 @@ def test_a_slow_model_gives_signs_of_life(slide, monkeypatch):
     kept(slide, max_tiles=5, choose="prompt", choose_model="slow", choose_prompts=("red",))
     between = "".join("m" if beat == "model" else "." for beat in beats).split("m")
     assert len(between) == 2 and len(between[0]) >= 64  # one for each tile that is read
+
+
+def test_clusters_of_many_tiles_are_found_by_some_of_them(monkeypatch):
+    """All rows of 100,000 tiles would take k-means minutes, without a sign of life."""
+    beats = []
+    monkeypatch.setattr(heartbeat, "_listener", lambda: beats.append(1))
+    monkeypatch.setattr(choose, "_MOST_FITTED", 40)
+    centres = RNG.normal(0, 10, (6, 3))
+    features = np.concatenate([centre + RNG.normal(0, 0.01, (50, 3)) for centre in centres]).astype(np.float32)
+    chosen = diverse(features, 6, seed=1)
+    assert sorted(i // 50 for i in chosen) == [0, 1, 2, 3, 4, 5]  # k-means saw 40 of 300 rows, and each group gives one
+    assert chosen == diverse(features, 6, seed=1) and len(beats) >= 10
 
 
 def test_clusters_give_in_turn(slide):

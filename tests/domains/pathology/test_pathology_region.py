@@ -11,9 +11,10 @@ from domainclip.domains.pathology import region
 from domainclip.domains.pathology.openslide_reader import open_with_openslide
 from domainclip.domains.pathology.region import best_level, read_box, read_region
 from domainclip.domains.pathology.scale import Scale
-from domainclip.domains.pathology.slides import Masked, Slide, SlideFacts, open_slide
+from domainclip.domains.pathology.slides import Masked, Slide, SlideFacts, coarsest_level, open_slide
 from domainclip.domains.pathology.tiff import DirectSlide
 from domainclip.errors import UnreadableFileError
+from domainclip.evenly import evenly_spread
 
 RNG = np.random.default_rng(11)
 PERIOD = 32
@@ -246,3 +247,18 @@ def test_what_a_missing_pixel_touches_is_marked(tmp_path):
 def test_regions_that_are_none_are_refused(tmp_path, arguments):
     with pytest.raises(UnreadableFileError, match=r"finite positions|coarser"):
         read_region(pyramid(tmp_path / "s.tif", 0.5, ((600, 400),)), *arguments)
+
+
+@pytest.mark.parametrize(("limit_um", "expected"), [(0.2, None), (0.25, 0), (0.99, 0), (1.0, 1), (3.99, 1), (4.0, 2), (100.0, 2)])
+def test_the_coarsest_level_that_is_fine_enough(limit_um, expected):
+    assert coarsest_level(((4000, 4000, 1.0), (1000, 1000, 4.0), (250, 250, 16.0)), 0.25, limit_um) == expected
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(1, 5), (5, 5), (10, 3), (1000, 64), (7, 6), (0, 3)])
+def test_an_even_spread_repeats_nothing_and_leaves_no_end_bare(count, wanted):
+    spread = evenly_spread(count, wanted)
+    assert len(spread) == len(set(spread)) == min(count, wanted) and spread == sorted(spread)
+    if count:
+        gaps = np.diff([-0.5, *(np.array(spread)), count - 0.5])
+        assert gaps.max() <= 1.5 * count / len(spread) + 1 and spread[0] >= 0 and spread[-1] < count
+        assert abs((spread[0] + 0.5) - (count - spread[-1] - 0.5)) <= 1  # as far from either end

@@ -171,6 +171,27 @@ def test_companions_that_are_links_out_of_the_folder_are_not_opened(tmp_path, ki
         open_slide(path)
 
 
+@pytest.mark.parametrize("name", ["../secret/s.jpg", "sub/s.jpg", "..\\secret\\s.jpg", "/etc/hosts", ".."])
+@pytest.mark.parametrize("key", ["ImageFile", "ImageFile(1,0)", "MapFile", "MacroImage", "OptimisationFile"])
+def test_an_index_that_names_files_by_a_path_is_refused(tmp_path, key, name):
+    """OpenSlide joins the folder and the name, and would read it."""
+    write_vms(tmp_path / "given", f"[Virtual Microscope Specimen]\nNoLayers=1\nImageFile=s.jpg\nMapFile=s_map2.jpg\n{key}={name}\n")
+    with pytest.raises(UnreadableFileError, match="names files of it by a path") as caught:
+        open_slide(tmp_path / "given" / "s.vms")
+    assert name not in str(caught.value)
+
+
+def test_a_mirax_index_that_names_files_by_a_path_is_refused(tmp_path):
+    Image.fromarray(picture(3, 80, 100)).save(tmp_path / "s.mrxs", format="JPEG")
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "Slidedat.ini").write_text("[GENERAL]\n[DATAFILE]\nFILE_COUNT=1\nFILE_0=../secret.dat\n")
+    with pytest.raises(UnreadableFileError, match="names files of it by a path"):
+        open_slide(tmp_path / "s.mrxs")
+    (tmp_path / "s" / "Slidedat.ini").write_text("[DATAFILE]\nFILE_COUNT=1\nFILE_0=Data0000.dat\n")
+    with pytest.raises(UnreadableFileError, match=r"OpenSlide|no slide"):
+        open_slide(tmp_path / "s.mrxs")  # no slide either, but not for its names
+
+
 @pytest.fixture
 def mixed(tmp_path):
     folder = tmp_path / "Zeppelin Quirina"

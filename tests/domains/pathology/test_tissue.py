@@ -14,6 +14,7 @@ import tifffile
 from PIL import Image
 from scipy import ndimage
 
+from domainclip.domains.pathology import folds as folds_module
 from domainclip.domains.pathology.artefacts import pen_marks
 from domainclip.domains.pathology.folds import folds
 from domainclip.domains.pathology.overview import draw_overview
@@ -75,6 +76,17 @@ def test_the_published_figures_hold():
     assert said["missed"] == [] and done.returncode == 0, said
     assert (said["figures"]["artefacts"]["n"], said["figures"]["default"]["n"]) == (96, 48)
     assert set(said["figures"]["artefacts"]["rejected"]) == {"glass", "pen", "fold", "blurred"}
+
+
+def test_folds_are_those_that_all_points_would_give(slides, monkeypatch):
+    """Only points where green rises are compared in all colours; no fold lies elsewhere."""
+    for path in sorted((slides / "artefacts" / "slides").glob("*.tif")):
+        mask = masked(path)[1]
+        found = mask.fold
+        with monkeypatch.context() as patch:
+            patch.setattr(folds_module, "_LEAST_RATIO", 0.0)
+            np.testing.assert_array_equal(masked(path)[1].fold, found)
+        assert found.any() or "000" in path.name
 
 
 def test_each_artefact_is_called_by_its_name(slides):
