@@ -95,14 +95,11 @@ def write_region(
 
 
 def _reading(domain: str, settings: Sequence[str]) -> Any:
-    from domainclip.config import load_config, validated
+    from domainclip.config import validated
     from domainclip.domains.base import domains
+    from domainclip.heads.reading import reading_settings
 
-    for setting in settings:
-        if not setting.startswith("reading."):
-            raise UsageError(f"--set {setting} was asked for.", "inspect reads files only.", "Here reading.field=value can be set.")
-    config = load_config(overrides=settings, base={"domain": domain})
-    return validated(domains.get(domain).reading_model, dict(config.reading), f"The section reading of {domain}")
+    return validated(domains.get(domain).reading_model, reading_settings(settings), f"The section reading of {domain}")
 
 
 def _check_suffix(path: Path, known: Sequence[str]) -> None:
