@@ -17,6 +17,8 @@ Example: [bold]domainclip inspect slide.svs[/bold]
 
 Example: [bold]domainclip inspect slides/ --domain pathology --table slides.csv[/bold]  which lack a scale?
 
+Example: [bold]domainclip inspect reports/ --domain radiology[/bold]  which sections have they, and what would be dropped?
+
 Example: [bold]domainclip inspect slide.svs --overview found.png --set reading.tile_um=128[/bold]  tissue, artefacts, tiles
 
 Example: [bold]domainclip inspect slide.svs --region 12000,8000,512,512 --um-per-px 0.5 --output part.png[/bold]
@@ -54,11 +56,16 @@ def inspect(
         from domainclip.domains.detect import inspect_file
 
         _refuse_idle(file, table, overview, region, um_per_px, output, settings)
-        if file.is_dir() and domain is not None:
+        if domain is not None and (file.is_dir() or file.suffix.lower() in {".csv", ".txt", ".xml"}):
             from domainclip.cli.inspect_folder import report_folder
+            from domainclip.cli.inspect_reports import holds_reports_alone, report_reports
 
-            report_folder(reporter, file, domain, table)
-            return
+            if holds_reports_alone(file, domain):
+                report_reports(reporter, file, domain, settings or ())
+                return
+            if file.is_dir():
+                report_folder(reporter, file, domain, table)
+                return
         name, seen = inspect_file(file, domain)
         if overview is not None or region is not None:
             from domainclip.cli.inspect_slide import write_overview, write_region
@@ -90,13 +97,17 @@ def _refuse_idle(
         "--table": table is not None and not file.is_dir(),
         "--um-per-px": um_per_px is not None and region is None,
         "--output": output is not None and region is None,
-        "--set": bool(settings) and overview is None and region is None,
+        "--set": bool(settings) and overview is None and region is None and not all(map(_of_reports, settings or ())),
         "--overview": overview is not None and file.is_dir(),
         "--region": region is not None and file.is_dir(),
     }
     if names := [name for name, is_idle in idle.items() if is_idle]:
         remedy = "--table is for folders, --overview and --region for files; --set, --um-per-px and --output go with these."
         raise UsageError(f"{file} was to be inspected.", f"{' and '.join(names)} would do nothing here.", remedy)
+
+
+def _of_reports(setting: str) -> bool:
+    return setting.startswith("data.report_")
 
 
 def _lines(file: Path, name: str, asked_domain: str | None, seen: dict[str, Any]) -> list[str]:
