@@ -26,9 +26,9 @@ _STUDY = r"(?:stud(?:y|ies)|exam(?:ination)?s?|radiographs?|films?|x-rays?|scans
 _HEAD = r"(?:in comparison (?:with|to)|comparison(?: is)? made (?:with|to)|(?:as |when )?compared (?:with|to))"
 _COMPARISON = re.compile(
     # At a sentence's start a comma must close it; within one, the sentence's end.
-    rf"(?:(?:^|(?<=[.!?]\s)|(?<=\n)){_HEAD}\b[^.,;:]{{0,120}}?{_ANY}{_TAIL},\s*)"
-    rf"|(?:,?[ ]+{_HEAD}\b[^.,;:]{{0,120}}?{_ANY}{_TAIL}(?=\s*(?:[.,;]|$)))"
-    rf"|(?:,?[ ]+(?:since|from|dated)(?: the)?(?: (?:prior|previous|earlier|last|most recent))?(?: {_STUDY})?"
+    rf"(?:(?:^|(?<=[.!?]\s)|(?<=\n))(?:{_HEAD}|since)\b[^.,;:]{{0,120}}?{_ANY}{_TAIL},\s*)"
+    rf"|(?:(?<![.!?\s,]),?[ ]+{_HEAD}\b[^.,;:]{{0,120}}?{_ANY}{_TAIL}(?=\s*(?:[.,;]|$)))"
+    rf"|(?:(?<![.!?\s,]),?[ ]+(?:since|from|dated)(?: the)?(?: (?:prior|previous|earlier|last|most recent))?(?: {_STUDY})?"
     rf"(?: (?:of|from|dated|on))?[ ]+{_ANY}{_TAIL}(?=\s*(?:[.,;]|$)))",
     re.IGNORECASE | re.MULTILINE,
 )

@@ -80,7 +80,9 @@ def clean_section(text: str, counts: Counter[str], persons: frozenset[str] = fro
             counts["sentences_dropped_for_marks"] += marked
             continue
         kept.append(result.text[:1].upper() + result.text[1:])
-    return " ".join(kept)
+    # Items of lists often end without a stop; joined bare, "Normal" and "No mass" would read as one.
+    ended = [text if text[-1] in ".!?:;。！？" else f"{text}." for text in kept[:-1]]
+    return " ".join([*ended, *kept[-1:]])
 
 
 def _says_something(text: str) -> bool:

@@ -142,16 +142,23 @@ def _before_colon(line: str, done: int, colon: int) -> _Found | None:
         if not at_start and text != text.upper():
             continue
         if (heading := headings().look_up(text)) is not None:
-            return _Found(0 if at_start else start, colon, heading)
+            led = line[:start].strip(" \t*#_")  # "CHEST FINDINGS:", "CARDIAC HISTORY:": the words before belong to the heading
+            whole = at_start or (done == 0 and _is_title(led) and text == text.upper())
+            return _Found(0 if whole else start, colon, heading)
     return None
 
 
 def _names_section(line: str, colon: int) -> bool:
     """Says whether a line starts with a heading in capitals that is not known and names no part of the picture."""
     text = line[:colon].strip(" \t*#_")
-    if not 3 <= len(text) <= _LONGEST or text != text.upper() or any(mark in text for mark in ".,;?!") or len(text.split()) > 6:
+    return _is_title(text) and sum(map(str.isalpha, text)) >= 3 and not headings().is_part(text)
+
+
+def _is_title(text: str) -> bool:
+    """Says whether a text is a few words in capitals without punctuation or marks of redactions."""
+    if not 0 < len(text) <= _LONGEST or text != text.upper() or len(text.split()) > 6:
         return False
-    return sum(map(str.isalpha, text)) >= 3 and not re.search("X{3,}|_{2,}", text) and not headings().is_part(text)
+    return not re.search("[.,;:?!]|X{3,}|_{2,}", text)
 
 
 def _without_colon(line: str, begin: int) -> Iterator[_Found]:

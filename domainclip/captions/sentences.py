@@ -35,12 +35,12 @@ def split_sentences(text: str, language: str = "en") -> list[str]:
     sentences, start = [], 0
     german = language.split("-")[0].lower() == "de"
     for end in _SENTENCE_END.finditer(text):
-        piece = text[start : end.end()]
-        if end.group().startswith(".") and end.end() < len(text) and _goes_on(piece, german):
+        tail = text[max(start, end.end() - 32) : end.end()]  # a whole piece each time would cost the square of its length
+        if end.group().startswith(".") and end.end() < len(text) and _goes_on(tail, end.end() - start, german):
             continue
-        if not end.group().strip() and _DENYING.search(piece[-24:]):
+        if not end.group().strip() and _DENYING.search(tail):
             continue
-        if sentence := _LIST_NUMBER.sub("", " ".join(piece.split())):
+        if sentence := _LIST_NUMBER.sub("", " ".join(text[start : end.end()].split())):
             sentences.append(sentence)
         start = end.end()
     if rest := _LIST_NUMBER.sub("", " ".join(text[start:].split())):
@@ -48,9 +48,9 @@ def split_sentences(text: str, language: str = "en") -> list[str]:
     return sentences
 
 
-def _goes_on(piece: str, german: bool) -> bool:
-    """Says whether a full stop at the end of a piece belongs to an abbreviation or a list number; looks at its end alone."""
-    end = piece[-16:].rstrip("\"')]")
+def _goes_on(tail: str, length: int, german: bool) -> bool:
+    """Says whether a full stop belongs to an abbreviation or a list number, by the end of the piece that it may end."""
+    end = tail[-16:].rstrip("\"')]")
     if german and _GERMAN_ORDINAL.search(end):
         return True
-    return bool(_ABBREVIATION.search(end) or re.fullmatch(r"\s*\d{1,2}\.", piece[:16]))
+    return bool(_ABBREVIATION.search(end) or (length == len(tail) and re.fullmatch(r"\s*\d{1,2}\.", tail)))
