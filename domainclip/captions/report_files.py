@@ -73,7 +73,7 @@ def decoded(data: bytes, encoding: Encoding) -> str:
     try:
         text = data.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeDecodeError as error:
-        raise _wrong_encoding(encoding, error.start) from error
+        raise _wrong_encoding(encoding) from error
     if encoding != "utf-8" and not data.isascii() and _is_utf8(data):
         raise _contradicted(encoding)
     if "\ufffd" in text or "\0" in text:
@@ -89,10 +89,10 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _wrong_encoding(encoding: str, place: int) -> UnreadableFileError:
+def _wrong_encoding(encoding: str) -> UnreadableFileError:
     other = "cp1252" if encoding == "utf-8" else "utf-8"
     remedy = f"If all reports are of another encoding, name it: --set data.report_encoding={other}."
-    return _unreadable(f"its report is no text in {encoding.upper()} (byte {place})", remedy)
+    return _unreadable(f"its report is no text in {encoding.upper()}, which data.report_encoding says", remedy)
 
 
 def _contradicted(encoding: str) -> UnreadableFileError:
@@ -132,7 +132,7 @@ def report_from_cells(cells: Mapping[str, str]) -> Report:
         sections |= {"names": "\n".join(filter(None, (sections.get("names"), named)))} if named else {}
         for part, text in seen.sections.items():
             own = name if part == "preamble" else part
-            if own == name or own in DESCRIBING:
+            if part != "last_paragraph" and (own == name or own in DESCRIBING):
                 sections[own] = "\n\n".join(filter(None, (sections.get(own), text)))
     if any(sections.get(name) for name in DESCRIBING):
         sections.pop("last_paragraph", None)
@@ -198,27 +198,26 @@ def check_encoding(path: Path, encoding: Encoding) -> None:
         UnreadableFileError: As ``decoded``.
     """
     declared, other = codecs.getincrementaldecoder(encoding)(), codecs.getincrementaldecoder("utf-8")()
-    ascii_only, may_be_utf8, start = True, encoding != "utf-8", 0
+    ascii_only, may_be_utf8 = True, encoding != "utf-8"
     with path.open("rb") as file:
         for data in iter(lambda: file.read(2**20), b""):
             ascii_only = ascii_only and data.isascii()
             try:
                 text = declared.decode(data)
             except UnicodeDecodeError as error:
-                raise _wrong_encoding(encoding, start + error.start) from error
+                raise _wrong_encoding(encoding) from error
             if "\ufffd" in text or "\0" in text:
                 raise _unreadable(_DAMAGED, "Export the reports anew.")
             try:
                 may_be_utf8 = may_be_utf8 and other.decode(data) is not None
             except UnicodeDecodeError:
                 may_be_utf8 = False
-            start += len(data)
     try:
         declared.decode(b"", final=True)
         other.decode(b"", final=True)
     except UnicodeDecodeError as error:
         if encoding == "utf-8":
-            raise _wrong_encoding(encoding, start) from error
+            raise _wrong_encoding(encoding) from error
         may_be_utf8 = False
     if may_be_utf8 and not ascii_only:
         raise _contradicted(encoding)
@@ -238,7 +237,7 @@ def captions_of(report: Report, options: ReportOptions, counts: Counter[str], to
     """
     language = told or options.language or report.language
     if language is None and any(report.sections.get(name) for name in (*DESCRIBING, "last_paragraph")):
-        found = "its report does not tell its language by headings that are known"
+        found = "its report does not tell its language by known headings: give a column language, or data.report_language"
         known = ", ".join(languages())
         raise _unreadable(found, f"Give a column language, or --set data.report_language=en (headings are known in {known}).")
     captions = report_captions(report.sections, counts, language or "und", wanted=options.sections)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -183,6 +184,13 @@ def _from_folder(folder: Path, domain: Domain) -> Source:
     def name(path: Path) -> str:
         return path.relative_to(folder).as_posix()
 
+    reports = len(report_files(folder))
+    if reports > 1 and 4 * reports >= len(listing.files):
+        warnings.warn(
+            f"{reports} text or XML files beside {len(listing.files)} images may be reports, and none is read: a folder does not "
+            "say which belongs to which image. Name both in a manifest (a CSV with the columns path and report).",
+            stacklevel=2,
+        )
     rejections = tuple((name(path), reason) for path, reason in listing.rejected)
     items = tuple(SourceItem(path, name(path)) for path in listing.files)
     return Source(folder.name, {**_plain_card(domain), "companions": listing.companions}, rejections, items)
