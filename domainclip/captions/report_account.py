@@ -14,8 +14,9 @@ from domainclip.errors import UnreadableFileError
 REPORT_SUFFIXES = frozenset({".txt", ".xml"})
 _ROWS = {
     "findings and impression": ("used_impression_and_findings", "used_findings_and_impression"),
-    "impression only": ("used_impression", "fallback_impression"),
-    "findings only": ("used_findings", "fallback_findings"),
+    "impression only": ("used_impression",),
+    "findings only": ("used_findings",),
+    "fallback: the other of the two": ("fallback_impression", "fallback_findings"),
     "fallback: combined section": ("fallback_combined",),
     "fallback: last paragraph": ("fallback_last_paragraph",),
     "emptied: only marks, names or numbers": ("emptied",),

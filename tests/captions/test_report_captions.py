@@ -36,6 +36,7 @@ def cleaned(text, language="en"):
         ("[**Hospital 12**] tube in place. Clear.", "Clear."),
         ("Chest x-XXXX normal.", "Chest x-ray normal."),
         ("Dual-XXXX pacemaker. Clear.", "Clear."),
+        ("A XXXXmm nodule. Clear.", "Clear."),
     ],
 )
 def test_marks(text, kept):

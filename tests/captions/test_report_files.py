@@ -198,10 +198,11 @@ def test_an_account_puts_each_report_into_one_row(tmp_path):
     (tmp_path / "i.xml").write_text("<html/>")
     (tmp_path / ".hidden.txt").write_text("x")
     account = account_of(tmp_path, ReportOptions())
-    assert list(account.rows.values()) == [1, 1, 1, 1, 1, 1, 1, 2] and account.total == 9
+    assert list(account.rows.values()) == [1, 1, 1, 0, 1, 1, 1, 1, 2] and account.total == 9
     assert sum(account.rows.values()) == account.total
     assert [name for name, _ in account.refused] == ["h.txt", "i.xml"]
     assert "refused: i.xml" in "\n".join(account.lines())
+    assert account_of(tmp_path, ReportOptions(sections=("findings",))).rows["fallback: the other of the two"] == 1
 
 
 def test_nothing_but_the_describing_sections_reaches_a_caption():
