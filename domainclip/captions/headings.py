@@ -42,6 +42,7 @@ class Headings:
         parts: Folded words of subheadings that belong to the section around them.
         nothing: Texts of a whole section that say nothing.
         needs_colon: Folded headings that count with a colon behind them only.
+        closings: Folded beginnings of lines behind which signatures stand.
         longest: Words of the longest heading.
     """
 
@@ -51,6 +52,7 @@ class Headings:
     parts: frozenset[str]
     nothing: frozenset[str]
     needs_colon: frozenset[str]
+    closings: tuple[str, ...]
     longest: int
 
     def look_up(self, text: str) -> Heading | None:
@@ -95,6 +97,7 @@ def headings() -> Headings:
         frozenset(folded(word) for words in data["parts"].values() for word in words),
         frozenset(data["nothing"]),
         frozenset(folded(text) for text in data["needs_colon"]),
+        tuple(folded(text) for text in data["closings"]),
         max(len(text.split()) for text in by_text),
     )
 

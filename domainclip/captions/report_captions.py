@@ -16,6 +16,11 @@ from domainclip.sample import Caption
 SECTIONS = ("impression", "findings")
 """The sections that captions are made of, in this order, where nobody configures others."""
 _FALLBACKS = ("impression", "findings", "combined", "last_paragraph")
+# Titles of other languages than English, of which ``scrub`` knows.
+_TITLED = re.compile(
+    r"\b(?:Dra?|Profa?|Herrn?|Frau|Sra?|Mme|Mlle|Priv\.?-?Doz|Dipl)\b\.?\s+(?:(?:med|univ|habil|Dra?|Prof|rer|nat)\b\.?\s*){0,4}"
+    r"[^\W\d_a-zß-ÿ][\w'’-]+"
+)
 _BREAKING = frozenset(("name", "phone", "email", "id", "accession", "redaction"))
 
 
@@ -75,6 +80,8 @@ def clean_section(text: str, counts: Counter[str], persons: frozenset[str] = fro
         _, named = sentences_without(sentence, persons)
         words = re.findall(r"\w+", result.text)
         marked = MARK.search(sentence) is not None
+        if _TITLED.search(sentence) and "name" not in result.removed:
+            named, counts["removed_name"] = 1, counts["removed_name"] + 1
         if marked or named or _BREAKING & set(result.removed) or not any(len(word) > 1 and not word.isdigit() for word in words):
             counts["sentences_dropped"] += 1
             counts["sentences_dropped_for_marks"] += marked

@@ -106,7 +106,8 @@ def _find(text: str) -> Iterator[_Found]:
 def _in_line(line: str) -> Iterator[_Found]:
     """Yields the headings of a line.
 
-    With a colon: in any case at the start of the line, in capitals anywhere. Without: alone on its line in capitals or with a
+    With a colon: in any case at the start of the line, with a capital first letter at that of a sentence, in capitals anywhere.
+    Without: alone on its line in capitals or with a
     capital first letter, or in capitals at its start with a spaced dash or text in lower case behind it.
     """
     known = headings()
@@ -124,6 +125,9 @@ def _in_line(line: str) -> Iterator[_Found]:
     start = _BEFORE_HEADING.match(line)
     begin = start.end() if start else 0
     bare = line[begin:].strip(" \t*#_")
+    if folded(bare.lower()).startswith(known.closings):
+        yield _Found(0, 0, Heading("administrative", frozenset()))  # what follows is a signature
+        return
     if ":" in line or not bare[:1].isupper():
         return
     if len(bare) <= _LONGEST and folded(bare.lower()) not in known.needs_colon and (heading := known.look_up(bare)):
@@ -139,7 +143,7 @@ def _before_colon(line: str, done: int, colon: int) -> _Found | None:
     for start in starts:
         text = line[start:colon].strip(" \t*_")
         at_start = start <= 80 and _BEFORE_HEADING.fullmatch(line[:start]) is not None
-        if not at_start and text != text.upper():
+        if not at_start and text != text.upper() and not (text[:1].isupper() and re.search(r"[.!?]\s+$", line[:start][-8:])):
             continue
         if (heading := headings().look_up(text)) is not None:
             led = line[:start].strip(" \t*#_")  # "CHEST FINDINGS:", "CARDIAC HISTORY:": the words before belong to the heading

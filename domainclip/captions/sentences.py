@@ -7,7 +7,7 @@ import re
 _ABBREVIATION = re.compile(
     r"(?:\b(?:Dra?s?|Prof|Mrs?|Ms|Jr|Sr|Sra|St|vs|approx|aprox|ca|cf|e\.g|i\.e|etc|no|nos|fig|resp|lat|ant|post|min|max|incl|a\.m|p\.m"
     r"|z\.\s?B|z\.\s?T|z\.\s?N|V\.\s?a|v\.\s?a|d\.\s?h|u\.\s?a|bzw|ggf|evtl|re|li|bds|Z|St|p\.\s?ej|izq|dcha|der|p\.\s?ex|esq|dir|env"
-    r"|gche|dte|c\.-à-d)|\b[A-Z])\.$",
+    r"|gche|dte|med|univ|habil|c\.-à-d)|\b[A-Z])\.$",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"[.!?。！？]+[\"')\]]*(?=\s+|$)|(?<=[。！？])|\n\s*\n")

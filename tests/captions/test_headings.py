@@ -85,6 +85,8 @@ def test_headings_of_the_brief_open_the_sections_that_they_name():
     [
         ("IMPRESSION: Normal.\nSOCIAL SITUATION: lives alone.", {"impression": "Normal.", "unknown": "lives alone."}),
         ("IMPRESSION: Normal.\nCARDIAC HISTORY: infarct.", {"impression": "Normal.", "history": "infarct."}),
+        ("Motivo: tos. Hallazgos: ICT normal. Conclusión: sin hallazgos.",
+         {"indication": "tos.", "findings": "ICT normal.", "impression": "sin hallazgos."}),
         ("CHEST FINDINGS: Clear.", {"findings": "Clear."}),
         ("FINDINGS (CHEST): Clear.", {"findings": "Clear."}),
         ("FINDINGS: Clear.\nPLEURA AND LUNGS: No effusion.", {"findings": "Clear. PLEURA AND LUNGS: No effusion."}),

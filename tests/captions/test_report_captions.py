@@ -104,6 +104,25 @@ def test_no_template_denies_a_denial(kind):
 
 
 @pytest.mark.parametrize(
+    ("language", "report", "kept"),
+    [
+        (
+            "de",
+            "BEURTEILUNG: Kein Herd mit Kalk.\n\nMit freundlichen kollegialen Grüßen\nDr. med. Hans Müller",
+            "Kein Herd mit Kalk.",
+        ),
+        ("de", "BEURTEILUNG: Kein Infiltrat. Rücksprache mit Frau Schulze. Befundet von Prof. Dr. med. Ömer.", "Kein Infiltrat."),
+        ("es", "IMPRESIÓN: Sin derrame. Se comenta con la Dra. García.\nFdo. Ana López", "Sin derrame."),
+        ("fr", "CONCLUSION: Normal. Vu avec Mme Écuyer.\nBien cordialement,\nJean Petit", "Normal."),
+        ("pt", "CONCLUSÃO: Normal.\nAtenciosamente,\nJoão Silva", "Normal."),
+        ("en", "IMPRESSION: Normal.\nElectronically signed on Monday\nAnn Smith", "Normal."),
+    ],
+)
+def test_signatures_and_titles_of_each_language_stay_out(language, report, kept):
+    assert [caption.text for caption in report_captions(parse_report(report), language=language)] == [kept]
+
+
+@pytest.mark.parametrize(
     ("report", "wanted", "step", "sections"),
     [
         (
