@@ -29,6 +29,18 @@ class DataConfig(Section):
     held_out_fraction: float = Field(0.2, gt=0, lt=0.9, description="Share of groups held out where the source gives no split.")
     val_fraction: float = Field(0.1, ge=0, lt=0.9, description="Share of training groups set aside to choose the checkpoint.")
     class_label: str | None = Field(None, description="Label whose values are the zero-shot classes; default: the domain's.")
+    report_language: str | None = Field(
+        None,
+        description="Language (BCP-47) of reports whose row gives none; None: that of their headings, else refused.",
+    )
+    report_encoding: Literal["utf-8", "latin-1", "cp1252"] = Field(
+        "utf-8", description="Of report files; what does not fit is refused."
+    )
+    report_sections: tuple[Literal["impression", "findings"], ...] = Field(
+        ("impression", "findings"),
+        min_length=1,
+        description="Sections that captions are made of; others only where these are missing.",
+    )
     jpeg_quality: int | None = Field(
         None,
         ge=1,

@@ -10,6 +10,7 @@ import typer
 
 from domainclip.cli.options import Debug, Json, Setting
 from domainclip.cli.output import Reporter, run_verb
+from domainclip.errors import UsageError
 
 _HELP = """Show what the reader sees in a file: size, levels, channels, scale with unit, values, and what is missing.
 
@@ -17,10 +18,15 @@ Example: [bold]domainclip inspect slide.svs[/bold]
 
 Example: [bold]domainclip inspect slides/ --domain pathology --table slides.csv[/bold]  which lack a scale?
 
+Example: [bold]domainclip inspect reports/ --domain radiology[/bold]  which sections have they, and what would be dropped?
+
 Example: [bold]domainclip inspect slide.svs --overview found.png --set reading.tile_um=128[/bold]  tissue, artefacts, tiles
 
 Example: [bold]domainclip inspect slide.svs --region 12000,8000,512,512 --um-per-px 0.5 --output part.png[/bold]
 """
+
+
+_OF_REPORTS = frozenset({".csv", ".txt", ".xml"})
 
 
 def register(app: typer.Typer) -> None:
@@ -54,11 +60,19 @@ def inspect(
         from domainclip.domains.detect import inspect_file
 
         _refuse_idle(file, table, overview, region, um_per_px, output, settings)
-        if file.is_dir() and domain is not None:
+        if domain is not None and (file.is_dir() or file.suffix.lower() in _OF_REPORTS):
             from domainclip.cli.inspect_folder import report_folder
+            from domainclip.cli.inspect_reports import holds_reports_alone, report_reports
 
-            report_folder(reporter, file, domain, table)
-            return
+            if holds_reports_alone(file, domain):
+                _refuse_idle_of_reports(file, table, settings or ())
+                report_reports(reporter, file, domain, settings or ())
+                return
+            if settings:
+                raise _idle(file, "--set data.report_...", "These settings are for reports; here are none, or images as well.")
+            if file.is_dir():
+                report_folder(reporter, file, domain, table)
+                return
         name, seen = inspect_file(file, domain)
         if overview is not None or region is not None:
             from domainclip.cli.inspect_slide import write_overview, write_region
@@ -85,19 +99,36 @@ def _refuse_idle(
     settings: list[str] | None,
 ) -> None:
     """Refuses options that would do nothing."""
-    from domainclip.errors import UsageError
-
+    may_be_reports = file.is_dir() or file.suffix.lower() in _OF_REPORTS
     idle = {
         "--table": table is not None and not file.is_dir(),
         "--um-per-px": um_per_px is not None and region is None,
         "--output": output is not None and region is None,
-        "--set": bool(settings) and overview is None and region is None,
+        "--set": bool(settings)
+        and overview is None
+        and region is None
+        and not (may_be_reports and all(map(_of_reports, settings or ()))),
         "--overview": overview is not None and file.is_dir(),
         "--region": region is not None and file.is_dir(),
     }
     if names := [name for name, is_idle in idle.items() if is_idle]:
         remedy = "--table is for folders, --overview and --region for files; --set, --um-per-px and --output go with these."
         raise UsageError(f"{file} was to be inspected.", f"{' and '.join(names)} would do nothing here.", remedy)
+
+
+def _of_reports(setting: str) -> bool:
+    return setting.startswith("data.report_")
+
+
+def _refuse_idle_of_reports(file: Path, table: Path | None, settings: list[str] | tuple[str, ...]) -> None:
+    if table is not None:
+        raise _idle(file, "--table", "It lists images, and here are reports alone. Write a CSV with the columns path and report.")
+    if others := [setting for setting in settings if not _of_reports(setting)]:
+        raise _idle(file, f"--set {others[0]}", "Of reports: data.report_language, data.report_encoding, data.report_sections.")
+
+
+def _idle(file: Path, option: str, remedy: str) -> UsageError:
+    return UsageError(f"{file} was to be inspected.", f"{option} would do nothing here.", remedy)
 
 
 def _lines(file: Path, name: str, asked_domain: str | None, seen: dict[str, Any]) -> list[str]:

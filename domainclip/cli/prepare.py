@@ -81,7 +81,15 @@ def prepare(
     return run_verb(work, as_json=as_json, debug=debug)
 
 
-_USED = ("reading", "data.held_out_fraction", "data.val_fraction", "data.class_label", "data.jpeg_quality", "training.seed")
+_USED = (
+    "reading",
+    "data.held_out_fraction",
+    "data.val_fraction",
+    "data.class_label",
+    "data.jpeg_quality",
+    "data.report_",
+    "training.seed",
+)
 
 
 def _refuse_other_sections(settings: list[str] | tuple[str, ...]) -> None:

@@ -131,14 +131,15 @@ def rows_of_card(card: DatasetCard, root: Path) -> list[dict[str, str]]:
         raise UsageError(f"{what} was to be read.", "It has no rows.", "Check that --root is the folder that the card describes.")
     for row in rows:
         # The table is a foreign file: it must not point out of the data set's folder.
-        if PurePosixPath(row["path"]).is_absolute() or ".." in PurePosixPath(row["path"]).parts:
+        named = [PurePosixPath(row[column]) for column in ("path", "report") if row.get(column)]
+        if any(path.is_absolute() or ".." in path.parts for path in named):
             raise UsageError(f"{what} was to be read.", "Its table names a file outside of --root.", "Get the table anew.")
-    kept = {"path", "caption", "language", "origin", "group", "split"}
+    kept = {"path", "caption", "language", "origin", "group", "split", "report", "report_text"}
     return [
         {
             name: str(text)
             for name, text in row.items()
-            if text not in (None, "") and (name in kept or name.startswith(("label:", "ids:")))
+            if text not in (None, "") and (name in kept or name.startswith(("label:", "ids:", "section:")))
         }
         for row in rows
     ]

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from domainclip.captions.report_files import REPORT_SECTIONS, ReportOptions
+from domainclip.data.reports import ReportReader
 from domainclip.domains.base import COMPOSITION, Domain
 from domainclip.errors import UnreadableFileError, UsageError, unknown_name
 from domainclip.sample import Caption, Region, SourceItem, Spacing, Unit
@@ -28,13 +30,15 @@ COLUMNS = (
     "spacing_unit",
     "regions",
     "report",
+    "report_text",
+    "section:<name>",
     "ids:<level>",
 )
 SPLIT_NAMES = {"train": "train", "val": "val", "held_out": "held_out", "validation": "val", "dev": "val", "test": "held_out"}
 _UNITS: dict[str, Unit] = {"um": "um", "µm": "um", "mm": "mm", "m": "m", "degree": "degree"}
 _DOMAIN_UNITS: dict[str, Unit] = {"pathology": "um", "radiology": "mm", "remote-sensing": "m"}
-_REPORT_BYTES = 2**20
 _CELL_CHARACTERS = 2**20
+ABSENT = "the row names a file that is not there"
 
 Row = Mapping[str, str]
 
@@ -58,8 +62,10 @@ def read_manifest(path: Path, class_label: str) -> list[dict[str, str]]:
         raise UsageError(asked, f"It has no column 'path'; its columns: {', '.join(columns)}.", "Name the column of files 'path'.")
     for name in columns:
         kind, _, rest = name.partition(":")
-        if name not in COLUMNS and not (kind in {"label", "ids"} and rest):
+        if name not in COLUMNS and not (kind in {"label", "ids", "section"} and rest):
             raise unknown_name(f"column of the manifest {path.name}", name, COLUMNS)
+        if kind == "section" and rest not in REPORT_SECTIONS:
+            raise unknown_name(f"section of a report in the manifest {path.name}", rest, REPORT_SECTIONS)
     if len(set(columns)) < len(columns):
         raise UsageError(asked, "Two columns have the same name.", "Name every column once.")
     if not rows:
@@ -69,7 +75,7 @@ def read_manifest(path: Path, class_label: str) -> list[dict[str, str]]:
 
 
 def items_from_rows(
-    rows: Iterable[Row], folder: Path, what: str, domain: Domain, class_label: str
+    rows: Iterable[Row], folder: Path, what: str, domain: Domain, class_label: str, reports: ReportOptions | None = None
 ) -> tuple[list[SourceItem], list[tuple[str, str]], Counter[str]]:
     """Joins rows of one file into one SourceItem: their captions add up, everything else must agree.
 
@@ -79,6 +85,7 @@ def items_from_rows(
         what: For messages, e.g. ``"The manifest x.csv"``.
         domain: Gives the unit of ``spacing`` where no column does: um in pathology, mm in radiology, m in remote sensing.
         class_label: The label that classifications of ``regions`` become.
+        reports: How reports are read; None for the defaults.
 
     Returns:
         Items in the order of their first rows, (name, reason) of rows whose file is not there, and counts of report reading.
@@ -87,7 +94,6 @@ def items_from_rows(
         UsageError: Rows of one file contradict each other, or a cell has no meaning.
     """
     drafts: dict[str, _Draft] = {}
-    counts: Counter[str] = Counter()
     for number, row in enumerate(rows, start=1):
         where = f"{what}, row {number}"
         if "path" not in row:
@@ -95,17 +101,18 @@ def items_from_rows(
         draft = drafts.setdefault(row["path"], _Draft(number))
         draft.add(row, where)
     items, rejections = [], []
-    readers = _Readers(folder, domain, class_label, counts)
+    reader = ReportReader(folder, reports or ReportOptions())
+    readers = _Readers(folder, domain, class_label, reader)
     for name, draft in drafts.items():
         path = folder / name
         if not path.is_file():
-            rejections.append((name, "the row names a file that is not there"))
+            rejections.append((name, ABSENT))
             continue
         try:
             items.append(readers.item(path, name, draft, f"{what}, row {draft.row}"))
         except UnreadableFileError as error:
             rejections.append((name, error.found))
-    return items, rejections, counts
+    return items, rejections, reader.counts
 
 
 @dataclass
@@ -137,11 +144,11 @@ class _Readers:
     folder: Path
     domain: Domain
     class_label: str
-    counts: Counter[str]
+    reports: ReportReader
 
     def item(self, path: Path, name: str, draft: _Draft, where: str) -> SourceItem:
         cells = draft.once
-        captions = [*draft.captions, *self._report(cells)]
+        captions = [*draft.captions, *self.reports.captions(cells)]
         return SourceItem(
             path=path,
             name=name,
@@ -163,24 +170,6 @@ class _Readers:
         if not path.is_file():
             raise UnreadableFileError("Regions were to be read.", "its file of regions is not there", "Correct the column regions.")
         return read_regions(path, self.class_label, {*self.domain.facts.labels, COMPOSITION})
-
-    def _report(self, cells: Mapping[str, str]) -> list[Caption]:
-        if "report" not in cells:
-            return []
-        from domainclip.captions.sections import parse_report, report_captions
-
-        asked, remedy = "A report was to be read.", "Correct the column report; reports are text files in UTF-8."
-        try:
-            with (self.folder / cells["report"]).open("rb") as file:
-                data = file.read(_REPORT_BYTES + 1)
-            text = data.decode("utf-8-sig")
-        except OSError as error:
-            raise UnreadableFileError(asked, f"its report cannot be opened ({error.strerror})", remedy) from error
-        except UnicodeDecodeError as error:
-            raise UnreadableFileError(asked, "its report is no text in UTF-8", remedy) from error
-        if len(data) > _REPORT_BYTES:
-            raise UnreadableFileError(asked, "its report is larger than 1 MiB", remedy)
-        return report_captions(parse_report(text), self.counts, cells.get("language", "en"))
 
     def _spacing(self, cells: Mapping[str, str], where: str) -> Spacing | None:
         if "spacing" not in cells:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from domainclip.captions.report_account import report_files
+from domainclip.captions.report_files import ReportOptions
 from domainclip.config import DataConfig
 from domainclip.data.cards import about, card_names, find_card, load_card, rows_of_card
-from domainclip.data.manifest import MANIFEST_SUFFIXES, items_from_rows, read_manifest
+from domainclip.data.manifest import ABSENT, MANIFEST_SUFFIXES, items_from_rows, read_manifest
 from domainclip.data.prepared_set import PreparedSet
 from domainclip.domains.base import Domain, domains
 from domainclip.domains.folder import list_folder
@@ -83,7 +87,7 @@ def open_source(config: DataConfig, domain: Domain) -> Source | PreparedSet:
     if config.root is not None or (card_file is not None and not path.exists()):
         if card_file is None:
             raise unknown_name("data-set card", name, card_names())
-        return _from_card(name, card_file, config.root, domain)
+        return _from_card(name, card_file, config, domain)
     if not path.exists():
         if path.suffix or len(path.parts) > 1:
             found = "There is no such file or folder."
@@ -97,18 +101,18 @@ def open_source(config: DataConfig, domain: Domain) -> Source | PreparedSet:
         if (path / ".preparing").is_dir():
             return PreparedSet(path)  # Raises: it is not finished.
         if (path / "manifest.csv").is_file():
-            return _from_manifest(path / "manifest.csv", domain, label)
+            return _from_manifest(path / "manifest.csv", domain, label, report_options(config))
         return _from_folder(path, domain)
     if path.suffix.lower() in MANIFEST_SUFFIXES:
-        return _from_manifest(path, domain, label)
+        return _from_manifest(path, domain, label, report_options(config))
     if not domain.recognises(path):
         found = f"Its content is of no kind that the domain {domain.name} reads."
         raise UsageError(f"The file {path} was to be read.", found, f"See what is in it: domainclip inspect {path}.")
     return Source(path.stem, _plain_card(domain), (), (SourceItem(path, path.name),))
 
 
-def _from_card(name: str, card_file: Path, root: str | None, domain: Domain) -> Source:
-    card = load_card(card_file)
+def _from_card(name: str, card_file: Path, config: DataConfig, domain: Domain) -> Source:
+    card, root = load_card(card_file), config.root
     if root is None:
         found = "The folder of its files is not given."
         raise UsageError(
@@ -122,7 +126,7 @@ def _from_card(name: str, card_file: Path, root: str | None, domain: Domain) -> 
         raise UsageError(f"The data set {name} was to be read from {root}.", "There is no such folder.", "Check --root.")
     rows = rows_of_card(card, folder)
     label = card.class_label or domain.facts.class_label
-    items, rejections, _ = items_from_rows(rows, folder, f"The data set {name}", domain, label)
+    items, rejections, counts = items_from_rows(rows, folder, f"The data set {name}", domain, label, report_options(config))
     named = {folder / row["path"] for row in rows}
     strays = [(path.relative_to(folder).as_posix(), "the file has no row") for path in card.files(folder) if path not in named]
     if not items:
@@ -130,26 +134,32 @@ def _from_card(name: str, card_file: Path, root: str | None, domain: Domain) -> 
         raise UsageError(
             f"The data set {name} was to be read from {root}.", found, "Check that --root is the folder the card describes."
         )
-    return Source(name, about(card), (*rejections, *strays), tuple(items))
+    return Source(name, about(card) | _report_reading(counts), (*rejections, *strays), tuple(items))
 
 
-def _from_manifest(path: Path, domain: Domain, label: str) -> Source:
+def _from_manifest(path: Path, domain: Domain, label: str, reports: ReportOptions) -> Source:
     rows = read_manifest(path, label)
-    items, rejections, counts = items_from_rows(rows, path.parent, f"The manifest {path}", domain, label)
+    items, rejections, counts = items_from_rows(rows, path.parent, f"The manifest {path}", domain, label, reports)
     if not items:
-        found = f"None of the files in its {len(rows)} rows is there."
-        raise UsageError(
-            f"The manifest {path} was to be read.", found, f"Paths are relative to {path.parent}; correct the column path."
-        )
+        raise _nothing_left(path, len(rows), rejections)
     beside = path.parent / "dataset.yaml"
     card = _plain_card(domain)
     if _is_starter_set(path.parent):
         card |= {"name": f"starter-{domain.name}", "synthetic": True, "licence": "Apache-2.0, as domainclip, which generated it"}
     if beside.is_file():
         card |= about(load_card(beside))
-    if counts:
-        card["report_reading"] = dict(sorted(counts.items()))
-    return Source(path.name, card, tuple(rejections), tuple(items))
+    return Source(path.name, card | _report_reading(counts), tuple(rejections), tuple(items))
+
+
+def _nothing_left(path: Path, rows: int, rejections: list[tuple[str, str]]) -> UsageError:
+    """Builds the error of a manifest of which no file can be used: whose fault it is, that of images or of what goes with them."""
+    asked, reasons = f"The manifest {path} was to be read.", Counter(reason for _, reason in rejections)
+    if set(reasons) == {ABSENT}:
+        found = f"None of the files in its {rows} rows is there."
+        return UsageError(asked, found, f"Paths are relative to {path.parent}; correct the column path.")
+    told = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
+    remedy = f"Mend these, or leave the columns report and regions out; their paths are relative to {path.parent}."
+    return UsageError(asked, f"None of its {reasons.total()} files can be used: {told}.", remedy)
 
 
 def _from_folder(folder: Path, domain: Domain) -> Source:
@@ -163,6 +173,12 @@ def _from_folder(folder: Path, domain: Domain) -> Source:
                 f"It holds {listing.links} symbolic links or folders that are not followed, and no file that {domain.name} reads."
             )
             remedy = "Name the files that they lead to in a manifest (a CSV with the column path), or copy them here."
+        elif reports := len(report_files(folder)):
+            found += f" {reports} are text or XML, which may be reports."
+            remedy = (
+                "Reports go with images: name both in a manifest (a CSV with the columns path and report). "
+                f"What the reports hold: domainclip inspect FOLDER --domain {domain.name}."
+            )
         elif not count:
             found = "It is empty."
         raise UsageError(f"The folder {folder} was to be read.", found, remedy)
@@ -170,9 +186,27 @@ def _from_folder(folder: Path, domain: Domain) -> Source:
     def name(path: Path) -> str:
         return path.relative_to(folder).as_posix()
 
+    reports = len(report_files(folder))
+    if reports > 1 and 4 * reports >= len(listing.files):
+        warnings.warn(
+            f"{reports} text or XML files beside {len(listing.files)} images may be reports, and none is read: a folder does not "
+            "say which belongs to which image. Name both in a manifest (a CSV with the columns path and report).",
+            stacklevel=2,
+        )
     rejections = tuple((name(path), reason) for path, reason in listing.rejected)
     items = tuple(SourceItem(path, name(path)) for path in listing.files)
     return Source(folder.name, {**_plain_card(domain), "companions": listing.companions}, rejections, items)
+
+
+def report_options(config: DataConfig) -> ReportOptions:
+    """Returns what the ``data:`` section says of reports."""
+    return ReportOptions(config.report_language, config.report_encoding, config.report_sections)
+
+
+def _report_reading(counts: Counter[str]) -> dict[str, Any]:
+    """What a card tells of its reports: which sections became captions, how often, and what was dropped."""
+    found = {name: count for name, count in sorted(counts.items()) if count}
+    return {"report_reading": found} if found else {}
 
 
 def _is_starter_set(folder: Path) -> bool:

@@ -174,6 +174,8 @@ def write_report(patient: Patient, study: dict[str, str], finding: Finding, view
         lines += [f"INDICATION: {random.choice(_INDICATIONS)}", ""]
     if random.random() < 0.7:
         lines += [f"COMPARISON: {random.choice(('None.', f'Radiograph of {date[:6]}{int(date[6:]) - 1}.'))}", ""]
+    elif layout >= 0.95:
+        lines += ["COMPARISON: None.", ""]  # behind an indication, a paragraph without a heading might be more of it
     findings, impression = findings_of(finding, random), impression_of(finding, random)
     if layout < 0.70:
         lines += [f"FINDINGS{joint}{findings}", "", f"IMPRESSION{joint}{impression}"]

@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 
 from domainclip.captions.names import captions_without, header_names, line_names, name_in_line, sentences_without
-from domainclip.captions.sections import parse_report, report_captions
+from domainclip.captions.report_captions import report_captions
+from domainclip.captions.sections import parse_report
 from domainclip.sample import Caption
 
 

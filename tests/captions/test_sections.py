@@ -5,7 +5,9 @@ from collections import Counter
 
 import pytest
 
-from domainclip.captions.sections import parse_openi_xml, parse_report, report_captions
+from domainclip.captions.openi import parse_openi_xml
+from domainclip.captions.report_captions import report_captions
+from domainclip.captions.sections import parse_report
 from domainclip.captions.sentences import split_sentences
 from domainclip.errors import UnreadableFileError
 
@@ -148,6 +150,7 @@ def test_openi_xml(tmp_path):
     path.write_text(OPENI.format(doctype="", text="Normal."))
     assert parse_openi_xml(path) == {
         "id": "CXR9",
+        "language": "en",
         "sections": {"findings": "Lungs are clear.", "impression": "Normal."},
         "mesh": ["normal"],
         "images": {"CXR9_IM-1": "Xray PA"},
@@ -167,7 +170,7 @@ def test_hostile_xml_is_refused(tmp_path):
         path.write_text(text)
         with pytest.raises(UnreadableFileError) as error:
             parse_openi_xml(path)
-        assert name not in error.value.found
+        assert f"{name}.xml" not in error.value.found
     with pytest.raises(UnreadableFileError):
         parse_openi_xml(tmp_path / "gone.xml")
 

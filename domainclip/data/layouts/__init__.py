@@ -8,7 +8,8 @@ from pydantic import Field
 
 from domainclip.data.layouts.image_folder import ImageFolder
 from domainclip.data.layouts.karpathy import Karpathy
+from domainclip.data.layouts.openi import OpenI
 from domainclip.data.layouts.table import Table
 
-Layout = Annotated[Karpathy | Table | ImageFolder, Field(discriminator="name")]
+Layout = Annotated[Karpathy | Table | ImageFolder | OpenI, Field(discriminator="name")]
 """Each has ``rows(root, what)`` (rows of text with the column ``path``, relative to root) and ``files(root)``."""

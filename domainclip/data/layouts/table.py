@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from domainclip.captions.report_files import check_encoding
 from domainclip.config import Section
-from domainclip.errors import UsageError, unknown_name
+from domainclip.errors import UnreadableFileError, UsageError, unknown_name
 
 _FIELD = re.compile(r"\{(\w+)\}")
 
@@ -23,6 +24,8 @@ class TableOptions(Section):
     path: str
     """The image's path in the folder ``images``, with ``{column}``, e.g. ``"{image_id}.png"``."""
     delimiter: str = ","
+    encoding: Literal["utf-8", "latin-1", "cp1252"] = "utf-8"
+    """Bytes that contradict it are refused, never replaced."""
 
 
 class Table(Section):
@@ -40,13 +43,17 @@ class Table(Section):
         table = root / self.options.table
         asked = f"{what} was to be read from {table}."
         try:
-            with table.open(newline="", encoding="utf-8-sig") as file:
+            check_encoding(table, self.options.encoding)
+            encoding = "utf-8-sig" if self.options.encoding == "utf-8" else self.options.encoding
+            with table.open(newline="", encoding=encoding) as file:
                 reader = csv.DictReader(file, delimiter=self.options.delimiter, strict=True)
                 rows: list[dict[str, Any]] = list(reader)
         except FileNotFoundError as error:
             raise UsageError(asked, "There is no such file.", "Check that --root is the folder that holds it.") from error
-        except (OSError, csv.Error, UnicodeDecodeError) as error:
-            raise UsageError(asked, f"It is no table in UTF-8: {error}", "Get the file anew.") from error
+        except UnreadableFileError as error:
+            raise UsageError(asked, f"{error.found.replace('its report', 'It')}.", "Correct the card's encoding.") from error
+        except (OSError, csv.Error) as error:
+            raise UsageError(asked, f"It is no table in {self.options.encoding}: {error}", "Get the file anew.") from error
         for column in _FIELD.findall(self.options.path):
             if rows and column not in rows[0]:
                 raise unknown_name(f"column of {table}", column, (str(name) for name in rows[0]))

@@ -9,7 +9,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from domainclip.captions.sections import parse_report, report_captions
+from domainclip.captions.report_captions import report_captions
+from domainclip.captions.sections import parse_report
 from domainclip.domains.base import domains
 from domainclip.errors import UsageError
 from domainclip.sample import SourceItem
