@@ -68,6 +68,7 @@ def test_tissue_is_found_and_artefacts_are_not_tissue(slides, which):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_the_published_figures_hold():
     """The script that made those of docs/figures.md, as it stands: IoU 0.90, each kind rejected at 0.90, on 96 and 48 slides."""
     script = HERE.parents[1] / "performance" / "tissue_on_starter.py"
