@@ -69,7 +69,7 @@ def _words(values: Iterable[str]) -> frozenset[str]:
     words: set[str] = set()
     for value in values:
         for spelt in {value, _spelt_out(value)}:
-            found = [_folded(word) for word in _WORD.findall(unicodedata.normalize("NFC", spelt))]
+            found = [folded(word) for word in _WORD.findall(unicodedata.normalize("NFC", spelt))]
             named = [word for word in found if word not in _NO_NAMES]
             words.update(word for word in named if len(word) > 1)
             if named and len(found) > 1:
@@ -106,8 +106,7 @@ def captions_without(captions: Iterable[Caption], names: frozenset[str]) -> tupl
 
 
 def _holds(text: str, names: frozenset[str]) -> bool:
-    folded = _folded(text)
-    words = _WORD.findall(folded)
+    words = _WORD.findall(folded(text))
     if names & set(words):
         return True
     squeezed = "".join(words)
@@ -119,6 +118,7 @@ def _unspaced(word: str) -> bool:
     return any(ord(character) >= 0x1100 and unicodedata.category(character) == "Lo" for character in word)
 
 
-def _folded(word: str) -> str:
+def folded(word: str) -> str:
+    """Returns a text in small letters without accents, so that spellings of a name are one."""
     plain = "".join(character for character in unicodedata.normalize("NFKD", word) if not unicodedata.combining(character))
     return unicodedata.normalize("NFC", plain).casefold()  # composed again: Hangul would stay in pieces
