@@ -81,32 +81,44 @@ def _spelt_out(text: str) -> str:
     return unicodedata.normalize("NFC", text).translate(_UMLAUTS)
 
 
-def sentences_without(text: str, names: frozenset[str]) -> tuple[str, int]:
-    """Leaves out the sentences in which a word of a name stands, in any case and with or without accents.
+def sentences_without(text: str, names: frozenset[str], numbers: frozenset[str] = frozenset()) -> tuple[str, int]:
+    """Leaves out the sentences in which a word of a name or a number of a person stands, in any case and with or without accents.
+
+    Args:
+        text: Of several sentences.
+        names: Folded words, of ``header_names`` or ``line_names``.
+        numbers: Numbers of persons and examinations, folded.
 
     Returns:
         The other sentences joined by spaces (the text as it was where none is left out), and how many were left out.
     """
-    if not names or not _holds(text, names):
+    if not _holds(text, names, numbers):
         return text, 0
     sentences = split_sentences(text)
-    kept = [sentence for sentence in sentences if not _holds(sentence, names)]
+    kept = [sentence for sentence in sentences if not _holds(sentence, names, numbers)]
     return " ".join(kept), len(sentences) - len(kept)
 
 
-def captions_without(captions: Iterable[Caption], names: frozenset[str]) -> tuple[tuple[Caption, ...], int]:
+def captions_without(
+    captions: Iterable[Caption], names: frozenset[str], numbers: frozenset[str] = frozenset()
+) -> tuple[tuple[Caption, ...], int]:
     """Does so for captions; one of which nothing is left goes. Returns the captions and the number of sentences left out."""
     kept, dropped = [], 0
     for caption in captions:
-        text, count = sentences_without(caption.text, names)
+        text, count = sentences_without(caption.text, names, numbers)
         dropped += count
         if text:
             kept.append(replace(caption, text=text) if count else caption)
     return tuple(kept), dropped
 
 
-def _holds(text: str, names: frozenset[str]) -> bool:
-    words = _WORD.findall(folded(text))
+def _holds(text: str, names: frozenset[str], numbers: frozenset[str]) -> bool:
+    if not names and not numbers:
+        return False
+    plain = folded(text)
+    if any(re.search(rf"(?<![^\W_]){re.escape(number)}(?![^\W_])", plain) for number in numbers):
+        return True
+    words = _WORD.findall(plain)
     if names & set(words):
         return True
     squeezed = "".join(words)

@@ -18,7 +18,9 @@ from domainclip.domains.identifying import Identifying, Kind
 from domainclip.errors import FOREIGN_ERRORS
 
 _TABLES = ("confidentiality.csv", "confidentiality_later.csv")
-_PRIVATE = "ggggeeee"
+_PRIVATE, _PIXELS = "ggggeeee", 0x7FE00010
+# Of the file meta information, beside what the table lists: application entities, addresses and private information (PS3.10 7.1).
+_FILE_META = frozenset((0x00020016, 0x00020017, 0x00020018, 0x00020026, 0x00020027, 0x00020028, 0x00020100, 0x00020102))
 _KINDS: dict[str, Kind] = {
     "PN": "person", "DA": "date", "DT": "date", "UI": "uid",
     **dict.fromkeys(("TM", "AS", "DS", "IS", "FL", "FD", "SL", "SS", "SV", "UL", "US", "UV", "AT"), "number"),
@@ -90,8 +92,9 @@ def identifying_elements(header: Any) -> Iterator[Identifying]:
             within = inside or (f"({tag.group:04x},{tag.element:04x}) {row.name}" if row else "")
             if vr == "SQ":
                 waiting += [(item, within) for item in value or ()]
-            elif int(tag) != 0x7FE00010 and (within or vr == "PN"):
-                yield from _values(within or f"({tag.group:04x},{tag.element:04x}) a person's name", vr, value)
+            elif int(tag) != _PIXELS and (within or vr == "PN" or int(tag) in _FILE_META):
+                unlisted = "file meta information" if int(tag) in _FILE_META else "a person's name"
+                yield from _values(within or f"({tag.group:04x},{tag.element:04x}) {unlisted}", vr, value)
 
 
 def _read(dataset: Any, tag: Any) -> tuple[str, Any]:
