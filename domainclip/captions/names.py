@@ -15,7 +15,7 @@ from domainclip.sample import Caption
 
 _WORD = re.compile(r"[^\W\d_]+")
 # Where a name line of a report goes on with something else: a date, a bracket, "on", "at".
-_END_OF_NAME = re.compile(r"\d|[(\[<]|\s(?:on|at)\s", re.IGNORECASE)
+END_OF_NAME = re.compile(r"\d|[(\[<]|\s(?:on|at)\s", re.IGNORECASE)
 # Words in name fields that are no names, or so common that dropping their sentences would empty the reports.
 _NO_NAMES = frozenset((
     "anonymous", "anonymized", "anonymised", "anon", "deidentified", "patient", "unknown", "none", "name", "test", "case", "study",
@@ -51,7 +51,7 @@ def line_names(lines: Iterable[str]) -> frozenset[str]:
 
     A line counts up to the first digit, bracket, "on" or "at".
     """
-    return _words(part for line in lines for part in _END_OF_NAME.split(line, maxsplit=1)[0].split(","))
+    return _words(part for line in lines for part in END_OF_NAME.split(line, maxsplit=1)[0].split(","))
 
 
 def name_in_line(heading: str, line: str) -> str:
@@ -61,7 +61,7 @@ def name_in_line(heading: str, line: str) -> str:
     """
     if heading != "PATIENT" or re.match(r"\s*[^\W\d_]+\s*,", line):
         return line
-    cut = _END_OF_NAME.split(line, maxsplit=1)[0]
+    cut = END_OF_NAME.split(line, maxsplit=1)[0]
     return " ".join(word for word in _WORD.findall(cut) if word[0].isupper() or _unspaced(word))
 
 

@@ -1,4 +1,4 @@
-"""What in a source file identifies people: values of DICOM headers, texts in pictures, slides' fields. ``audit`` looks for them."""
+"""What in a source file identifies people: headers of DICOM, texts in pictures, slides' fields, heads of reports; for ``audit``."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 from domainclip.errors import FOREIGN_ERRORS, UnreadableFileError
 
-Kind = Literal["person", "date", "number", "uid", "text", "bytes"]
+Kind = Literal["person", "name", "date", "number", "uid", "text", "bytes"]
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TIFF_TAGS = {306: "DateTime", 315: "Artist", 316: "HostComputer", 33432: "Copyright"}
 # Aperio writes "name = value" between bars into ImageDescription; these fields tell of people, places and times.
 _SLIDE_FIELDS = frozenset(("filename", "user", "date", "time", "title", "imageid", "scanscope id", "barcode", "patient", "case"))
+_LONGEST_REPORT = 2**20
 _ASKED = "The identifiers of a source file were to be read."
 
 
@@ -24,7 +25,7 @@ class Identifying:
 
     Attributes:
         attribute: Where it stands, in words that identify nobody, e.g. "(0010,0020) Patient ID".
-        kind: How it is written in other places, and how long it must be to be looked for.
+        kind: How it is written in other places, and how long it must be to be looked for; "name" is that of a file or folder.
         value: As stored.
     """
 
@@ -48,6 +49,8 @@ def identifying_values(path: Path) -> Iterator[Identifying]:
             yield from _of_picture(path)
         elif head[:4] in _TIFF_HEADS:
             yield from _of_tiff(path)
+        elif path.suffix.lower() == ".txt":
+            yield from _of_report(path)
     except FOREIGN_ERRORS as error:
         raise UnreadableFileError(_ASKED, f"It cannot be read ({type(error).__name__}).", "See whether it is damaged.") from error
 
@@ -90,3 +93,20 @@ def _of_tiff(path: Path) -> Iterator[Identifying]:
         name, _, value = field.partition("=")
         if name.strip().lower() in _SLIDE_FIELDS and value.strip():
             yield Identifying(f"ImageDescription {name.strip().lower()}", "text", value.strip())
+
+
+def _of_report(path: Path) -> Iterator[Identifying]:
+    """The names and numbers that a report gives in lines of its own; other files of text give none."""
+    from domainclip.captions.names import END_OF_NAME
+    from domainclip.captions.sections import parse_report
+
+    if path.stat().st_size > _LONGEST_REPORT:
+        raise UnreadableFileError(_ASKED, "It is larger than 1 MiB, which no report is.", "Leave it out.")
+    sections = parse_report(path.read_text(encoding="utf-8"))
+    for line in sections.get("names", "").splitlines():
+        if name := END_OF_NAME.split(line, maxsplit=1)[0].strip():
+            last, comma, first = name.partition(",")
+            parts = [last, first] if comma else name.rsplit(" ", 1)[::-1]
+            yield Identifying("report, a line of a name", "person", "^".join(part.strip() for part in parts))
+    for number in re.findall(r"(?=[\w./-]*\d{4})[\w./-]*\w", sections.get("administrative", "")):
+        yield Identifying("report, a number of its head", "text", number)

@@ -68,6 +68,9 @@ _BODY_PARTS = {
     *("SHOULDER", "SKULL", "SPINE", "SSPINE", "STERNUM", "TIBIAFIBULA", "TOE", "TSPINE", "WHOLEBODY", "WRIST", "BRAIN", "KIDNEY"),
 }
 
+VOCABULARY = MODALITIES | PHOTOMETRIC | _BODY_PARTS | _VIEWS | _SEXES
+"""All values that ``allowed_facts`` may return beside bands of ages."""
+
 
 def identifiers(header: Any) -> dict[str, str]:
     """Returns patient, study and series as they stand in the header, from coarse to fine; only those that are there.
