@@ -163,9 +163,13 @@ def _source_files(prepared: PreparedSet, source: Path | str | None) -> tuple[lis
         home = Path(os.path.commonpath([path.parent for path in paths]))
     if not paths:
         raise UsageError(asked, f"{home} holds no file that the domain {prepared.domain} reads.", "Check the folder.")
-    folders = {path.parent for path in paths} | ({home} if source is not None else set())
-    reports = {text for folder in folders if folder.is_dir() for text in folder.iterdir() if text.suffix.lower() == _REPORTS}
+    beside = home.rglob("*") if source is not None else (one for some in _folders(paths) for one in some.iterdir())
+    reports = {path for path in beside if path.suffix.lower() == _REPORTS and path.is_file() and not path.is_symlink()}
     return [*paths, *sorted(reports - set(paths))], home
+
+
+def _folders(paths: list[Path]) -> set[Path]:
+    return {folder for folder in {path.parent for path in paths} if folder.is_dir()}
 
 
 def _collect(paths: list[Path], home: Path, needles: Needles, report: AuditReport, show: Progress) -> int:
@@ -215,7 +219,9 @@ def _search_file(path: Path, name: str, needles: Needles, report: AuditReport, w
         return
     seen: set[tuple[int, str]] = set()
     for at, piece in pieces_of(path, 2 * LONGEST):
-        for offset, needle in needles.in_bytes(piece):
+        for offset, needle, number in needles.in_bytes(piece):
+            if number and path.suffix == ".parquet":
+                continue  # statistics hold sizes and positions as text; the cells are searched one by one
             if (place := (at + offset, needle.mark)) not in seen:
                 seen.add(place)
                 report.add(needle, "bytes of files", f"{name}, byte {at + offset}")
@@ -234,7 +240,7 @@ def _search(texts: Iterable[SetText], needles: Needles, report: AuditReport, wor
     def flush() -> None:
         for position, needle, number in needles.in_texts([text.text for text in batch]):
             text = batch[position]
-            if text.counts and number:
+            if (text.counts and number) or (text.echo and needle.word):
                 continue
             if needle.word and len(words) < _MOST_WORDS:
                 words.append((text, needle))

@@ -162,13 +162,13 @@ class Needles:
                 if _stands(whole, start, pattern, needle.word):
                     yield bisect_right(starts, start) - 1, needle, pattern.isdigit()
 
-    def in_bytes(self, data: bytes) -> Iterator[tuple[int, Needle]]:
-        """Yields offset and value for values of at least 8 bytes that stand in bytes as they are, in UTF-8, Latin-1 or UTF-16."""
+    def in_bytes(self, data: bytes) -> Iterator[tuple[int, Needle, bool]]:
+        """Yields offset, value and whether it is digits alone, for values of at least 8 bytes in UTF-8, Latin-1 or UTF-16."""
         small = data.lower()
         for start, pattern in self._built()[2].found(small):
             needle = self._bytes[pattern]
             if _stands(small, start, pattern, needle.word):
-                yield start, needle
+                yield start, needle, pattern.isdigit()
 
     def _built(self) -> tuple[_Table, _Table, _Table]:
         if self._tables is None:

@@ -32,6 +32,7 @@ class SetText:
         key: Of the image that it belongs to, or None.
         counts: It holds positions and sizes, in which a number is no identifier.
         prose: Somebody wrote it: dates and telephone numbers in it are worth a warning.
+        echo: It repeats a text that comes by itself, with its key: single words of names are judged there.
     """
 
     place: str
@@ -40,6 +41,7 @@ class SetText:
     key: str | None = None
     counts: bool = False
     prose: bool = False
+    echo: bool = False
 
 
 def texts_of(path: Path, name: str) -> Iterator[SetText]:
@@ -114,7 +116,7 @@ def _of_table(path: Path, name: str) -> Iterator[SetText]:
                 if (told := column.statistics) is not None and told.has_min_max:
                     where = f"{name}, statistics of column {number + 1}"
                     counts = column.path_in_schema in _COUNTS
-                    yield SetText(f"{name} (footer)", where, f"{told.min}\n{told.max}", counts=counts)
+                    yield SetText(f"{name} (footer)", where, f"{told.min}\n{told.max}", counts=counts, echo=True)
         for number, field in enumerate(file.schema_arrow.names, start=1):
             yield SetText(f"{name} (footer)", f"{name}, name of column {number}", field)
         row = 0

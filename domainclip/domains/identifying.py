@@ -16,6 +16,8 @@ _TIFF_TAGS = {306: "DateTime", 315: "Artist", 316: "HostComputer", 33432: "Copyr
 # Aperio writes "name = value" between bars into ImageDescription; these fields tell of people, places and times.
 _SLIDE_FIELDS = frozenset(("filename", "user", "date", "time", "title", "imageid", "scanscope id", "barcode", "patient", "case"))
 _LONGEST_REPORT = 2**20
+_DEFERRED_BYTES = 2**16
+_DEFLATED = "1.2.840.10008.1.2.1.99"
 _ASKED = "The identifiers of a source file were to be read."
 
 
@@ -51,18 +53,22 @@ def identifying_values(path: Path) -> Iterator[Identifying]:
             yield from _of_tiff(path)
         elif path.suffix.lower() == ".txt":
             yield from _of_report(path)
-    except FOREIGN_ERRORS as error:
+    except (*FOREIGN_ERRORS, MemoryError) as error:
         raise UnreadableFileError(_ASKED, f"It cannot be read ({type(error).__name__}).", "See whether it is damaged.") from error
 
 
 def _of_dicom(path: Path) -> Iterator[Identifying]:
-    from domainclip.domains.dicom_kind import quiet_pydicom
+    import pydicom
+
     from domainclip.domains.radiology.confidentiality import identifying_elements
-    from domainclip.domains.radiology.dicom import read_dataset
+    from domainclip.domains.radiology.dicom import foreign_decoder, read_dataset
     from domainclip.domains.radiology.reading import RadiologyReading
 
+    # Refuses what inflates beyond all bounds. Signatures and private groups may lie behind the pixels, hence the second look.
     header = read_dataset(path, RadiologyReading(), pixels=False)
-    with quiet_pydicom():
+    with foreign_decoder("Reading its DICOM header"):
+        if header.file_meta.get("TransferSyntaxUID") != _DEFLATED:
+            header = pydicom.dcmread(path, defer_size=_DEFERRED_BYTES)
         yield from identifying_elements(header)
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from domainclip.domains.identifying import Identifying, Kind
-from domainclip.errors import FOREIGN_ERRORS
 
 _TABLES = ("confidentiality.csv", "confidentiality_later.csv")
-_PRIVATE, _PIXELS = "ggggeeee", 0x7FE00010
+_PRIVATE = "ggggeeee"
+_PIXELS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 # Of the file meta information, beside what the table lists: application entities, addresses and private information (PS3.10 7.1).
 _FILE_META = frozenset((0x00020016, 0x00020017, 0x00020018, 0x00020026, 0x00020027, 0x00020028, 0x00020100, 0x00020102))
 _KINDS: dict[str, Kind] = {
@@ -85,14 +85,14 @@ def identifying_elements(header: Any) -> Iterator[Identifying]:
     waiting += [(part, "") for name in ("file_meta", "command_set") if (part := getattr(header, name, None)) is not None]
     while waiting:
         dataset, inside = waiting.pop()
-        for tag in sorted(dataset.keys()):
+        for tag in sorted(set(dataset.keys()) - _PIXELS):
             row = listed_attribute(int(tag))
             vr, value = _read(dataset, tag)
             # "inside" is the name of the outermost listed sequence; what lies in it goes with it.
             within = inside or (f"({tag.group:04x},{tag.element:04x}) {row.name}" if row else "")
             if vr == "SQ":
                 waiting += [(item, within) for item in value or ()]
-            elif int(tag) != _PIXELS and (within or vr == "PN" or int(tag) in _FILE_META):
+            elif within or vr == "PN" or int(tag) in _FILE_META:
                 unlisted = "file meta information" if int(tag) in _FILE_META else "a person's name"
                 yield from _values(within or f"({tag.group:04x},{tag.element:04x}) {unlisted}", vr, value)
 
@@ -102,7 +102,7 @@ def _read(dataset: Any, tag: Any) -> tuple[str, Any]:
     try:
         element = dataset[tag]
         return str(element.VR), element.value
-    except FOREIGN_ERRORS:
+    except Exception:  # noqa: BLE001 - pydicom raises anything at a value that is none of its VR; the bytes are taken instead.
         return "UN", dataset.get_item(tag).value
 
 
@@ -113,5 +113,7 @@ def _values(attribute: str, vr: str, value: Any) -> Iterator[Identifying]:
     for one in several:
         if isinstance(one, bytes):
             yield Identifying(attribute, "bytes", one)
-        elif text := str(getattr(one, "original_string", None) or one).strip(" \0"):
+            continue
+        written = getattr(one, "original_string", None)  # of dates and numbers; of names it is bytes
+        if text := (written if isinstance(written, str) else str(one)).strip(" \0"):
             yield Identifying(attribute, _KINDS.get(vr, "text"), text)
