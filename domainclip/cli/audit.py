@@ -12,7 +12,7 @@ from domainclip.cli.options import Debug, Json
 from domainclip.cli.output import DONE, Reporter, run_verb
 
 if TYPE_CHECKING:
-    from domainclip.data.audit import AuditReport
+    from domainclip.data.audit_report import AuditReport
 
 FOUND = 1
 _LISTED = 20

@@ -11,6 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
+from domainclip.captions.build import CAPTION_COLUMNS
+from domainclip.data.index_table import COLUMNS
+
 _MOST_INFLATED = 2**20
 _JPEG_END = b"\xff\xd9"
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -18,6 +21,7 @@ _STANDALONE = frozenset((0x01, *range(0xD0, 0xDA)))  # markers without a length:
 _PIXELS_FOLLOW = 0xDA
 # Columns that we write numbers of bytes and pixels into; JSON texts of numbers alone.
 _COUNTS = frozenset(("offset", "size", "height", "width", "depth", "masks", "window", "shape", "geo", "spacing", "values"))
+_OURS = frozenset((*COLUMNS, *CAPTION_COLUMNS))
 _PROSE = frozenset(("text", "labels", "meta", "reason"))
 
 
@@ -82,15 +86,15 @@ def _of_json(text: str, place: str, where: str) -> Iterator[SetText]:
         yield SetText(place, where, text)
         return
     key = value.get("key") if isinstance(value, dict) else None
-    for field, leaf in _leaves(value, ""):
+    for field, leaf in leaves(value):
         yield SetText(
             place, f"{where}, {field}", leaf, key if isinstance(key, str) else None, prose=field.rpartition(".")[2] in _PROSE
         )
 
 
-def _leaves(value: Any, name: str) -> Iterator[tuple[str, str]]:
+def leaves(value: Any) -> Iterator[tuple[str, str]]:
     """Yields (where, text) of names and values; a name may itself be a leak, so nested fields are numbered in ``where``."""
-    waiting = [(value, name)]
+    waiting = [(value, "")]
     while waiting:
         one, where = waiting.pop()
         if isinstance(one, dict):
@@ -118,6 +122,8 @@ def _of_table(path: Path, name: str) -> Iterator[SetText]:
                     counts = column.path_in_schema in _COUNTS
                     yield SetText(f"{name} (footer)", where, f"{told.min}\n{told.max}", counts=counts, echo=True)
         for number, field in enumerate(file.schema_arrow.names, start=1):
+            if field in _OURS:
+                continue
             yield SetText(f"{name} (footer)", f"{name}, name of column {number}", field)
         row = 0
         for batch in file.iter_batches(batch_size=2000):

@@ -21,7 +21,8 @@ from PIL import Image, PngImagePlugin
 from planted_search import found_in
 
 from domainclip.cli.main import main
-from domainclip.data.audit import AuditReport, audit
+from domainclip.data.audit import audit
+from domainclip.data.audit_report import AuditReport
 from domainclip.data.needles import COMMON, SHORT_NUMBER, TOO_SHORT
 from domainclip.data.prepare import prepare
 from domainclip.data.prepared_set import PreparedSet
