@@ -368,3 +368,14 @@ def test_zlib_is_what_png_texts_are_made_of() -> None:
     body = b"Title\0\0" + zlib.compress(b"of somebody")
     png = b"\x89PNG\r\n\x1a\n" + len(body).to_bytes(4, "big") + b"zTXt" + body + bytes(4)
     assert ("PNG chunk zTXt, inflated", "of somebody") in list(picture_texts(png))
+
+
+def test_groups_and_ids_of_a_manifest_are_looked_for(original: tuple[Path, Path, str], copied: Path) -> None:
+    moved = copied.parent / "moved"
+    shutil.copytree(original[0], moved)
+    rows = (moved / "manifest.csv").read_text().replace("caption,group", "caption,ids:patient").replace(",g0", ",Brockhurst-12")
+    (moved / "manifest.csv").write_text(rows)
+    _cell(copied, value="of brockhurst-12")
+    assert {one.attribute for one in audit(copied, moved).found} == {"manifest, column ids"}
+    (moved / "manifest.csv").write_text("patient;file\n1;2\n")
+    assert any("manifest.csv" in kind for kind in audit(copied, moved).warnings)
