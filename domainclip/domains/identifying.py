@@ -62,13 +62,14 @@ def _of_dicom(path: Path) -> Iterator[Identifying]:
 
     from domainclip.domains.radiology.confidentiality import identifying_elements
     from domainclip.domains.radiology.dicom import foreign_decoder, read_dataset
-    from domainclip.domains.radiology.reading import RadiologyReading
+    from domainclip.domains.radiology.reading import RadiologyReading, check_file_size
 
-    # Refuses what inflates beyond all bounds. Signatures and private groups may lie behind the pixels, hence the second look.
-    header = read_dataset(path, RadiologyReading(), pixels=False)
+    limits = RadiologyReading()
+    check_file_size(path.stat().st_size, limits)
     with foreign_decoder("Reading its DICOM header"):
-        if header.file_meta.get("TransferSyntaxUID") != _DEFLATED:
-            header = pydicom.dcmread(path, defer_size=_DEFERRED_BYTES)
+        deflated = pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == _DEFLATED
+        # Signatures and private groups may lie behind the pixels, which are passed over; what is deflated is read within bounds.
+        header = read_dataset(path, limits, pixels=True) if deflated else pydicom.dcmread(path, defer_size=_DEFERRED_BYTES)
         yield from identifying_elements(header)
 
 
