@@ -17,6 +17,7 @@ _PUBLIC = {
     "RunConfig": "domainclip.config",
     "Sample": "domainclip.sample",
     "ZeroShotClassifier": "domainclip.heads.zero_shot",
+    "audit": "domainclip.data.audit",
     "build_captions": "domainclip.captions.build",
     "embed": "domainclip.heads.embed",
     "inspect_file": "domainclip.domains.detect",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from domainclip.captions.build import build_captions as build_captions
     from domainclip.config import RunConfig as RunConfig
     from domainclip.config import load_config as load_config
+    from domainclip.data.audit import audit as audit
     from domainclip.data.prepare import prepare as prepare
     from domainclip.data.prepared_set import PreparedSet as PreparedSet
     from domainclip.data.sources import open_dataset as open_dataset

@@ -15,7 +15,7 @@ from domainclip.sample import Caption
 
 _WORD = re.compile(r"[^\W\d_]+")
 # Where a name line of a report goes on with something else: a date, a bracket, "on", "at".
-_END_OF_NAME = re.compile(r"\d|[(\[<]|\s(?:on|at)\s", re.IGNORECASE)
+END_OF_NAME = re.compile(r"\d|[(\[<]|\s(?:on|at)\s", re.IGNORECASE)
 # Words in name fields that are no names, or so common that dropping their sentences would empty the reports.
 _NO_NAMES = frozenset((
     "anonymous", "anonymized", "anonymised", "anon", "deidentified", "patient", "unknown", "none", "name", "test", "case", "study",
@@ -51,7 +51,7 @@ def line_names(lines: Iterable[str]) -> frozenset[str]:
 
     A line counts up to the first digit, bracket, "on" or "at".
     """
-    return _words(part for line in lines for part in _END_OF_NAME.split(line, maxsplit=1)[0].split(","))
+    return _words(part for line in lines for part in END_OF_NAME.split(line, maxsplit=1)[0].split(","))
 
 
 def name_in_line(heading: str, line: str) -> str:
@@ -61,7 +61,7 @@ def name_in_line(heading: str, line: str) -> str:
     """
     if heading != "PATIENT" or re.match(r"\s*[^\W\d_]+\s*,", line):
         return line
-    cut = _END_OF_NAME.split(line, maxsplit=1)[0]
+    cut = END_OF_NAME.split(line, maxsplit=1)[0]
     return " ".join(word for word in _WORD.findall(cut) if word[0].isupper() or _unspaced(word))
 
 
@@ -69,7 +69,7 @@ def _words(values: Iterable[str]) -> frozenset[str]:
     words: set[str] = set()
     for value in values:
         for spelt in {value, _spelt_out(value)}:
-            found = [_folded(word) for word in _WORD.findall(unicodedata.normalize("NFC", spelt))]
+            found = [folded(word) for word in _WORD.findall(unicodedata.normalize("NFC", spelt))]
             named = [word for word in found if word not in _NO_NAMES]
             words.update(word for word in named if len(word) > 1)
             if named and len(found) > 1:
@@ -81,33 +81,44 @@ def _spelt_out(text: str) -> str:
     return unicodedata.normalize("NFC", text).translate(_UMLAUTS)
 
 
-def sentences_without(text: str, names: frozenset[str]) -> tuple[str, int]:
-    """Leaves out the sentences in which a word of a name stands, in any case and with or without accents.
+def sentences_without(text: str, names: frozenset[str], numbers: frozenset[str] = frozenset()) -> tuple[str, int]:
+    """Leaves out the sentences in which a word of a name or a number of a person stands, in any case and with or without accents.
+
+    Args:
+        text: Of several sentences.
+        names: Folded words, of ``header_names`` or ``line_names``.
+        numbers: Numbers of persons and examinations, folded.
 
     Returns:
         The other sentences joined by spaces (the text as it was where none is left out), and how many were left out.
     """
-    if not names or not _holds(text, names):
+    if not _holds(text, names, numbers):
         return text, 0
     sentences = split_sentences(text)
-    kept = [sentence for sentence in sentences if not _holds(sentence, names)]
+    kept = [sentence for sentence in sentences if not _holds(sentence, names, numbers)]
     return " ".join(kept), len(sentences) - len(kept)
 
 
-def captions_without(captions: Iterable[Caption], names: frozenset[str]) -> tuple[tuple[Caption, ...], int]:
+def captions_without(
+    captions: Iterable[Caption], names: frozenset[str], numbers: frozenset[str] = frozenset()
+) -> tuple[tuple[Caption, ...], int]:
     """Does so for captions; one of which nothing is left goes. Returns the captions and the number of sentences left out."""
     kept, dropped = [], 0
     for caption in captions:
-        text, count = sentences_without(caption.text, names)
+        text, count = sentences_without(caption.text, names, numbers)
         dropped += count
         if text:
             kept.append(replace(caption, text=text) if count else caption)
     return tuple(kept), dropped
 
 
-def _holds(text: str, names: frozenset[str]) -> bool:
-    folded = _folded(text)
-    words = _WORD.findall(folded)
+def _holds(text: str, names: frozenset[str], numbers: frozenset[str]) -> bool:
+    if not names and not numbers:
+        return False
+    plain = folded(text)
+    if any(re.search(rf"(?<![^\W_]){re.escape(number)}(?![^\W_])", plain) for number in numbers):
+        return True
+    words = _WORD.findall(plain)
     if names & set(words):
         return True
     squeezed = "".join(words)
@@ -119,6 +130,7 @@ def _unspaced(word: str) -> bool:
     return any(ord(character) >= 0x1100 and unicodedata.category(character) == "Lo" for character in word)
 
 
-def _folded(word: str) -> str:
+def folded(word: str) -> str:
+    """Returns a text in small letters without accents, so that spellings of a name are one."""
     plain = "".join(character for character in unicodedata.normalize("NFKD", word) if not unicodedata.combining(character))
     return unicodedata.normalize("NFC", plain).casefold()  # composed again: Hangul would stay in pieces

@@ -55,7 +55,8 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
             r"|(?i:\b(?:pager|phone|tel\.?|telephone|ext\.?|extension|fax|beeper))\s*[:#]?\s*[+(]?\d[\d ()./-]{2,}\d"
         ),
     ),
-    ("id", re.compile(r"\b\d{6,}\b|\b[A-Z]{1,4}-?\d{5,}\b")),
+    # Five digits in a row within one word are no measure: numbers of patients and examinations, with letters around or not.
+    ("id", re.compile(r"\b\d{6,}\b|\b(?=[A-Za-z\d-]*\d{5})(?=[\d-]*[A-Za-z])[A-Za-z\d-]{6,}\b")),
     ("age", re.compile(r"\b(?:9\d|1[01]\d)(?=[ -]?(?:years?|yrs?|y/?o)\b)", re.IGNORECASE)),
     ("name", re.compile(rf"\b(?:Drs?|Prof|Mr|Mrs|Ms|Miss)\b\.?\s+(?:Dr\.?\s+)?{_NAMES}(?: and (?:Drs?\.? )?{_NAMES})?")),
     ("name", re.compile(rf"\b{_NAMES},? (?:M\.?D\b\.?|D\.O\.|Ph\.?D\b\.?|RN\b|NP\b|PA-C\b)")),

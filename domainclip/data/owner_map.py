@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,16 @@ def owner_paths(set_id: str) -> dict[str, str]:
     Args:
         set_id: As a set or an index names it. The file may be foreign, so what is no identifier leads nowhere.
     """
+    return {line["key"]: line["path"] for line in read_owner_map(set_id)}
+
+
+def read_owner_map(set_id: str) -> Iterator[dict[str, Any]]:
+    """Yields the lines of the owner's map one by one; none where that is not on this machine, or ``set_id`` is no identifier."""
     path = owner_map_path(set_id)
-    if not _SET_ID.fullmatch(set_id) or not path.is_file():
-        return {}
-    lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
-    return {line["key"]: line["path"] for line in lines}
+    if _SET_ID.fullmatch(set_id) and path.is_file():
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                yield json.loads(line)
 
 
 def write_owner_map(set_id: str, lines: Iterable[dict[str, Any]]) -> None:

@@ -65,7 +65,7 @@ def write_set(output: Path, work: Path, items: list[SourceItem], found: Gathered
         reasons = Counter(line["reason"] for line in found.rejected).most_common(3)
         listed = "; ".join(f"{reason.rstrip('.')} ({count})" for reason, count in reasons) or "the files gave no images"
         raise UsageError(
-            f"{facts.source.name} was to be prepared.",
+            "A set was to be prepared.",
             f"None of its {len(items)} files gave an image: {listed}.",
             "Look at a file with domainclip inspect, and at the reading options.",
         )

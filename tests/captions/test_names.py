@@ -97,3 +97,8 @@ def test_a_line_on_the_patient_that_is_no_name_costs_nothing():
 )
 def test_spellings_of_a_name(header, text):
     assert sentences_without(f"{text} The heart is normal.", header_names([header])) == ("The heart is normal.", 1)
+
+
+def test_sentences_with_a_number_of_the_person_go() -> None:
+    text = "Small effusion. Patient AB-77 was rotated. Chart ab-77x is another. The AB-77."
+    assert sentences_without(text, frozenset(), frozenset({"ab-77"})) == ("Small effusion. Chart ab-77x is another.", 2)

@@ -73,3 +73,13 @@ def test_long_texts_take_linear_time():
     for piece in ("A. ", "Aa ", "1-", "1 ", "_ ", "a.", "on ", "from on ", "Dr. Aa Bb "):
         scrub(piece * 4000)
     assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("number", ["QZ01819XK", "ab12345", "12345-MR", "H-20210304-7"])
+def test_words_with_five_digits_in_a_row_are_numbers(number: str) -> None:
+    assert dict(scrub(f"Number {number} was seen.").removed) == {"id": 1}
+
+
+@pytest.mark.parametrize("text", ["COVID-2019 in 2 lobes", "T11-12 and L4-L5", "a 3-mm nodule of 1200 HU", "CA19-9"])
+def test_shorter_numbers_in_words_stay(text: str) -> None:
+    assert scrub(text).text == text

@@ -32,6 +32,7 @@ def test_every_verb_gives_one_document(tmp_path: Path) -> None:
     calls = {
         "inspect": ["inspect", str(slide)],
         "prepare": ["prepare", "starter/manifest.csv", "--domain", "pathology", "--output", "set"],
+        "audit": ["audit", "set"],
         "zero-shot": ["zero-shot", name, str(slide), "--classes", "adipose tissue,smooth muscle", "--output", "predictions"],
         "embed": ["embed", name, "set", "--output", "features"],
         "index": ["index", name, "set", "--output", "index"],
@@ -44,6 +45,7 @@ def test_every_verb_gives_one_document(tmp_path: Path) -> None:
     }
     assert set(calls) == {module.__name__.rsplit(".", 1)[1].replace("_", "-") for module in VERBS}
     found = {verb: document(*words, cwd=tmp_path) for verb, words in calls.items()}
+    assert found["audit"]["clean"] is True
     hit = found["search"]["hits"][0]
     assert set(hit) >= {"key", "score", "level", "window", "path"}
     assert Path(hit["path"]).suffix == ".tif"

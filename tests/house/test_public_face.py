@@ -13,10 +13,12 @@ import domainclip
 
 PUBLIC = [
     "Caption", "DomainClipError", "DomainModel", "PreparedSet", "Retriever", "RunConfig", "Sample", "ZeroShotClassifier",
-    "build_captions", "embed", "inspect_file", "load_config", "load_model", "make_starter_set", "open_dataset", "prepare",
+    "audit", "build_captions", "embed", "inspect_file", "load_config", "load_model", "make_starter_set", "open_dataset", "prepare",
     "pretrain",
 ]  # fmt: skip
-VERBS = ["datasets", "domains", "embed", "export", "index", "inspect", "models", "prepare", "pretrain", "search", "zero-shot"]
+VERBS = [
+    "audit", "datasets", "domains", "embed", "export", "index", "inspect", "models", "prepare", "pretrain", "search", "zero-shot",
+]  # fmt: skip
 
 
 def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -71,6 +73,7 @@ WRONG = {
     "index": ["index", "no-such-model", "nowhere", "--output", "out"],
     "search": ["search", "nowhere", "text"],
     "inspect": ["inspect", "nowhere.svs"],
+    "audit": ["audit", "nowhere"],
     "models": ["models", "--nonsense"],
     "datasets": ["datasets", "ucn"],
     "domains": ["domains", "--nonsense"],

@@ -75,8 +75,8 @@ class Radiology:
         """Yields the one sample of a file; its pixels are decoded by ``Sample.read``.
 
         ``ids`` and ``group`` of a DICOM file are raw (patient, study, series); whoever writes them hashes them first.
-        The owner's group, ids and spacing win over the file's. Sentences of captions that hold a word of a person's name from the
-        header are left out; ``meta`` counts them.
+        The owner's group, ids and spacing win over the file's. Sentences of captions that hold a word of a person's name, or a
+        number of the patient or the examination, from the header are left out; ``meta`` counts them.
 
         Raises:
             UnreadableFileError: It cannot be read, or ``reading`` does not allow it.
@@ -90,7 +90,14 @@ class Radiology:
 def _dicom_sample(item: SourceItem, reading: RadiologyReading) -> Sample:
     from domainclip.captions.names import captions_without
     from domainclip.domains.radiology.dicom import check_readable, foreign_decoder, read_dataset
-    from domainclip.domains.radiology.header import allowed_facts, group_of, identifiers, person_names, pixel_spacing
+    from domainclip.domains.radiology.header import (
+        allowed_facts,
+        group_of,
+        identifiers,
+        person_names,
+        person_numbers,
+        pixel_spacing,
+    )
 
     header = read_dataset(item.path, reading, pixels=False)
     with foreign_decoder("Reading its header"):
@@ -98,7 +105,7 @@ def _dicom_sample(item: SourceItem, reading: RadiologyReading) -> Sample:
         ids = identifiers(header) | dict(item.ids)
         facts = allowed_facts(header)
         spacing = item.spacing or pixel_spacing(header)[0]
-        captions, dropped = captions_without(item.captions, person_names(header))
+        captions, dropped = captions_without(item.captions, person_names(header), person_numbers(header))
     return Sample(
         key=item.name,
         axes="CYX",

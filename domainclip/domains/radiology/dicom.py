@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domainclip.domains.dicom_kind import quiet_pydicom
+from domainclip.domains.radiology.header import PHOTOMETRIC
 from domainclip.domains.radiology.reading import RadiologyReading, check_decoded_size, check_file_size, unreadable
 from domainclip.errors import DomainClipError, missing_dependency
 
@@ -45,12 +46,6 @@ def foreign_decoder(what: str) -> Iterator[None]:
     except Exception as error:  # Decoders of foreign files raise anything; it is passed on as one kind.
         found = f"{what} failed ({type(error).__name__})."
         raise unreadable(found, "Open it in another viewer; if it is damaged, fetch it again.") from error
-
-
-_PHOTOMETRIC = {
-    *("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT"),
-    *("HSV", "ARGB", "CMYK", "XYB"),
-}
 
 
 def read_dataset(path: Path, reading: RadiologyReading, *, pixels: bool) -> Any:
@@ -135,9 +130,15 @@ def check_readable(dataset: Any, reading: RadiologyReading) -> None:
     if photometric not in {"MONOCHROME1", "MONOCHROME2"} and (reading.colour == "refuse" or samples != 3):
         remedy = "Set reading.colour to luma for one grey channel." if samples == 3 else "Export it as MONOCHROME2."
         # Free header text may be a name: only terms of PS3.3 C.7.6.3.1.2 are repeated.
-        said = photometric if photometric in _PHOTOMETRIC else "missing" if not photometric else "none that DICOM defines"
+        said = photometric if photometric in PHOTOMETRIC else "missing" if not photometric else "none that DICOM defines"
         raise unreadable(f"Its photometric interpretation is {said}; one grey channel is read.", remedy)
     _check_decoder(dataset)
+
+
+def known_name(uid: Any, otherwise: str) -> str:
+    """Returns the name of one of DICOM's own UIDs; never another one's digits, which may lead to who made it."""
+    name = str(getattr(uid, "name", ""))
+    return name if name and name != str(uid) else otherwise
 
 
 def frame_count(dataset: Any) -> int:
@@ -181,7 +182,7 @@ def _check_decoder(dataset: Any) -> None:
     try:
         available = get_decoder(syntax).is_available
     except NotImplementedError:
-        found = f"It is stored as {syntax.name}, which pydicom does not decode."
+        found = f"It is stored as {known_name(syntax, 'a transfer syntax of no known name')}, which pydicom does not decode."
         raise unreadable(found, "Convert it, e.g. with dcmtk or gdcmconv.") from None
     if not available:
         package = _DECODERS.get(str(syntax), "python-gdcm")

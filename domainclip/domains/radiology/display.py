@@ -9,9 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from domainclip.domains.radiology.dicom import foreign_decoder
+from domainclip.domains.radiology.header import MODALITIES
 from domainclip.domains.radiology.reading import RadiologyReading, unreadable
 
 Array = npt.NDArray[Any]
+# Defined terms of Rescale Type (0028,1054), PS3.3 C.11.1.1.2.
+_RESCALE_TYPES = frozenset(("OD", "HU", "US", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +206,8 @@ def hounsfield(values: Array, dataset: Any) -> npt.NDArray[np.float32]:
     kind = str(dataset.get("RescaleType") or "HU").upper()
     rescaled = dataset.get("RescaleSlope") is not None and dataset.get("RescaleIntercept") is not None
     if dataset.get("Modality") != "CT" or kind != "HU" or not rescaled:
-        modality = str(dataset.get("Modality"))[:16]
-        found = f"reading.output is hu; the file is no CT with a rescale to HU (modality {modality}, type {kind[:16]})."
+        modality, terms = str(dataset.get("Modality") or ""), _RESCALE_TYPES
+        said = f"modality {modality if modality in MODALITIES else 'unknown'}, type {kind if kind in terms else 'unknown'}"
+        found = f"reading.output is hu; the file is no CT with a rescale to HU ({said})."
         raise unreadable(found, "Read it with reading.output=display.")
     return np.asarray(values, dtype=np.float32)

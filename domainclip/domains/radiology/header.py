@@ -11,11 +11,26 @@ from typing import Any
 
 from domainclip.sample import Spacing
 
-_CODE_STRING = re.compile(r"[A-Z][A-Z0-9 _]{0,15}")
 # ViewPosition (0018,5101): the defined terms of PS3.3 C.8.11 (DX) and C.8.1 (CR) for plain radiographs, and CID 4014 for breasts.
 _VIEWS = frozenset(("AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "CC", "MLO", "ML", "LM", "XCCL", "XCCM", "LMO", "FB"))
+_NUMBERS = ("PatientID", "OtherPatientIDs", "AccessionNumber", "StudyID", "AdmissionID", "StudyInstanceUID", "SeriesInstanceUID")
+_SHORTEST_NUMBER = 4
 _SEXES = frozenset(("M", "F", "O"))
 _AGE = re.compile(r"(\d{3})([DWMY])")
+
+
+# Defined terms of Modality (0008,0060), PS3.3 C.7.3.1.1.1 with the retired ones, those of pictures: free words may be names.
+MODALITIES = frozenset((
+    "AR", "AS", "AU", "BI", "BMD", "CD", "CF", "CP", "CR", "CS", "CT", "DD", "DF", "DG", "DM", "DMS", "DS", "DX", "EC", "EPS", "ES",
+    "FA", "FS", "GM", "HC", "IO", "IVOCT", "IVUS", "KER", "LEN", "LP", "LS", "MA", "MG", "MR", "MS", "NM", "OAM", "OCT", "OP",
+    "OPM", "OPR", "OPT", "OPTBSV", "OPTENF", "OPV", "OSS", "OT", "PT", "PX", "RF", "RG", "RTIMAGE", "SM", "SRF", "ST", "TG", "US",
+    "VA", "VF", "XA", "XC",
+))  # fmt: skip
+PHOTOMETRIC = frozenset((
+    "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_PARTIAL_422",
+    "YBR_ICT", "YBR_RCT", "HSV", "ARGB", "CMYK", "XYB",
+))  # fmt: skip
+"""Terms of Photometric Interpretation (0028,0004), PS3.3 C.7.6.3.1.2 with the retired ones; others are never repeated."""
 
 
 # Defined terms of Body Part Examined, PS3.16 Annex L, those that radiographs and volumes use; other values are left out.
@@ -52,6 +67,9 @@ _BODY_PARTS = {
     ),
     *("SHOULDER", "SKULL", "SPINE", "SSPINE", "STERNUM", "TIBIAFIBULA", "TOE", "TSPINE", "WHOLEBODY", "WRIST", "BRAIN", "KIDNEY"),
 }
+
+VOCABULARY = MODALITIES | PHOTOMETRIC | _BODY_PARTS | _VIEWS | _SEXES
+"""All values that ``allowed_facts`` may return beside bands of ages."""
 
 
 def identifiers(header: Any) -> dict[str, str]:
@@ -109,6 +127,17 @@ def person_names(header: Any) -> frozenset[str]:
     return header_names(str(name) for element in header.iterall() if element.VR == "PN" for name in _values(element.value))
 
 
+def person_numbers(header: Any) -> frozenset[str]:
+    """Returns the numbers of the patient and the examination, folded, to keep out of captions.
+
+    Those of four characters or more with a digit: "1" as a patient's number says nothing about a sentence with a 1 in it.
+    """
+    from domainclip.captions.names import folded
+
+    found = (str(one).strip() for tag in _NUMBERS for one in _values(header.get(tag)))
+    return frozenset(folded(one) for one in found if len(one) >= _SHORTEST_NUMBER and any(c.isdigit() for c in one))
+
+
 def _values(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) or type(value).__name__ == "MultiValue" else [value] if value else []
 
@@ -116,17 +145,17 @@ def _values(value: Any) -> list[Any]:
 def allowed_facts(header: Any) -> dict[str, str]:
     """Returns the allow-listed facts: modality, body_part, view, sex, age_band, photometric.
 
-    A value that does not look like one of its vocabulary is left out, since sloppy systems type names into any field.
+    A value that is not of its closed vocabulary is left out, since sloppy systems type names into any field.
     """
     facts: dict[str, str] = {}
-    name_parts = {part.upper() for part in re.split(r"[\^=\s]+", str(header.get("PatientName") or "")) if len(part) > 2}
-    for fact, tag in {"modality": "Modality", "body_part": "BodyPartExamined", "photometric": "PhotometricInterpretation"}.items():
-        value = str(header.get(tag) or "").strip().upper()
-        if fact == "body_part" and value not in _BODY_PARTS:
-            continue
-        if _CODE_STRING.fullmatch(value) and not name_parts & set(re.split(r"[ _]", value)):
-            facts[fact] = value
-    for fact, tag, known in (("view", "ViewPosition", _VIEWS), ("sex", "PatientSex", _SEXES)):
+    vocabularies = {
+        "modality": ("Modality", MODALITIES),
+        "body_part": ("BodyPartExamined", _BODY_PARTS),
+        "photometric": ("PhotometricInterpretation", PHOTOMETRIC),
+        "view": ("ViewPosition", _VIEWS),
+        "sex": ("PatientSex", _SEXES),
+    }
+    for fact, (tag, known) in vocabularies.items():
         value = str(header.get(tag) or "").strip().upper()
         if value in known:
             facts[fact] = value

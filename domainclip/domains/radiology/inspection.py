@@ -6,9 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from domainclip.domains.base import Inspection
-from domainclip.domains.radiology.dicom import burned_in, check_readable, decode_frame, foreign_decoder, frame_count, read_dataset
+from domainclip.domains.radiology.dicom import (
+    burned_in,
+    check_readable,
+    decode_frame,
+    foreign_decoder,
+    frame_count,
+    known_name,
+    read_dataset,
+)
 from domainclip.domains.radiology.display import choose_voi, padding_mask
-from domainclip.domains.radiology.header import allowed_facts, group_of, identifiers, pixel_spacing
+from domainclip.domains.radiology.header import PHOTOMETRIC, allowed_facts, group_of, identifiers, pixel_spacing
 from domainclip.domains.radiology.picture import open_picture, read_picture
 from domainclip.domains.radiology.reading import RadiologyReading
 from domainclip.errors import UnreadableFileError
@@ -31,9 +39,8 @@ def inspect_dicom(path: Path) -> Inspection:
         facts = allowed_facts(dataset)
         spacing, no_spacing = pixel_spacing(dataset)
         ids = identifiers(dataset)
-        syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
-        sop_class = getattr(dataset.get("SOPClassUID"), "name", "without SOP class")
-        kind = f"DICOM {sop_class}, {getattr(syntax, 'name', 'no transfer syntax')}"
+        syntax = known_name(getattr(dataset.file_meta, "TransferSyntaxUID", None), "no known transfer syntax")
+        kind = f"DICOM {known_name(dataset.get('SOPClassUID'), 'without a known SOP class')}, {syntax}"
         frames = frame_count(dataset)
         rows, columns, bits = (int(dataset.get(tag) or 0) for tag in ("Rows", "Columns", "BitsAllocated"))
         signed = dataset.get("PixelRepresentation") == 1
@@ -95,9 +102,8 @@ def _refusals(dataset: Any) -> list[str]:
         lines.append(f"Burnt-in names: {reason} Look at the pixels; if they name nobody, set reading.allow_burned_in.")
     photometric = str(dataset.get("PhotometricInterpretation") or "")
     if not photometric.startswith("MONOCHROME"):
-        lines.append(
-            f"Colour: photometric interpretation {photometric[:16] or 'missing'}; one grey channel is read (reading.colour)."
-        )
+        said = photometric if photometric in PHOTOMETRIC else "none that DICOM defines" if photometric else "missing"
+        lines.append(f"Colour: photometric interpretation {said}; one grey channel is read (reading.colour).")
     return lines
 
 

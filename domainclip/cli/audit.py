@@ -1,0 +1,95 @@
+"""``domainclip audit``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from domainclip.cli.options import Debug, Json
+from domainclip.cli.output import DONE, Reporter, run_verb
+
+if TYPE_CHECKING:
+    from domainclip.data.audit_report import AuditReport
+
+FOUND = 1
+_LISTED = 20
+
+_HELP = """Search a prepared set for identifiers of its source: headers, file names, reports. Exit status 1 where one is found.
+
+Example: [bold]domainclip audit sets/mine[/bold]  by the owner's map of paths
+
+Example: [bold]domainclip audit sets/mine --source scans/[/bold]  where the files lie now
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb to the command line."""
+    app.command("audit", help=_HELP)(audit)
+
+
+def audit(
+    prepared: Annotated[Path, typer.Argument(help="A prepared set.", metavar="SET")],
+    source: Annotated[
+        Path | None, typer.Option("--source", help="Folder of the source files; default: the paths in the owner's map.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Parses the options and calls ``domainclip.audit``."""
+    clean = True
+
+    def work(reporter: Reporter) -> None:
+        nonlocal clean
+        from domainclip.cli.progress import progress_printer
+        from domainclip.data.audit import audit as run_audit
+
+        report = run_audit(prepared, source, progress=progress_printer())
+        clean = report.clean
+        reporter.document(_document(prepared, report), _lines(prepared, report))
+
+    code = run_verb(work, as_json=as_json, debug=debug)
+    return FOUND if code == DONE and not clean else code
+
+
+def _document(prepared: Path, report: AuditReport) -> dict[str, Any]:
+    counts = [{"attribute": name, "place": place, "times": times} for (name, place), times in sorted(report.found_counts.items())]
+    return {
+        "set": str(prepared),
+        "clean": report.clean,
+        "source": report.source,
+        "values": report.values,
+        "not_searched": report.not_searched,
+        "places": dict(sorted(report.places.items())),
+        "found_counts": counts,
+        "found": [asdict(one) for one in report.found],
+        "warnings": dict(sorted(report.warnings.items())),
+        "warned": [{"kind": kind, "where": where} for kind, where in report.warned],
+    }
+
+
+def _lines(prepared: Path, report: AuditReport) -> list[str]:
+    source = report.source
+    beside = f"{source['reports']} texts; {source['unreadable']} unreadable"
+    lines = [
+        f"Audit of {prepared}",
+        f"  source    {source['files']} files by the {source['from']} ({beside})",
+        f"  values    {report.values['different']} different ones in {report.values['spellings']} spellings",
+        "Not looked for (attributes and how many values: --json):",
+        *(f"  {sum(which.values()):>8}  {reason}" for reason, which in report.not_searched.items()),
+        "Searched (texts; of files, bytes):",
+        *(f"  {count:>12}  {place}" for place, count in sorted(report.places.items())),
+    ]
+    if report.warnings:
+        lines += ["Warnings, for a person to look at:", *(f"  {n:>8}  {kind}" for kind, n in sorted(report.warnings.items()))]
+        lines += [f"            {kind}: {where}" for kind, where in report.warned[:_LISTED]]
+    if report.clean:
+        return [*lines, "Found: nothing. That is no guarantee: docs/deidentification.md says what is not looked at."]
+    lines.append("FOUND (the value is named by your keyed hash alone):")
+    lines += [f"  {n:>8}  {attribute}  in {place}" for (attribute, place), n in sorted(report.found_counts.items())]
+    lines += [f"            {one.attribute} {one.hash}: {one.where}" for one in report.found[:_LISTED]]
+    if len(report.found) > _LISTED:
+        lines.append(f"            and more (--json lists the first {len(report.found)})")
+    return [*lines, "Do not hand this set on. Mend the source or the reading options and prepare it anew."]

@@ -1,0 +1,119 @@
+"""What in a source file identifies people: headers of DICOM, texts in pictures, slides' fields, heads of reports; for ``audit``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from domainclip.errors import FOREIGN_ERRORS, UnreadableFileError
+
+Kind = Literal["person", "name", "date", "number", "uid", "text", "bytes"]
+_TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_TIFF_TAGS = {306: "DateTime", 315: "Artist", 316: "HostComputer", 33432: "Copyright"}
+# Aperio writes "name = value" between bars into ImageDescription; these fields tell of people, places and times.
+_SLIDE_FIELDS = frozenset(("filename", "user", "date", "time", "title", "imageid", "scanscope id", "barcode", "patient", "case"))
+_LONGEST_REPORT = 2**20
+_DEFERRED_BYTES = 2**16
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+_ASKED = "The identifiers of a source file were to be read."
+
+
+@dataclass(frozen=True, slots=True)
+class Identifying:
+    """A value that may not be found outside of its source.
+
+    Attributes:
+        attribute: Where it stands, in words that identify nobody, e.g. "(0010,0020) Patient ID".
+        kind: How it is written in other places, and how long it must be to be looked for; "name" is that of a file or folder.
+        value: As stored.
+    """
+
+    attribute: str
+    kind: Kind
+    value: str | bytes
+
+
+def identifying_values(path: Path) -> Iterator[Identifying]:
+    """Yields what identifies in one file's metadata; nothing for files of no known kind. Pixels are never decoded.
+
+    Raises:
+        UnreadableFileError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(132)
+        if head[128:132] == b"DICM":
+            yield from _of_dicom(path)
+        elif head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
+            yield from _of_picture(path)
+        elif head[:4] in _TIFF_HEADS:
+            yield from _of_tiff(path)
+        elif path.suffix.lower() == ".txt":
+            yield from _of_report(path)
+    except (*FOREIGN_ERRORS, MemoryError) as error:
+        raise UnreadableFileError(_ASKED, f"It cannot be read ({type(error).__name__}).", "See whether it is damaged.") from error
+
+
+def _of_dicom(path: Path) -> Iterator[Identifying]:
+    import pydicom
+
+    from domainclip.domains.radiology.confidentiality import identifying_elements
+    from domainclip.domains.radiology.dicom import foreign_decoder, read_dataset
+    from domainclip.domains.radiology.reading import RadiologyReading, check_file_size
+
+    limits = RadiologyReading()
+    check_file_size(path.stat().st_size, limits)
+    with foreign_decoder("Reading its DICOM header"):
+        deflated = pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == _DEFLATED
+        # Signatures and private groups may lie behind the pixels, which are passed over; what is deflated is read within bounds.
+        header = read_dataset(path, limits, pixels=True) if deflated else pydicom.dcmread(path, defer_size=_DEFERRED_BYTES)
+        yield from identifying_elements(header)
+
+
+def _of_picture(path: Path) -> Iterator[Identifying]:
+    from PIL import Image
+
+    with Image.open(path, formats=("PNG", "JPEG")) as picture:
+        texts = [value for name, value in picture.info.items() if name not in {"exif", "icc_profile"}]
+        told: dict[str, Any] = {f"{picture.format} text {number}": value for number, value in enumerate(texts, start=1)}
+        told |= {f"EXIF 0x{tag:04x}": value for tag, value in picture.getexif().items()}
+    for name, value in told.items():
+        if isinstance(value, bytes):
+            yield Identifying(name, "bytes", value)
+        elif isinstance(value, str):
+            yield Identifying(name, "text", value)
+
+
+def _of_tiff(path: Path) -> Iterator[Identifying]:
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        page: Any = file.pages[0]
+        tags = {tag.code: tag.value for tag in page.tags.values() if tag.dtype == 2 and isinstance(tag.value, str)}  # 2: ASCII
+    for code, name in _TIFF_TAGS.items():
+        if value := tags.get(code, "").strip():
+            yield Identifying(f"TIFF {name}", "text", value)
+    for field in re.split(r"[|\n]", tags.get(270, "")):
+        name, _, value = field.partition("=")
+        if name.strip().lower() in _SLIDE_FIELDS and value.strip():
+            yield Identifying(f"ImageDescription {name.strip().lower()}", "text", value.strip())
+
+
+def _of_report(path: Path) -> Iterator[Identifying]:
+    """The names and numbers that a report gives in lines of its own; other files of text give none."""
+    from domainclip.captions.names import END_OF_NAME
+    from domainclip.captions.sections import parse_report
+
+    if path.stat().st_size > _LONGEST_REPORT:
+        raise UnreadableFileError(_ASKED, "It is larger than 1 MiB, which no report is.", "Leave it out.")
+    sections = parse_report(path.read_text(encoding="utf-8"))
+    for line in sections.get("names", "").splitlines():
+        if name := END_OF_NAME.split(line, maxsplit=1)[0].strip():
+            last, comma, first = name.partition(",")
+            parts = [last, first] if comma else name.rsplit(" ", 1)[::-1]
+            yield Identifying("report, a line of a name", "person", "^".join(part.strip() for part in parts))
+    for number in re.findall(r"(?=[\w./-]*\d{4})[\w./-]*\w", sections.get("administrative", "")):
+        yield Identifying("report, a number of its head", "text", number)
