@@ -73,7 +73,11 @@ def read_dataset(path: Path, reading: RadiologyReading, *, pixels: bool) -> Any:
             meta = pydicom.filereader.read_file_meta_info(path)
             if meta.get("TransferSyntaxUID") == _DEFLATED:
                 _check_inflated_size(path, int(meta.FileMetaInformationGroupLength), reading)
-            return pydicom.dcmread(path, stop_before_pixels=not pixels)
+            dataset = pydicom.dcmread(path, stop_before_pixels=not pixels)
+        if not len(dataset):
+            # What pydicom makes of compressed pixels that end without their delimiter.
+            raise unreadable("It has no elements that can be read: it is empty or cut short.", "Fetch it again.")
+        return dataset
     except OSError as error:
         raise unreadable(f"The file cannot be opened ({error.strerror}).", "Check that it is there and readable.") from error
 

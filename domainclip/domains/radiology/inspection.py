@@ -49,20 +49,12 @@ def inspect_dicom(path: Path) -> Inspection:
         syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
         kind = f"DICOM {_class_name(dataset)}, {'no transfer syntax' if syntax is None else syntax_name(syntax)}"
         frames = frame_count(dataset)
-        rows, columns, bits = (int(dataset.get(tag) or 0) for tag in ("Rows", "Columns", "BitsAllocated"))
+        rows, columns = (int(dataset.get(tag) or 0) for tag in ("Rows", "Columns"))
         colour, windows = is_colour(dataset), file_windows(header)
-        number = next((kind for kind, tag in _FLOATS.items() if tag in dataset), "")
-        number = number or ("int" if dataset.get("PixelRepresentation") == 1 else "uint") + str(bits)
         refusals = _refusals(dataset, header)
     seen, values = None, "not decoded"
     try:
-        check_readable(dataset, _LOOK)
-        values = _values_of(header, missing)
-        stored = decode_frame(dataset, 0)
-        seen = {"minimum": float(stored.min()), "maximum": float(stored.max()), "pixels": float(stored.shape[0] * stored.shape[1])}
-        padding = None if stored.ndim == 3 else padding_mask(stored, header)
-        if padding is not None and padding.any():
-            missing.append(f"Padding: {int(padding.sum())} pixels are padding or no numbers; they are masked as no data.")
+        values, seen = _look_at_pixels(dataset, header, missing)
     except UnreadableFileError as error:
         if not rows or not columns:
             raise
@@ -81,7 +73,7 @@ def inspect_dicom(path: Path) -> Inspection:
         spacing=None
         if spacing is None
         else {"y": spacing.values[0], "x": spacing.values[1], "unit": "mm", "source": spacing.source},
-        dtype=number,
+        dtype=_stored_type(dataset),
         values=values,
         range=seen,
         group=_hashed(group_of(ids)),
@@ -98,6 +90,25 @@ def inspect_dicom(path: Path) -> Inspection:
             ),
         },
     )
+
+
+def _look_at_pixels(dataset: Any, header: FrameHeader, missing: list[str]) -> tuple[str, dict[str, float]]:
+    """Describes what the numbers mean and decodes the first frame for their range."""
+    with foreign_decoder("Reading its pixels"):
+        check_readable(dataset, _LOOK)
+        values = _values_of(header, missing)
+        stored = decode_frame(dataset, 0)
+        seen = {"minimum": float(stored.min()), "maximum": float(stored.max()), "pixels": float(stored.shape[0] * stored.shape[1])}
+        padding = None if stored.ndim == 3 else padding_mask(stored, header)
+    if padding is not None and padding.any():
+        missing.append(f"Padding: {int(padding.sum())} pixels are padding or no numbers; they are masked as no data.")
+    return values, seen
+
+
+def _stored_type(dataset: Any) -> str:
+    """Names the type of the stored numbers, as NumPy does."""
+    number = next((kind for kind, tag in _FLOATS.items() if tag in dataset), "")
+    return number or ("int" if dataset.get("PixelRepresentation") == 1 else "uint") + str(dataset.get("BitsAllocated") or 0)
 
 
 def _hashed(identifier: str) -> str:
