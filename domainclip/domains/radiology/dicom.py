@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from domainclip.domains.dicom_kind import quiet_pydicom
+from domainclip.domains.radiology.parsing_limits import check_parsing
 from domainclip.domains.radiology.reading import RadiologyReading, check_decoded_size, check_file_size, unreadable
 from domainclip.errors import DomainClipError, missing_dependency
 
-_DEFLATED, _RLE = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.5"
+_RLE = "1.2.840.10008.1.2.5"
 _NO_PICTURE = frozenset(("SEG", "RTDOSE", "RTSTRUCT", "RTPLAN", "SR", "PR", "KO", "REG", "ECG", "DOC"))
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _NATIVE_BITS = (1, 8, 16, 32, 64)
@@ -70,9 +70,7 @@ def read_dataset(path: Path, reading: RadiologyReading, *, pixels: bool) -> Any:
                     "Check that it is DICOM; files without file meta information are rewritten by e.g. dcmtk's dcmconv.",
                 )
         with foreign_decoder("Reading its DICOM header"):
-            meta = pydicom.filereader.read_file_meta_info(path)
-            if meta.get("TransferSyntaxUID") == _DEFLATED:
-                _check_inflated_size(path, int(meta.FileMetaInformationGroupLength), reading)
+            check_parsing(path, pydicom.filereader.read_file_meta_info(path), reading)
             dataset = pydicom.dcmread(path, stop_before_pixels=not pixels)
         if not len(dataset):
             # What pydicom makes of compressed pixels that end without their delimiter.
@@ -80,18 +78,6 @@ def read_dataset(path: Path, reading: RadiologyReading, *, pixels: bool) -> Any:
         return dataset
     except OSError as error:
         raise unreadable(f"The file cannot be opened ({error.strerror}).", "Check that it is there and readable.") from error
-
-
-def _check_inflated_size(path: Path, meta_bytes: int, reading: RadiologyReading) -> None:
-    """Inflates a deflated file piecewise and throws the result away: pydicom inflates without a bound."""
-    total, inflate = 0, zlib.decompressobj(-zlib.MAX_WBITS)
-    with path.open("rb") as file:
-        file.seek(132 + 12 + meta_bytes)  # preamble and DICM; the group length element; the rest of group 2
-        while piece := file.read(2**16):
-            while piece:
-                total += len(inflate.decompress(piece, 2**20))
-                check_decoded_size(total, reading)
-                piece = inflate.unconsumed_tail
 
 
 def check_readable(dataset: Any, reading: RadiologyReading) -> None:
