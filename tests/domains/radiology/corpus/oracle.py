@@ -1,11 +1,11 @@
 """What pydicom decodes with all its plug-ins, GPL ones too: run by hand in an environment of its own, never by the tests.
 
-python -m venv oracle && oracle/bin/pip install pydicom==3.0.2 numpy==2.4.6 pillow==13.0.0 pylibjpeg==2.1.0 pylibjpeg-libjpeg==2.5.0 \
-    pylibjpeg-openjpeg==2.6.0 pyjpegls==1.5.1 python-gdcm==3.2.6 pydicom-data==1.0.0
+python -m venv oracle && oracle/bin/pip install pydicom==3.0.2 numpy==2.4.6 pillow==13.0.0 pylibjpeg==2.1.0 \
+    pylibjpeg-libjpeg==2.5.0 pylibjpeg-openjpeg==2.6.0 pyjpegls==1.5.1 python-gdcm==3.2.6 pydicom-data==1.0.0
 oracle/bin/python tests/domains/radiology/corpus/oracle.py > tests/domains/radiology/corpus/decoded.json
 
-One line a file that pydicom reads without force and decodes: frames, shape and type of the first frame, and of the first and the last
-frame the SHA-256 of the little-endian bytes and 16 numbers evenly spaced (lossy JPEG differs by rounding between decoders).
+One line a file that pydicom reads without force and decodes: frames, shape and type of the first frame, and of the first and the
+last frame the SHA-256 of the little-endian bytes and 16 numbers evenly spaced (lossy JPEG differs by rounding between decoders).
 """
 
 import hashlib
