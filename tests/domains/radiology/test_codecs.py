@@ -98,6 +98,16 @@ def test_colour_twin_is_equal(syntax, encode, read, write):
     assert sample.channels == ("red", "green", "blue") and np.array_equal(np.moveaxis(pixels.array, 0, -1), RGB)
 
 
+@pytest.mark.parametrize("subsampling", ["444", "422", "420"])
+def test_colours_of_extended_jpeg_are_those_of_baseline(subsampling, read, write):
+    """The same codestream by imagecodecs (process 2) and by pydicom's Pillow plug-in (process 1), YCbCr converted once."""
+    smooth = np.dstack([SMOOTH8, SMOOTH8[::-1], SMOOTH8[:, ::-1]])
+    stream = jpeg8_encode(smooth, level=95, subsampling=subsampling)
+    elements = {"PhotometricInterpretation": "YBR_FULL_422"}
+    extended, baseline = (read(write(J + end, smooth, stream, **elements), colour="rgb")[1].array for end in ("51", "50"))
+    assert np.array_equal(extended, baseline) and np.abs(np.moveaxis(extended, 0, -1).astype(int) - smooth).mean() < 6
+
+
 def test_rle_twin_of_signed_and_colour(read, tmp_path, make_dicom):
     for number, (pixels, elements) in enumerate(
         (

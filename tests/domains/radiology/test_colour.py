@@ -148,6 +148,11 @@ def test_broken_segmented_palettes_end(words):
         expand_segments(np.array(words, np.uint16), 256, 16)
 
 
+def test_a_segmented_palette_stops_at_its_last_entry():
+    with pytest.raises(UnreadableFileError, match="more entries"):
+        expand_segments(np.array([0, 3, 1, 2, 3, 1, 65535, 9], np.uint16), 256, 16)
+
+
 @pytest.mark.parametrize(
     ("elements", "words"),
     [
