@@ -37,7 +37,7 @@ def read_codestream(data: bytes) -> Codestream:
         data: One frame, whole.
 
     Raises:
-        ValueError: It is none of these, is cut short, or has no frame header or two.
+        ValueError: It is none of these, is cut short (JPEG 2000's decoder sees that itself), or has no frame header or two.
     """
     return _jpeg2000(data) if data[:2] != _SOI else _jpeg(data)
 
@@ -79,4 +79,8 @@ def _jpeg(data: bytes) -> Codestream:
         at += 2 + length
     if found is None:
         raise ValueError("no frame header")
+    # Within a scan 0xFF is never followed by 0xD9 (T.81 B.1.1.5), so only the marker itself is found. Decoders of lossy JPEG make
+    # up what is missing behind a cut.
+    if data.find(b"\xff\xd9", at) < 0:
+        raise ValueError("no end of image")
     return found

@@ -122,6 +122,18 @@ def test_rle_twin_of_signed_and_colour(read, tmp_path, make_dicom):
         assert np.array_equal(read(path, colour="rgb")[1].array, read(tmp_path / f"{number}r.dcm", colour="rgb")[1].array)
 
 
+@pytest.mark.parametrize("name", [*LOSSLESS, *LOSSY])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.97])
+def test_a_frame_that_is_cut_short_is_refused(name, share, read, write):
+    if name in LOSSLESS:
+        (syntax, encode), pixels = LOSSLESS[name], NOISE
+    else:
+        syntax, pixels, encode, _ = LOSSY[name]
+    stream = encode(pixels)
+    with pytest.raises(UnreadableFileError):
+        read(write(syntax, pixels, stream[: int(len(stream) * share)]))
+
+
 def patched(codestream, marker, offset, value):
     data = bytearray(codestream)
     at = data.index(marker) + len(marker) + offset
