@@ -230,6 +230,8 @@ def decode_frame(dataset: Any, frame: int) -> npt.NDArray[Any]:
         else:
             _check_length(dataset)
     with foreign_decoder(f"Decoding its pixels ({syntax_name(syntax)})"):
+        if dataset.BitsAllocated == 1 and not syntax.is_encapsulated:
+            return _single_bits(dataset, frame)
         options = {"correct_unused_bits": False} if lift else {}
         array: npt.NDArray[Any] = np.asarray(frame_decoder(str(syntax)).as_array(dataset, index=frame, **options)[0])
         if lift and (array & (2**lift - 1)).any():
@@ -239,6 +241,14 @@ def decode_frame(dataset: Any, frame: int) -> npt.NDArray[Any]:
     if array.shape[:2] != (dataset.Rows, dataset.Columns):
         raise unreadable("Its pixels have another size than its header says.", "Fetch it again.")
     return array
+
+
+def _single_bits(dataset: Any, frame: int) -> npt.NDArray[Any]:
+    """Unpacks a frame of single bits, the lowest first (PS3.5 8.1.1); pydicom loses those of frames that begin within a byte."""
+    count = dataset.Rows * dataset.Columns
+    first, begin = divmod(count * frame, 8)
+    packed = np.frombuffer(dataset.PixelData, np.uint8)[first : first + -(-(begin + count) // 8)]
+    return np.unpackbits(packed, bitorder="little")[begin : begin + count].reshape(dataset.Rows, dataset.Columns)
 
 
 def _lifted_bits(dataset: Any) -> int:

@@ -82,8 +82,9 @@ def inspect_dicom(path: Path) -> Inspection:
             **facts,
             "frames": frames,
             "bits_stored": dataset.get("BitsStored"),
-            "windows": windows,
-            "named_windows": [] if colour or not_hounsfield(header) else list(WINDOWS),
+            # By reading.voi_index.
+            **({"windows": {str(index): window for index, window in enumerate(windows)}} if windows else {}),
+            **({} if colour or not_hounsfield(header) else {"named_windows": list(WINDOWS)}),
             "ids": {level: _hashed(value) for level, value in ids.items()},
             "burned_in_annotation": {"YES": "yes", "NO": "no"}.get(
                 str(dataset.get("BurnedInAnnotation") or "").upper(), "not stated"

@@ -236,8 +236,9 @@ def test_the_decoders_do_not_depend_on_what_else_is_installed(monkeypatch):
 
 
 def test_video_and_private_syntaxes_are_named_or_not(read, write):
-    with pytest.raises(UnreadableFileError, match="MPEG2"):
-        read(write(J + "100", SMOOTH8, b"\0\0"))
+    for end, name in (("100", "MPEG2"), ("107", "HEVC"), ("94", "JPIP")):
+        with pytest.raises(UnreadableFileError, match=name):
+            read(write(J + end, SMOOTH8, b"\0\0"))
     with pytest.raises(UnreadableFileError, match="a private transfer syntax") as error:
         read(write("1.2.826.0.1.3680043.7734519", SMOOTH8, b"\0\0"))
     assert "7734519" not in str(error.value)

@@ -56,6 +56,16 @@ def test_every_integer(dtype, read, radiology, make_dicom, tmp_path):
     assert radiology.inspect(path).dtype == dtype
 
 
+def test_single_bits(read, make_dicom, tmp_path):
+    # PS3.5 8.1.1: the first pixel is the lowest bit; the second frame begins within a byte.
+    pixels = np.array([0b0100_1101, 0b0000_0010], np.uint8)
+    path = make_dicom(
+        tmp_path / "a.dcm", pixels[None], Rows=2, Columns=3, NumberOfFrames=2, BitsAllocated=1, BitsStored=1, HighBit=0
+    )
+    assert read(path, frame=0)[1].array[0].tolist() == [[1, 0, 1], [1, 0, 0]]
+    assert read(path, frame=1)[1].array[0].tolist() == [[1, 0, 0], [1, 0, 0]]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_float_pixels(dtype, read, radiology, make_dicom, tmp_path):
     pixels = np.array([[-1.5, np.nan, 2.5], [np.inf, 0.5, -9.0]], dtype)
@@ -158,7 +168,7 @@ def test_functional_groups_shared_and_per_frame(read, radiology, make_dicom, tmp
     header = FrameHeader(pydicom.dcmread(path), 2)
     assert list(header.get("ImagePositionPatient")) == [0, 0, 10] and "ImageOrientationPatient" in header
     seen = radiology.inspect(path)
-    assert seen.details["frames"] == 3 and seen.details["windows"] == [{"centre": 0.0, "width": 101.0}]
+    assert seen.details["frames"] == 3 and seen.details["windows"] == {"0": {"centre": 0.0, "width": 101.0}}
     with pytest.raises(UnreadableFileError, match="several frames"):
         read(path)
 

@@ -88,12 +88,12 @@ def test_the_files_own_table_by_explanation_and_index(read, ramp, make_dicom, tm
 
 def test_inspect_lists_windows_and_hides_free_text(radiology, ramp, make_dicom, tmp_path):
     seen = radiology.inspect(make_dicom(tmp_path / "a.dcm", ramp, **TWO | CT))
-    assert seen.details["windows"] == [
-        {"centre": 2048.0, "width": 4096.0, "explanation": "NORMAL"},
-        {"centre": 100.0, "width": 100.0},
-    ]
+    assert seen.details["windows"] == {
+        "0": {"centre": 2048.0, "width": 4096.0, "explanation": "NORMAL"},
+        "1": {"centre": 100.0, "width": 100.0},
+    }
     assert seen.details["named_windows"] == list(WINDOWS) and "Brightwater" not in repr(seen)
-    assert radiology.inspect(make_dicom(tmp_path / "b.dcm", ramp, **TWO)).details["named_windows"] == []
+    assert radiology.inspect(make_dicom(tmp_path / "b.dcm", ramp, **TWO)).details.get("named_windows") is None
 
 
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
