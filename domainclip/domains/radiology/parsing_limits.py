@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from domainclip.domains.radiology.reading import RadiologyReading, check_decoded_size, unreadable
 
 _DEFLATED, _BIG_ENDIAN = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
@@ -29,21 +31,33 @@ def check_parsing(path: Path, meta: Any, reading: RadiologyReading) -> None:
         UnreadableFileError: It inflates to more, or its sequences have more than ``MOST_ITEMS`` items.
     """
     syntax = str(meta.get("TransferSyntaxUID") or "")
+    item = _ITEM if syntax != _BIG_ENDIAN else bytes((_ITEM[1], _ITEM[0], _ITEM[3], _ITEM[2]))
     if syntax == _DEFLATED:
         # Behind preamble and DICM, the group length element and the rest of group 2.
-        pieces = _inflated(path, 132 + 12 + int(meta.FileMetaInformationGroupLength), reading)
-    elif path.stat().st_size > MOST_ITEMS * 8:
-        pieces = _plain(path)
-    else:
+        start = 132 + 12 + int(meta.FileMetaInformationGroupLength)
+        items = _count(_inflated(path, start, reading), item)
+    elif path.stat().st_size <= MOST_ITEMS * 8 or sum(_at_most(piece, item) for piece in _plain(path)) <= MOST_ITEMS:
         return
-    item = _ITEM if syntax != _BIG_ENDIAN else bytes((_ITEM[1], _ITEM[0], _ITEM[3], _ITEM[2]))
+    else:
+        items = _count(_plain(path), item)
+    if items > MOST_ITEMS:
+        found = f"Its sequences have more than {MOST_ITEMS} items."
+        raise unreadable(found, "Leave it out, or convert it to classic DICOM, e.g. with dcm4che's emf2sf.")
+
+
+def _count(pieces: Iterator[bytes], item: bytes) -> int:
     items, before = 0, b""
     for piece in pieces:
         items += (before + piece).count(item)
         before = piece[-len(item) + 1 :]
-        if items > MOST_ITEMS:
-            found = f"Its sequences have more than {MOST_ITEMS} items."
-            raise unreadable(found, "Leave it out, or convert it to classic DICOM, e.g. with dcm4che's emf2sf.")
+    return items
+
+
+def _at_most(piece: bytes, item: bytes) -> int:
+    """Counts the first half of the tag, at even and odd places: five times faster than the whole tag, and hardly ever too many."""
+    half = int.from_bytes(item[:2], "little")
+    words = (np.frombuffer(piece, "<u2", (len(piece) - odd) // 2, odd) for odd in (0, 1))
+    return 1 + sum(int(np.count_nonzero(word == half)) for word in words)  # One may lie across two pieces.
 
 
 def _plain(path: Path) -> Iterator[bytes]:

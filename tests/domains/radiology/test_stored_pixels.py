@@ -182,6 +182,16 @@ def test_functional_groups_that_lack_a_frame(read, make_dicom, tmp_path):
         read(path, frame=3)
 
 
+@pytest.mark.parametrize("place", range(0, 40, 3))
+@pytest.mark.parametrize("big", [False, True])
+def test_the_quick_count_of_items_is_never_too_small(place, big, monkeypatch):
+    item = b"\xff\xfe\xe0\x00" if big else b"\xfe\xff\x00\xe0"
+    data = b"\x01" * place + item + b"\0" * 5 + item * 3
+    for size in (1, 2, 3, 7, 16, 64):
+        pieces = [data[n : n + size] for n in range(0, len(data), size)]
+        assert sum(parsing_limits._at_most(piece, item) for piece in pieces) >= 4 == parsing_limits._count(iter([data]), item)
+
+
 def test_items_without_end_are_not_parsed(read, ramp, make_dicom, tmp_path, monkeypatch):
     monkeypatch.setattr(parsing_limits, "MOST_ITEMS", 1000)
     path = make_dicom(tmp_path / "a.dcm", ramp, **WINDOW)
@@ -193,6 +203,15 @@ def test_items_without_end_are_not_parsed(read, ramp, make_dicom, tmp_path, monk
     monkeypatch.setattr(pydicom, "dcmread", lambda *_, **__: pytest.fail("parsed"))
     with pytest.raises(UnreadableFileError, match="more than 1000 items"):
         read(bomb)
+    monkeypatch.undo()
+    # Pixels of 0xFFFE are no items, and 1000 items are not too many.
+    monkeypatch.setattr(parsing_limits, "MOST_ITEMS", 1000)
+    bright = make_dicom(tmp_path / "w.dcm", np.where(ramp < 9, ramp, 0xFFFE).astype(np.uint16), **WINDOW)
+    read(bright)
+    bomb.write_bytes(
+        data[:at] + b"\x00\x52\x30\x92SQ\0\0\xff\xff\xff\xff" + items[: 8 * 990] + b"\xfe\xff\xdd\xe0\0\0\0\0" + data[at:]
+    )
+    read(bomb)
 
 
 def test_thirty_thousand_frames_decode_one(read, make_dicom, tmp_path):
