@@ -18,6 +18,7 @@ from domainclip.errors import DomainClipError, missing_dependency
 _RLE = "1.2.840.10008.1.2.5"
 _NO_PICTURE = frozenset(("SEG", "RTDOSE", "RTSTRUCT", "RTPLAN", "SR", "PR", "KO", "REG", "ECG", "DOC"))
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_PRIVATE = "a private transfer syntax"
 _NATIVE_BITS = (1, 8, 16, 32, 64)
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 COLOUR = frozenset(("PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"))
@@ -182,10 +183,10 @@ def burned_in(dataset: Any) -> str:
     return ""
 
 
-def syntax_name(syntax: Any) -> str:
-    """Names a transfer syntax in the standard's words; a private one's UID is not repeated, since it may identify a site."""
-    name = str(getattr(syntax, "name", "") or "")
-    return "a private transfer syntax" if not name or name == str(syntax) else name
+def known_name(uid: Any, otherwise: str) -> str:
+    """Returns the name of one of DICOM's own UIDs; never another one's digits, which may lead to who made it."""
+    name = str(getattr(uid, "name", "") or "")
+    return name if name and name != str(uid) else otherwise
 
 
 def _check_decoder(dataset: Any) -> None:
@@ -197,11 +198,11 @@ def _check_decoder(dataset: Any) -> None:
         raise unreadable("Its header names no transfer syntax.", "Rewrite it, e.g. with dcmtk's dcmconv.")
     decoder = frame_decoder(str(syntax))
     if decoder is None:
-        found = f"It is stored as {syntax_name(syntax)}, which is not decoded here."
+        found = f"It is stored as {known_name(syntax, _PRIVATE)}, which is not decoded here."
         raise unreadable(found, "Convert it, e.g. with dcmtk or gdcmconv.")
     if not decoder.is_available:
         package = package_of(str(syntax))
-        found = f"It is compressed as {syntax_name(syntax)}; the package {package} decodes it and is not installed."
+        found = f"It is compressed as {known_name(syntax, _PRIVATE)}; the package {package} decodes it and is not installed."
         raise unreadable(found, f"Install it: pip install {package}")
 
 
@@ -229,7 +230,7 @@ def decode_frame(dataset: Any, frame: int) -> npt.NDArray[Any]:
             _check_codestream(dataset, frame)
         else:
             _check_length(dataset)
-    with foreign_decoder(f"Decoding its pixels ({syntax_name(syntax)})"):
+    with foreign_decoder(f"Decoding its pixels ({known_name(syntax, _PRIVATE)})"):
         if dataset.BitsAllocated == 1 and not syntax.is_encapsulated:
             return _single_bits(dataset, frame)
         options = {"correct_unused_bits": False} if lift else {}

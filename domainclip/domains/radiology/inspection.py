@@ -14,8 +14,8 @@ from domainclip.domains.radiology.dicom import (
     foreign_decoder,
     frame_count,
     is_colour,
+    known_name,
     read_dataset,
-    syntax_name,
 )
 from domainclip.domains.radiology.display import is_inverse, padding_mask
 from domainclip.domains.radiology.functional_groups import FrameHeader
@@ -46,8 +46,8 @@ def inspect_dicom(path: Path) -> Inspection:
         header = FrameHeader(dataset)
         spacing, no_spacing = pixel_spacing(header)
         ids = identifiers(dataset)
-        syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
-        kind = f"DICOM {_class_name(dataset)}, {'no transfer syntax' if syntax is None else syntax_name(syntax)}"
+        syntax = known_name(getattr(dataset.file_meta, "TransferSyntaxUID", None), "no known transfer syntax")
+        kind = f"DICOM {known_name(dataset.get('SOPClassUID'), 'without a known SOP class')}, {syntax}"
         frames = frame_count(dataset)
         rows, columns = (int(dataset.get(tag) or 0) for tag in ("Rows", "Columns"))
         colour, windows = is_colour(dataset), file_windows(header)
@@ -114,13 +114,6 @@ def _stored_type(dataset: Any) -> str:
 
 def _hashed(identifier: str) -> str:
     return keyed_hash(identifier, owner_key()) if identifier else ""
-
-
-def _class_name(dataset: Any) -> str:
-    """Names the SOP class in the standard's words; a private UID is not repeated."""
-    sop_class = dataset.get("SOPClassUID")
-    name = str(getattr(sop_class, "name", "") or "")
-    return "without SOP class" if sop_class is None else "of a private SOP class" if name == str(sop_class) else name
 
 
 def _refusals(dataset: Any, header: FrameHeader) -> list[str]:
