@@ -49,15 +49,19 @@ def file_meta(path: Path) -> dict[int, str]:
 
 @contextlib.contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """Keeps pydicom's warnings and log lines to itself: they quote header values, a person's name among them."""
+    """Keeps pydicom's warnings and log lines to itself: they quote header values, a person's name among them.
+
+    The level holds for the loggers of pydicom's modules too; ``disabled`` would be the parent's alone.
+    """
     logger = logging.getLogger("pydicom")
-    before, logger.disabled = logger.disabled, True
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.disabled = before
+        logger.setLevel(before)
 
 
 def is_dicom_slide(path: Path) -> bool:

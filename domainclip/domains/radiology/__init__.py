@@ -1,4 +1,4 @@
-"""Radiology: DICOM, and radiographs saved as PNG or JPEG."""
+"""Radiology: DICOM, grey and in colour, and pictures saved as PNG or JPEG."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from domainclip.sample import Pixels, Sample, SourceItem, Values
 
 _SUFFIXES = frozenset((".dcm", ".dicom", ".dic", ".ima", ".png", ".jpg", ".jpeg"))
 _CHANNELS = ("MONOCHROME2",)
+_RGB = ("red", "green", "blue")
 
 
 def is_dicom(path: Path) -> bool:
@@ -38,9 +39,10 @@ def _is_picture_head(head: bytes) -> bool:
 
 
 class Radiology:
-    """The domain of grey medical images; see ``domainclip.domains.base.Domain``.
+    """The domain of medical images; see ``domainclip.domains.base.Domain``.
 
-    Display values are in the sense of MONOCHROME2 whatever the file says, so the one channel has that name.
+    Display values are in the sense of MONOCHROME2 whatever the file says, so the one channel has that name. Colour pictures have
+    three channels where ``reading.colour`` asks for them.
     """
 
     name = "radiology"
@@ -75,8 +77,8 @@ class Radiology:
         """Yields the one sample of a file; its pixels are decoded by ``Sample.read``.
 
         ``ids`` and ``group`` of a DICOM file are raw (patient, study, series); whoever writes them hashes them first.
-        The owner's group, ids and spacing win over the file's. Sentences of captions that hold a word of a person's name, or a
-        number of the patient or the examination, from the header are left out; ``meta`` counts them.
+        The owner's group, ids and spacing win over the file's. Sentences of captions that hold a word of a person's name from the
+        header are left out; ``meta`` counts them.
 
         Raises:
             UnreadableFileError: It cannot be read, or ``reading`` does not allow it.
@@ -89,7 +91,9 @@ class Radiology:
 
 def _dicom_sample(item: SourceItem, reading: RadiologyReading) -> Sample:
     from domainclip.captions.names import captions_without
-    from domainclip.domains.radiology.dicom import check_readable, foreign_decoder, read_dataset
+    from domainclip.domains.radiology.colour import colour_values
+    from domainclip.domains.radiology.dicom import check_readable, foreign_decoder, is_colour, read_dataset
+    from domainclip.domains.radiology.functional_groups import FrameHeader
     from domainclip.domains.radiology.header import (
         allowed_facts,
         group_of,
@@ -104,13 +108,16 @@ def _dicom_sample(item: SourceItem, reading: RadiologyReading) -> Sample:
         check_readable(header, reading)
         ids = identifiers(header) | dict(item.ids)
         facts = allowed_facts(header)
-        spacing = item.spacing or pixel_spacing(header)[0]
+        frame = FrameHeader(header, reading.frame or 0)
+        spacing = item.spacing or pixel_spacing(frame)[0]
+        rgb = reading.colour == "rgb" and is_colour(header)
+        values = colour_values(frame) if rgb else Values("hu" if reading.output == "hu" else "display")
         captions, dropped = captions_without(item.captions, person_names(header), person_numbers(header))
     return Sample(
         key=item.name,
         axes="CYX",
-        channels=_CHANNELS,
-        values=Values("hu" if reading.output == "hu" else "display"),
+        channels=_RGB if rgb else _CHANNELS,
+        values=values,
         reader=partial(read_dicom_pixels, item.path, reading),
         group=item.group or group_of(ids),
         spacing=spacing,
@@ -128,41 +135,50 @@ def read_dicom_pixels(path: Path, reading: RadiologyReading) -> Pixels:
     """Decodes one frame of a DICOM file.
 
     Returns:
-        (1, Y, X) float32: display values 0..1 where larger is brighter, or HU. The mask ``nodata`` marks PixelPaddingValue.
+        (1, Y, X) float32: display values 0..1 where larger is brighter, or HU; colour as ``colour.read_colour`` says. The mask
+        ``nodata`` marks padding and pixels that are no number.
 
     Raises:
         UnreadableFileError: The file cannot be read as ``reading`` asks.
     """
-    from domainclip.domains.radiology.dicom import check_readable, decode_frame, foreign_decoder, read_dataset
+    import numpy as np
+
+    from domainclip.domains.radiology.colour import read_colour
+    from domainclip.domains.radiology.dicom import check_readable, decode_frame, foreign_decoder, is_colour, read_dataset
     from domainclip.domains.radiology.display import hounsfield, padding_mask, physical_values, to_display
-    from domainclip.domains.radiology.picture import grey_of
+    from domainclip.domains.radiology.functional_groups import FrameHeader
 
     dataset = read_dataset(path, reading, pixels=True)
     with foreign_decoder("Reading its pixels"):
         check_readable(dataset, reading)
+        header = FrameHeader(dataset, reading.frame or 0)
+        colour = is_colour(dataset)
+        grey = str(dataset.get("PhotometricInterpretation")).startswith("MONOCHROME")
         stored = decode_frame(dataset, reading.frame or 0)
-        if stored.ndim == 3:
-            bits = int(dataset.get("BitsStored") or dataset.BitsAllocated)
-            shown = (grey_of(stored, reading) / (2.0**bits - 1)).astype("float32")
-            return Pixels(shown[None])
-        padding = padding_mask(stored, dataset)
-        values = physical_values(stored, dataset)
-        array = hounsfield(values, dataset) if reading.output == "hu" else to_display(values, padding, dataset, reading)
-    return Pixels(array[None], {} if padding is None or not padding.any() else {"nodata": padding})
+        padding = padding_mask(stored, header) if grey else None
+        if stored.dtype.kind == "f" and padding is not None:
+            stored = np.where(np.isfinite(stored), stored, 0.0)
+        shown = None
+        if grey:
+            values = physical_values(stored, header)
+            shown = hounsfield(values, header) if reading.output == "hu" else to_display(values, padding, header, reading)
+        array = read_colour(stored, shown, header, reading) if colour or shown is None else shown[None]
+    return Pixels(array, {} if padding is None or not padding.any() else {"nodata": padding})
 
 
 def _picture_sample(item: SourceItem, reading: RadiologyReading) -> Sample:
-    from domainclip.domains.radiology.picture import open_picture
+    from domainclip.domains.radiology.picture import has_colours, open_picture
 
     if reading.output == "hu":
         raise unreadable("A PNG or JPEG holds no Hounsfield units.", "Read it with reading.output=display.")
     with open_picture(item.path, reading) as picture:
         white = 2 ** (reading.bits_stored or 16) - 1 if picture.mode.startswith("I") else 255
+        rgb = reading.colour == "rgb" and has_colours(picture)
     return Sample(
         key=item.name,
         axes="CYX",
-        channels=_CHANNELS,
-        values=Values("display", scale=1.0 / white),
+        channels=_RGB if rgb else _CHANNELS,
+        values=Values("srgb" if rgb else "display", scale=1.0 / white),
         reader=partial(read_picture_pixels, item.path, reading),
         group=item.group or item.ids.get("patient") or item.name,
         spacing=item.spacing,
@@ -178,7 +194,7 @@ def read_picture_pixels(path: Path, reading: RadiologyReading) -> Pixels:
     """Decodes a PNG or JPEG.
 
     Returns:
-        (1, Y, X) uint8 or uint16 as stored; ``Values.scale`` of the sample takes them to 0..1.
+        (1, Y, X) uint8 or uint16 as stored, or (3, Y, X) uint8; ``Values.scale`` of the sample takes them to 0..1.
 
     Raises:
         UnreadableFileError: The file cannot be read as ``reading`` asks.
@@ -187,7 +203,7 @@ def read_picture_pixels(path: Path, reading: RadiologyReading) -> Pixels:
 
     array: Any = read_picture(path, reading)
     white_level(array, reading)
-    return Pixels(array[None])
+    return Pixels(array[None] if array.ndim == 2 else array)
 
 
 DOMAIN = Radiology()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,23 +12,18 @@ import numpy.typing as npt
 
 from domainclip.domains.dicom_kind import quiet_pydicom
 from domainclip.domains.radiology.header import PHOTOMETRIC
+from domainclip.domains.radiology.parsing_limits import check_parsing
 from domainclip.domains.radiology.reading import RadiologyReading, check_decoded_size, check_file_size, unreadable
 from domainclip.errors import DomainClipError, missing_dependency
 
-_DEFLATED = "1.2.840.10008.1.2.1.99"
-_JPEG2000 = frozenset(("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202"))
+_RLE = "1.2.840.10008.1.2.5"
 _NO_PICTURE = frozenset(("SEG", "RTDOSE", "RTSTRUCT", "RTPLAN", "SR", "PR", "KO", "REG", "ECG", "DOC"))
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-# The package that decodes a compressed transfer syntax, none of them GPL (pylibjpeg-libjpeg is).
-_DECODERS = {
-    "1.2.840.10008.1.2.4.50": "pillow",
-    "1.2.840.10008.1.2.4.51": "python-gdcm",
-    "1.2.840.10008.1.2.4.57": "python-gdcm",
-    "1.2.840.10008.1.2.4.70": "python-gdcm",
-    "1.2.840.10008.1.2.4.80": "pyjpegls",
-    "1.2.840.10008.1.2.4.81": "pyjpegls",
-    **dict.fromkeys(_JPEG2000, "pylibjpeg pylibjpeg-openjpeg"),
-}
+_PRIVATE = "a private transfer syntax"
+_NATIVE_BITS = (1, 8, 16, 32, 64)
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+COLOUR = frozenset(("PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"))
+"""Photometric interpretations that become red, green and blue."""
 
 
 @contextlib.contextmanager
@@ -76,32 +70,22 @@ def read_dataset(path: Path, reading: RadiologyReading, *, pixels: bool) -> Any:
                     "Check that it is DICOM; files without file meta information are rewritten by e.g. dcmtk's dcmconv.",
                 )
         with foreign_decoder("Reading its DICOM header"):
-            meta = pydicom.filereader.read_file_meta_info(path)
-            if meta.get("TransferSyntaxUID") == _DEFLATED:
-                _check_inflated_size(path, int(meta.FileMetaInformationGroupLength), reading)
-            return pydicom.dcmread(path, stop_before_pixels=not pixels)
+            check_parsing(path, pydicom.filereader.read_file_meta_info(path), reading)
+            dataset = pydicom.dcmread(path, stop_before_pixels=not pixels)
+        if not len(dataset):
+            # What pydicom makes of compressed pixels that end without their delimiter.
+            raise unreadable("It has no elements that can be read: it is empty or cut short.", "Fetch it again.")
+        return dataset
     except OSError as error:
         raise unreadable(f"The file cannot be opened ({error.strerror}).", "Check that it is there and readable.") from error
-
-
-def _check_inflated_size(path: Path, meta_bytes: int, reading: RadiologyReading) -> None:
-    """Inflates a deflated file piecewise and throws the result away: pydicom inflates without a bound."""
-    total, inflate = 0, zlib.decompressobj(-zlib.MAX_WBITS)
-    with path.open("rb") as file:
-        file.seek(132 + 12 + meta_bytes)  # preamble and DICM; the group length element; the rest of group 2
-        while piece := file.read(2**16):
-            while piece:
-                total += len(inflate.decompress(piece, 2**20))
-                check_decoded_size(total, reading)
-                piece = inflate.unconsumed_tail
 
 
 def check_readable(dataset: Any, reading: RadiologyReading) -> None:
     """Refuses what this reader would get wrong, from the header alone.
 
     Raises:
-        UnreadableFileError: There are no pixels, too many, several frames, colour, functional groups, a missing decoder,
-            or words burnt into the picture.
+        UnreadableFileError: There are no pixels, too many, several frames, colour that was not asked for, a missing decoder, or
+            words burnt into the picture.
     """
     modality = str(dataset.get("Modality") or "")
     shape = [dataset.get(tag) for tag in ("Rows", "Columns", "BitsAllocated")]
@@ -110,35 +94,61 @@ def check_readable(dataset: Any, reading: RadiologyReading) -> None:
         raise unreadable(f"It holds no picture ({kind}).", "Leave it out; radiology reads images such as CR, DX, MG, CT and MR.")
     frames = frame_count(dataset)
     if frames > 1 and reading.frame is None:
-        raise unreadable(f"It has {frames} frames; one picture is read.", "Choose one with reading.frame (from 0).")
-    if reading.frame is not None and reading.frame >= frames:
         raise unreadable(
-            f"reading.frame is {reading.frame}; the file has {frames} frame(s), counted from 0.", "Choose a smaller one."
+            "It has several frames; one picture is read.", "Choose one with reading.frame (from 0); inspect counts them."
         )
+    if reading.frame is not None and reading.frame >= frames:
+        kind = "1 frame" if frames == 1 else "fewer frames"
+        raise unreadable(f"reading.frame is {reading.frame}, counted from 0; the file has {kind}.", "Choose a smaller one.")
     samples = int(dataset.get("SamplesPerPixel") or 1)
     check_decoded_size(shape[0] * shape[1] * samples * -(-shape[2] // 8), reading)
-    if "SharedFunctionalGroupsSequence" in dataset:
+    if shape[2] not in _NATIVE_BITS or samples not in {1, 3}:
         raise unreadable(
-            "It is an enhanced multi-frame object, whose rescaling and windows lie in functional groups.",
-            "Convert it to classic DICOM, e.g. with dcm4che's emf2sf.",
+            "It has a number of bits or of samples per pixel that is not read.", "Export it with 8 or 16 bits, grey or RGB."
         )
-    if "PresentationLUTSequence" in dataset:
-        raise unreadable("It carries a Presentation LUT Sequence, which is not applied here.", "Export it again without one.")
     if not reading.allow_burned_in and (reason := burned_in(dataset)):
         raise unreadable(reason, "Look at the pixels; if they name nobody, set reading.allow_burned_in.")
-    photometric = str(dataset.get("PhotometricInterpretation") or "")
-    if photometric not in {"MONOCHROME1", "MONOCHROME2"} and (reading.colour == "refuse" or samples != 3):
-        remedy = "Set reading.colour to luma for one grey channel." if samples == 3 else "Export it as MONOCHROME2."
-        # Free header text may be a name: only terms of PS3.3 C.7.6.3.1.2 are repeated.
-        said = photometric if photometric in PHOTOMETRIC else "missing" if not photometric else "none that DICOM defines"
-        raise unreadable(f"Its photometric interpretation is {said}; one grey channel is read.", remedy)
+    _check_colour(dataset, samples, reading)
     _check_decoder(dataset)
 
 
-def known_name(uid: Any, otherwise: str) -> str:
-    """Returns the name of one of DICOM's own UIDs; never another one's digits, which may lead to who made it."""
-    name = str(getattr(uid, "name", ""))
-    return name if name and name != str(uid) else otherwise
+def is_colour(dataset: Any) -> bool:
+    """Says whether a header describes colour: by its photometric interpretation, or by a supplemental palette.
+
+    Where Pixel Presentation is COLOR (or MIXED, frame by frame), grey pixels are coloured from a stored number on (PS3.3
+    C.8.16.2.1.1.1).
+    """
+    return dataset.get("PhotometricInterpretation") in COLOUR or has_supplemental_palette(dataset)
+
+
+def has_supplemental_palette(dataset: Any) -> bool:
+    """Says whether a grey picture has colours above a stored number (PS3.3 C.7.6.19)."""
+    presented = dataset.get("PixelPresentation") in {"COLOR", "MIXED"}
+    grey = dataset.get("PhotometricInterpretation") in {"MONOCHROME1", "MONOCHROME2"}
+    return grey and presented and "RedPaletteColorLookupTableDescriptor" in dataset
+
+
+def _check_colour(dataset: Any, samples: int, reading: RadiologyReading) -> None:
+    """Refuses colour spaces that are not read, colour that was not asked for, and grey's options for colour."""
+    photometric = str(dataset.get("PhotometricInterpretation") or "")
+    grey = photometric in {"MONOCHROME1", "MONOCHROME2"}
+    planes = 1 if grey or photometric == "PALETTE COLOR" else 3
+    if not grey and (photometric not in COLOUR or samples != planes):
+        # Free header text may be a name: only the standard's terms are repeated.
+        said = photometric if photometric in PHOTOMETRIC else "missing" if not photometric else "none that DICOM defines"
+        raise unreadable(f"Its photometric interpretation is {said}, which is not read here.", "Export it as RGB or MONOCHROME2.")
+    if grey and samples != planes:
+        raise unreadable("It is called grey and has several samples per pixel.", "Export it again.")
+    if not is_colour(dataset):
+        return
+    if reading.colour == "refuse":
+        said = "with a colour palette" if grey else f"in colour ({photometric})"
+        remedy = "Set reading.colour to rgb for three channels (red, green, blue), or to luma for one grey channel."
+        raise unreadable(f"It is {said}; one grey channel is read.", remedy)
+    if reading.output == "hu":
+        raise unreadable("reading.output is hu; the file is in colour.", "Read it with reading.output=display.")
+    if not grey and (reading.window is not None or reading.voi_index):
+        raise unreadable("A window was asked for; the file is in colour, which has none.", "Read it without reading.window.")
 
 
 def frame_count(dataset: Any) -> int:
@@ -172,21 +182,26 @@ def burned_in(dataset: Any) -> str:
     return ""
 
 
+def known_name(uid: Any, otherwise: str) -> str:
+    """Returns the name of one of DICOM's own UIDs; never another one's digits, which may lead to who made it."""
+    name = str(getattr(uid, "name", "") or "")
+    return name if name and name != str(uid) else otherwise
+
+
 def _check_decoder(dataset: Any) -> None:
     """Refuses transfer syntaxes that nothing installed decodes, naming the package."""
-    from pydicom.pixels import get_decoder
+    from domainclip.domains.radiology.frames import frame_decoder, package_of
 
     syntax = getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None)
     if syntax is None:
         raise unreadable("Its header names no transfer syntax.", "Rewrite it, e.g. with dcmtk's dcmconv.")
-    try:
-        available = get_decoder(syntax).is_available
-    except NotImplementedError:
-        found = f"It is stored as {known_name(syntax, 'a transfer syntax of no known name')}, which pydicom does not decode."
-        raise unreadable(found, "Convert it, e.g. with dcmtk or gdcmconv.") from None
-    if not available:
-        package = _DECODERS.get(str(syntax), "python-gdcm")
-        found = f"It is compressed as {syntax.name}; the package {package} decodes it and is not installed."
+    decoder = frame_decoder(str(syntax))
+    if decoder is None:
+        found = f"It is stored as {known_name(syntax, _PRIVATE)}, which is not decoded here."
+        raise unreadable(found, "Convert it, e.g. with dcmtk or gdcmconv.")
+    if not decoder.is_available:
+        package = package_of(str(syntax))
+        found = f"It is compressed as {known_name(syntax, _PRIVATE)}; the package {package} decodes it and is not installed."
         raise unreadable(found, f"Install it: pip install {package}")
 
 
@@ -198,37 +213,87 @@ def decode_frame(dataset: Any, frame: int) -> npt.NDArray[Any]:
         frame: From 0.
 
     Returns:
-        (Y, X) or (Y, X, 3) array of stored integers, colour as RGB.
+        (Y, X), or (Y, X, 3) RGB: stored integers, or the floats of Float and Double Float Pixel Data.
 
     Raises:
         UnreadableFileError: The pixel data are damaged or do not agree with the header.
     """
-    from pydicom.pixels import pixel_array
+    from domainclip.domains.radiology.frames import frame_decoder
 
-    _check_codestream(dataset, frame)
-    syntax = dataset.file_meta.TransferSyntaxUID
-    what = f"Decoding its pixels ({syntax.name})"
-    if syntax.is_compressed and str(syntax) in _DECODERS:
-        what = f"Decoding its pixels ({syntax.name}; the package {_DECODERS[str(syntax)]} decodes most of these)"
-    with foreign_decoder(what):
-        array: npt.NDArray[Any] = np.asarray(pixel_array(dataset, index=frame))
+    with foreign_decoder("Reading its header"):
+        if len([keyword for keyword in _PIXELS if keyword in dataset]) != 1:
+            raise unreadable("It has no pixel data, or two kinds of them.", "Fetch it again.")
+        syntax = dataset.file_meta.TransferSyntaxUID
+        lift = _lifted_bits(dataset)
+        if syntax.is_encapsulated:
+            _check_codestream(dataset, frame)
+        else:
+            _check_length(dataset)
+    with foreign_decoder(f"Decoding its pixels ({known_name(syntax, _PRIVATE)})"):
+        if dataset.BitsAllocated == 1 and not syntax.is_encapsulated:
+            return _single_bits(dataset, frame)
+        options = {"correct_unused_bits": False} if lift else {}
+        array: npt.NDArray[Any] = np.asarray(frame_decoder(str(syntax)).as_array(dataset, index=frame, **options)[0])
+        if lift and (array & (2**lift - 1)).any():
+            raise unreadable("Its HighBit says that the lowest bits are unused; they are not.", "Export it again.")
+        if lift:
+            array = (array << (dataset.BitsAllocated - 1 - dataset.HighBit)) >> (dataset.BitsAllocated - dataset.BitsStored)
     if array.shape[:2] != (dataset.Rows, dataset.Columns):
         raise unreadable("Its pixels have another size than its header says.", "Fetch it again.")
     return array
 
 
-def _check_codestream(dataset: Any, frame: int) -> None:
-    """Compares JPEG 2000's own image size (SIZ marker, ITU-T T.800 A.5.1) with the header.
+def _single_bits(dataset: Any, frame: int) -> npt.NDArray[Any]:
+    """Unpacks a frame of single bits, the lowest first (PS3.5 8.1.1); pydicom loses those of frames that begin within a byte."""
+    count = dataset.Rows * dataset.Columns
+    first, begin = divmod(count * frame, 8)
+    packed = np.frombuffer(dataset.PixelData, np.uint8)[first : first + -(-(begin + count) // 8)]
+    return np.unpackbits(packed, bitorder="little")[begin : begin + count].reshape(dataset.Rows, dataset.Columns)
 
-    The decoder believes the codestream: 100 bytes may ask for 100 GB, whatever Rows and Columns say.
+
+def _lifted_bits(dataset: Any) -> int:
+    """Returns how many unused bits lie below the stored ones.
+
+    None by today's standard, where HighBit is BitsStored - 1 (PS3.3 C.7.6.3); older files keep 12 bits in the upper part of 16,
+    which pydicom reads as if they lay at the lower end.
+
+    Raises:
+        UnreadableFileError: HighBit leaves no room for the stored bits, or the pixels are compressed or in colour.
     """
-    if str(dataset.file_meta.TransferSyntaxUID) not in _JPEG2000:
+    high, stored, allocated = (dataset.get(tag) for tag in ("HighBit", "BitsStored", "BitsAllocated"))
+    if "PixelData" not in dataset or high is None or stored is None or high == stored - 1:
+        return 0
+    syntax = dataset.file_meta.TransferSyntaxUID
+    plain = (not syntax.is_encapsulated or syntax == _RLE) and int(dataset.get("SamplesPerPixel") or 1) == 1
+    if not plain or not stored - 1 < high < allocated:
+        raise unreadable("Its HighBit contradicts its BitsStored.", "Export it again.")
+    return int(high + 1 - stored)
+
+
+def _check_length(dataset: Any) -> None:
+    """Refuses uncompressed pixel data that are shorter than the header says; pydicom's own message would hold numbers only."""
+    pixels = dataset[next(keyword for keyword in _PIXELS if keyword in dataset)].value or b""
+    bits = dataset.Rows * dataset.Columns * int(dataset.get("SamplesPerPixel") or 1) * dataset.BitsAllocated
+    share = 2 / 3 if dataset.get("PhotometricInterpretation") == "YBR_FULL_422" else 1
+    if len(pixels) * 8 < bits * frame_count(dataset) * share:
+        raise unreadable("Its pixel data are cut short.", "Fetch it again.")
+
+
+def _check_codestream(dataset: Any, frame: int) -> None:
+    """Compares what a compressed frame says of itself with the header.
+
+    Decoders believe the codestream: 100 bytes may ask for 100 GB, whatever Rows and Columns say.
+    """
+    if dataset.file_meta.TransferSyntaxUID == _RLE:
         return
     from pydicom.encaps import get_frame
 
-    with foreign_decoder("Reading its JPEG 2000 header"):
-        stream = get_frame(dataset.PixelData, frame, number_of_frames=frame_count(dataset))
-        at = stream.index(b"\xff\x4f\xff\x51") + 4
-        size = [int.from_bytes(stream[at + o : at + o + 4], "big") for o in (4, 8, 12, 16)]
-    if (size[1] - size[3], size[0] - size[2]) != (dataset.Rows, dataset.Columns):
-        raise unreadable("Its JPEG 2000 data have another size than its header says.", "Fetch it again.")
+    from domainclip.domains.radiology.codestream import read_codestream
+
+    with foreign_decoder("Reading the header of its compressed pixels"):
+        found = read_codestream(get_frame(dataset.PixelData, frame, number_of_frames=frame_count(dataset)))
+    if (found.rows, found.columns, found.components) != (dataset.Rows, dataset.Columns, int(dataset.get("SamplesPerPixel") or 1)):
+        raise unreadable("Its compressed pixels have another size than its header says.", "Fetch it again.")
+    wrong = found.bits > dataset.BitsAllocated or (found.components == 3 and found.bits != dataset.BitsStored)
+    if wrong:
+        raise unreadable("Its compressed pixels have another number of bits than its header says.", "Fetch it again.")

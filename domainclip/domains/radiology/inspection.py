@@ -7,24 +7,30 @@ from typing import Any
 
 from domainclip.domains.base import Inspection
 from domainclip.domains.radiology.dicom import (
+    COLOUR,
     burned_in,
     check_readable,
     decode_frame,
     foreign_decoder,
     frame_count,
+    is_colour,
     known_name,
     read_dataset,
 )
-from domainclip.domains.radiology.display import choose_voi, padding_mask
-from domainclip.domains.radiology.header import PHOTOMETRIC, allowed_facts, group_of, identifiers, pixel_spacing
+from domainclip.domains.radiology.display import is_inverse, padding_mask
+from domainclip.domains.radiology.functional_groups import FrameHeader
+from domainclip.domains.radiology.header import allowed_facts, group_of, identifiers, pixel_spacing
 from domainclip.domains.radiology.picture import open_picture, read_picture
 from domainclip.domains.radiology.reading import RadiologyReading
+from domainclip.domains.radiology.voi import choose_voi, file_windows, not_hounsfield
+from domainclip.domains.radiology.windows import WINDOWS
 from domainclip.errors import UnreadableFileError
 from domainclip.identifiers import keyed_hash, owner_key
 
 # inspect looks at everything that can be decoded at all; what a run would refuse is listed under ``missing``.
-_LOOK = RadiologyReading(frame=0, allow_burned_in=True, colour="luma")
+_LOOK = RadiologyReading(frame=0, allow_burned_in=True, colour="rgb", polarity="photometric")
 _BITS_OF_12 = 4095
+_FLOATS = {"float32": "FloatPixelData", "float64": "DoubleFloatPixelData"}
 
 
 def inspect_dicom(path: Path) -> Inspection:
@@ -37,22 +43,18 @@ def inspect_dicom(path: Path) -> Inspection:
     missing: list[str] = []
     with foreign_decoder("Reading its header"):
         facts = allowed_facts(dataset)
-        spacing, no_spacing = pixel_spacing(dataset)
+        header = FrameHeader(dataset)
+        spacing, no_spacing = pixel_spacing(header)
         ids = identifiers(dataset)
         syntax = known_name(getattr(dataset.file_meta, "TransferSyntaxUID", None), "no known transfer syntax")
         kind = f"DICOM {known_name(dataset.get('SOPClassUID'), 'without a known SOP class')}, {syntax}"
         frames = frame_count(dataset)
-        rows, columns, bits = (int(dataset.get(tag) or 0) for tag in ("Rows", "Columns", "BitsAllocated"))
-        signed = dataset.get("PixelRepresentation") == 1
-    refusals = _refusals(dataset)
+        rows, columns = (int(dataset.get(tag) or 0) for tag in ("Rows", "Columns"))
+        colour, windows = is_colour(dataset), file_windows(header)
+        refusals = _refusals(dataset, header)
     seen, values = None, "not decoded"
     try:
-        check_readable(dataset, _LOOK)
-        values = _values_of(dataset, missing)
-        stored = decode_frame(dataset, 0)
-        seen = {"minimum": float(stored.min()), "maximum": float(stored.max()), "pixels": float(stored.shape[0] * stored.shape[1])}
-        if (padding := padding_mask(stored, dataset)) is not None and padding.any():
-            missing.append(f"PixelPaddingValue: {int(padding.sum())} pixels are padding; they are masked as no data.")
+        values, seen = _look_at_pixels(dataset, header, missing)
     except UnreadableFileError as error:
         if not rows or not columns:
             raise
@@ -67,11 +69,11 @@ def inspect_dicom(path: Path) -> Inspection:
         width=columns,
         height=rows,
         levels=((columns, rows, 1.0),),
-        channels=("MONOCHROME2",) if str(facts.get("photometric", "")).startswith("MONOCHROME") else (),
+        channels=("red", "green", "blue") if colour else ("MONOCHROME2",),
         spacing=None
         if spacing is None
         else {"y": spacing.values[0], "x": spacing.values[1], "unit": "mm", "source": spacing.source},
-        dtype=f"{'int' if signed else 'uint'}{bits}",
+        dtype=_stored_type(dataset),
         values=values,
         range=seen,
         group=_hashed(group_of(ids)),
@@ -80,6 +82,9 @@ def inspect_dicom(path: Path) -> Inspection:
             **facts,
             "frames": frames,
             "bits_stored": dataset.get("BitsStored"),
+            # By reading.voi_index.
+            **({"windows": {str(index): window for index, window in enumerate(windows)}} if windows else {}),
+            **({} if colour or not_hounsfield(header) else {"named_windows": list(WINDOWS)}),
             "ids": {level: _hashed(value) for level, value in ids.items()},
             "burned_in_annotation": {"YES": "yes", "NO": "no"}.get(
                 str(dataset.get("BurnedInAnnotation") or "").upper(), "not stated"
@@ -88,11 +93,30 @@ def inspect_dicom(path: Path) -> Inspection:
     )
 
 
+def _look_at_pixels(dataset: Any, header: FrameHeader, missing: list[str]) -> tuple[str, dict[str, float]]:
+    """Describes what the numbers mean and decodes the first frame for their range."""
+    with foreign_decoder("Reading its pixels"):
+        check_readable(dataset, _LOOK)
+        values = _values_of(header, missing)
+        stored = decode_frame(dataset, 0)
+        seen = {"minimum": float(stored.min()), "maximum": float(stored.max()), "pixels": float(stored.shape[0] * stored.shape[1])}
+        padding = None if stored.ndim == 3 else padding_mask(stored, header)
+    if padding is not None and padding.any():
+        missing.append(f"Padding: {int(padding.sum())} pixels are padding or no numbers; they are masked as no data.")
+    return values, seen
+
+
+def _stored_type(dataset: Any) -> str:
+    """Names the type of the stored numbers, as NumPy does."""
+    number = next((kind for kind, tag in _FLOATS.items() if tag in dataset), "")
+    return number or ("int" if dataset.get("PixelRepresentation") == 1 else "uint") + str(dataset.get("BitsAllocated") or 0)
+
+
 def _hashed(identifier: str) -> str:
     return keyed_hash(identifier, owner_key()) if identifier else ""
 
 
-def _refusals(dataset: Any) -> list[str]:
+def _refusals(dataset: Any, header: FrameHeader) -> list[str]:
     """Lists what a run with default reading options would refuse, each with the remedy."""
     lines = []
     frames = frame_count(dataset)
@@ -100,34 +124,42 @@ def _refusals(dataset: Any) -> list[str]:
         lines.append(f"Frames: it has {frames}; choose one with reading.frame (from 0).")
     if reason := burned_in(dataset):
         lines.append(f"Burnt-in names: {reason} Look at the pixels; if they name nobody, set reading.allow_burned_in.")
-    photometric = str(dataset.get("PhotometricInterpretation") or "")
-    if not photometric.startswith("MONOCHROME"):
-        said = photometric if photometric in PHOTOMETRIC else "none that DICOM defines" if photometric else "missing"
-        lines.append(f"Colour: photometric interpretation {said}; one grey channel is read (reading.colour).")
+    if is_colour(dataset):
+        photometric = dataset.get("PhotometricInterpretation")
+        said = photometric if photometric in COLOUR else "grey with a colour palette"
+        lines.append(f"Colour: {said}; set reading.colour to rgb for three channels, or to luma for one.")
+    else:
+        try:
+            is_inverse(header, RadiologyReading())
+        except UnreadableFileError as error:
+            lines.append(f"Polarity: {error.found} {error.remedy}")
     return lines
 
 
-def _values_of(dataset: Any, missing: list[str]) -> str:
+def _values_of(header: FrameHeader, missing: list[str]) -> str:
     """Describes the way from stored numbers to display values."""
-    photometric = dataset.get("PhotometricInterpretation")
-    if photometric not in {"MONOCHROME1", "MONOCHROME2"}:
-        return "colour"
-    voi = choose_voi(dataset, RadiologyReading())
+    photometric = header.get("PhotometricInterpretation")
+    if header.get("ICCProfile") is not None:
+        missing.append("Colour profile: the file has an ICC profile, which is not applied.")
+    if photometric in COLOUR:
+        return f"colour, {photometric} to red, green, blue"
+    voi = choose_voi(header, RadiologyReading())
     if voi.source == "image-range":
         missing.append(
             "Window: the file has none, so each image is stretched from its smallest to its largest value; set reading.window."
         )
     steps = []
-    if dataset.get("ModalityLUTSequence"):
+    if header.get("ModalityLUTSequence"):
         steps.append("modality LUT")
-    elif dataset.get("RescaleSlope") is not None and dataset.get("RescaleIntercept") is not None:
-        steps.append(f"x * {float(dataset.RescaleSlope):g} + {float(dataset.RescaleIntercept):g}")
+    elif header.get("RescaleSlope") is not None and header.get("RescaleIntercept") is not None:
+        steps.append(f"x * {float(header.get('RescaleSlope')):g} + {float(header.get('RescaleIntercept')):g}")
     steps.append(str(voi))
-    if photometric == "MONOCHROME1":
-        steps.append("inverted (MONOCHROME1)")
-    shape, inverse = str(dataset.get("PresentationLUTShape") or ""), photometric == "MONOCHROME1"
-    if shape in {"INVERSE", "IDENTITY"} and (shape == "INVERSE") != inverse:
-        missing.append(f"Presentation LUT Shape {shape} contradicts {photometric}; the photometric interpretation is followed.")
+    if header.get("PresentationLUTSequence"):
+        steps.append("presentation LUT")
+    if is_inverse(header, _LOOK):
+        steps.append(f"inverted ({photometric})")
+    if is_colour(header):
+        steps.append("coloured from a stored number on by the supplemental palette")
     return "display 0..1: " + ", ".join(steps)
 
 

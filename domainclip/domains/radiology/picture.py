@@ -1,4 +1,4 @@
-"""PNG and JPEG radiographs: one grey channel, 8 or 16 bit."""
+"""PNG and JPEG pictures: one grey channel of 8 or 16 bit, or three of 8."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def read_picture(path: Path, reading: RadiologyReading) -> npt.NDArray[Any]:
     """Reads one grey channel; the JPEG orientation tag is applied, as the side of the body hangs on it.
 
     Returns:
-        (Y, X) uint8 or uint16 as stored. Colour under ``reading.colour = luma`` becomes 0.299 R + 0.587 G + 0.114 B, rounded.
+        (Y, X) uint8 or uint16 as stored. Colour under ``reading.colour = luma`` becomes 0.299 R + 0.587 G + 0.114 B, rounded; under
+        ``rgb`` it is (3, Y, X).
 
     Raises:
         UnreadableFileError: It is damaged, in colour, or partly transparent.
@@ -74,7 +75,14 @@ def read_picture(path: Path, reading: RadiologyReading) -> npt.NDArray[Any]:
         return array
     if array.shape[2] == 4 and array[..., 3].min() < 255:
         raise unreadable("It is partly transparent.", "Save it without an alpha channel.")
+    if reading.colour == "rgb":
+        return np.ascontiguousarray(np.moveaxis(array[..., :3], -1, 0))
     return grey_of(array[..., :3], reading)
+
+
+def has_colours(picture: Any) -> bool:
+    """Says whether an opened picture has more than a grey channel."""
+    return picture.mode not in {"1", "L", *_GREY16}
 
 
 def grey_of(colour: npt.NDArray[Any], reading: RadiologyReading) -> npt.NDArray[Any]:
@@ -91,7 +99,8 @@ def grey_of(colour: npt.NDArray[Any], reading: RadiologyReading) -> npt.NDArray[
         return np.ascontiguousarray(colour[..., 0])
     if reading.colour == "refuse":
         raise unreadable(
-            "It is in colour; one grey channel is read.", "Set reading.colour to luma, if it is a radiograph with coloured marks."
+            "It is in colour; one grey channel is read.",
+            "Set reading.colour to luma, if it is a radiograph with coloured marks, or to rgb for three channels.",
         )
     return np.asarray(np.rint(colour.astype(np.float64) @ _LUMA), dtype=colour.dtype)
 

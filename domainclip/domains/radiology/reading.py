@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from domainclip.config import Section
+from domainclip.domains.radiology.windows import window_name
 from domainclip.errors import UnreadableFileError
 
 _ASKED = "A radiology image was to be read."
@@ -16,20 +17,32 @@ class RadiologyReading(Section):
     """How radiology files become pixels. Display values are always in the sense of MONOCHROME2: larger is brighter."""
 
     output: Literal["display", "hu"] = Field("display", description="Display values 0..1, or Hounsfield units of CT.")
-    window: tuple[float, float] | None = Field(
-        None, description="Centre and width after the modality LUT; wins over the file's window and VOI LUT."
+    window: tuple[float, float] | str | None = Field(
+        None,
+        description="Centre and width after the modality LUT, a name (lung, bone, brain ...: CT only, in HU), or file:WORDS for "
+        "the file's window with that explanation; wins over the file's first window and VOI LUT.",
     )
     voi_index: int = Field(0, ge=0, description="Which of the file's windows or VOI LUTs, counted from 0.")
     frame: int | None = Field(None, ge=0, description="Which frame of a multi-frame file, from 0; None refuses such files.")
     allow_burned_in: bool = Field(False, description="Read images that may show a person's name in their pixels.")
-    colour: Literal["refuse", "luma"] = Field(
-        "refuse", description="Colour images: refuse, or one channel 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601)."
+    colour: Literal["refuse", "luma", "rgb"] = Field(
+        "refuse",
+        description="Colour images: refuse, one channel 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), or three (red, green, blue).",
+    )
+    polarity: Literal["refuse", "photometric", "shape"] = Field(
+        "refuse",
+        description="Files whose Presentation LUT Shape contradicts their photometric interpretation: refuse, or follow one.",
     )
     bits_stored: int | None = Field(
         None, ge=9, le=16, description="Bits that a 16-bit PNG really uses (12: 4095 is white); None takes 16."
     )
     max_decoded_mib: float = Field(512.0, gt=0, description="Largest size of decoded pixels; read from the header before decoding.")
     max_file_mib: float = Field(1024.0, gt=0, description="Largest file.")
+
+    @field_validator("window")
+    @classmethod
+    def _known_window(cls, window: tuple[float, float] | str | None) -> tuple[float, float] | str | None:
+        return window_name(window) if isinstance(window, str) else window
 
 
 def unreadable(found: str, remedy: str) -> UnreadableFileError:

@@ -30,14 +30,10 @@ def refusal(read, path, **reading):
         ("test-SR.dcm", "no picture"),
         ("liver_1frame.dcm", "no picture (modality SEG)"),
         ("rtdose.dcm", "no picture"),
-        ("examples_ybr_color.dcm", "30 frames"),
+        ("examples_ybr_color.dcm", "several frames"),
         ("no_meta.dcm", "no DICOM preamble"),
-        ("examples_palette.dcm", "PALETTE COLOR"),
         ("SC_rgb_small_odd.dcm", "reading.allow_burned_in"),
-        ("MR_truncated.dcm", "failed"),
-        ("MR_small_jpeg_ls_lossless.dcm", "pip install pyjpegls"),
-        ("SC_rgb_jpeg_gdcm.dcm", "python-gdcm"),
-        ("JPEG-lossy.dcm", "python-gdcm"),
+        ("MR_truncated.dcm", "cut short"),
         ("README.txt", "no DICOM preamble"),
     ],
 )
@@ -106,20 +102,20 @@ def test_jpeg2000_that_is_larger_than_its_header_says(read, ramp, make_dicom, tm
     data[at : at + 8] = (60000).to_bytes(4, "big") * 2
     dataset.PixelData = bytes(data)
     dataset.save_as(tmp_path / "lie.dcm")
-    assert "JPEG 2000 data have another size" in refusal(read, tmp_path / "lie.dcm")
+    assert "compressed pixels have another size" in refusal(read, tmp_path / "lie.dcm")
 
 
 @pytest.mark.parametrize(
     ("elements", "reading", "words"),
     [
         ({"WindowCenter": 1, "WindowWidth": 0.5}, {}, "window is not valid"),
-        ({"WindowCenter": 1, "WindowWidth": 10, "VOILUTFunction": "CUBIC"}, {}, "function unknown"),
+        ({"WindowCenter": 1, "WindowWidth": 10, "VOILUTFunction": "CUBIC"}, {}, "unknown function"),
         (WINDOW, {"voi_index": 2}, "voi_index is 2"),
         ({}, {"voi_index": 1}, "no window"),
         (WINDOW, {"output": "hu"}, "no CT"),
         (WINDOW, {"frame": 1}, "1 frame"),
-        (WINDOW | {"SharedFunctionalGroupsSequence": [Dataset()]}, {}, "functional groups"),
-        (WINDOW | {"PresentationLUTSequence": [Dataset()]}, {}, "Presentation LUT"),
+        (WINDOW | {"PerFrameFunctionalGroupsSequence": []}, {}, "functional groups"),
+        (WINDOW | {"PresentationLUTSequence": [Dataset()]}, {}, "presentation LUT"),
         (WINDOW | {"PhotometricInterpretation": "CMYK"}, {}, "CMYK"),
     ],
 )

@@ -1,0 +1,136 @@
+"""Decodes one frame of DICOM pixel data: pydicom's decoder interface, with one plug-in chosen for each transfer syntax.
+
+pydicom tries whatever happens to be installed, one after another, so that the same file may give other numbers on another machine
+(the decoders of lossy JPEG differ by one). Here the plug-in is fixed, and none is GPL.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+_OWN = "domainclip.domains.radiology.frames"
+# Transfer syntax to module and function; pydicom's own plug-ins where a dependency of ours backs them.
+_PLUGINS = {
+    "1.2.840.10008.1.2.5": (_OWN, "decode_rle"),
+    "1.2.840.10008.1.2.4.50": ("pydicom.pixels.decoders.pillow", "_decode_frame"),
+    "1.2.840.10008.1.2.4.51": (_OWN, "decode_jpeg"),
+    "1.2.840.10008.1.2.4.57": (_OWN, "decode_jpeg"),
+    "1.2.840.10008.1.2.4.70": (_OWN, "decode_jpeg"),
+    "1.2.840.10008.1.2.4.80": (_OWN, "decode_jpeg"),
+    "1.2.840.10008.1.2.4.81": (_OWN, "decode_jpeg"),
+    **dict.fromkeys(
+        [f"1.2.840.10008.1.2.4.{n}" for n in (90, 91, 201, 202, 203)], ("pydicom.pixels.decoders.pylibjpeg", "_decode_frame")
+    ),
+}
+_PACKAGES = {"pillow": "pillow", "pylibjpeg": "pylibjpeg pylibjpeg-openjpeg", "frames": "imagecodecs"}
+DECODER_DEPENDENCIES = dict.fromkeys([uid for uid, (module, _) in _PLUGINS.items() if module == _OWN], ("imagecodecs",))
+"""Read by pydicom when the plug-in is not available."""
+_LOSSLESS, _JPEG_LS = 3, 55
+
+
+def is_available(uid: str) -> bool:
+    """Says whether this module decodes a transfer syntax here (asked by pydicom)."""
+    try:
+        import imagecodecs  # noqa: F401
+    except ImportError:
+        return False
+    return uid in DECODER_DEPENDENCIES
+
+
+@lru_cache(maxsize=32)
+def frame_decoder(syntax: str) -> Any:
+    """Returns a ``pydicom.pixels.decoders.base.Decoder`` of our own with one plug-in, or None for a syntax that nobody decodes.
+
+    Args:
+        syntax: Transfer syntax UID.
+    """
+    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import Decoder
+    from pydicom.uid import UID
+
+    try:
+        get_decoder(syntax)
+    except NotImplementedError:
+        return None
+    decoder = Decoder(UID(syntax))
+    if syntax in _PLUGINS:
+        decoder.add_plugin("chosen", _PLUGINS[syntax])
+    return decoder
+
+
+def package_of(syntax: str) -> str:
+    """Names the package that decodes a compressed transfer syntax of ``frame_decoder``."""
+    return _PACKAGES[_PLUGINS[syntax][0].rsplit(".", 1)[-1]]
+
+
+def decode_jpeg(source: bytes, runner: Any) -> bytes:
+    """Decodes a frame of JPEG (8 or 12 bit), lossless JPEG or JPEG-LS with imagecodecs; pydicom's plug-in interface.
+
+    Colours stay as they are in the codestream: pydicom converts what the photometric interpretation asks for.
+
+    Args:
+        source: One frame.
+        runner: pydicom's ``DecodeRunner``; told how the bytes lie.
+
+    Returns:
+        The samples, colour by pixel, little-endian.
+
+    Raises:
+        ValueError: The codestream's process is none that its transfer syntax may hold.
+    """
+    import imagecodecs
+    import numpy as np
+
+    from domainclip.domains.radiology.codestream import read_codestream
+
+    header = read_codestream(source)
+    if header.process == _LOSSLESS:
+        array = imagecodecs.ljpeg_decode(source)
+    elif header.process == _JPEG_LS:
+        array = imagecodecs.jpegls_decode(source)
+    elif header.process in {0, 1, 2}:
+        keep = "ycbcr" if header.components == 3 else None
+        array = imagecodecs.jpeg8_decode(source, colorspace=keep, outcolorspace=keep)
+    else:
+        raise ValueError("unknown process")
+    runner.set_option("bits_allocated", 8 * array.dtype.itemsize)
+    runner.set_option("planar_configuration", 0)
+    return np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def decode_rle(source: bytes, runner: Any) -> bytes:
+    """Decodes a frame of RLE Lossless (PS3.5 Annex G); pydicom's plug-in interface.
+
+    pydicom's own grows with what the segments inflate to, 64 times the file at worst; here each has room for the frame only.
+
+    Args:
+        source: One frame: 64 bytes of offsets, then a PackBits segment for each byte of each sample, the highest byte first.
+        runner: pydicom's ``DecodeRunner``; told that samples lie by plane.
+
+    Returns:
+        The samples, by plane, little-endian.
+
+    Raises:
+        ValueError: The number of segments does not fit the header, or one of them is too short.
+    """
+    import imagecodecs
+    import numpy as np
+
+    pixels, samples, width = runner.rows * runner.columns, runner.samples_per_pixel, runner.bits_allocated // 8
+    table = np.frombuffer(source[:64], "<u4")
+    if table.size != 16 or runner.bits_allocated % 8 or int(table[0]) != samples * width:
+        raise ValueError("segments do not fit the header")
+    ends = [*(int(at) for at in table[1 : samples * width + 1]), len(source)]
+    planes = np.empty((samples, pixels, width), np.uint8)
+    # Some encoders end a segment with a run that overshoots; a run has 128 bytes at most.
+    room = bytearray(pixels + 128)
+    for number in range(samples * width):
+        if not 64 <= ends[number] <= ends[number + 1]:
+            raise ValueError("segments out of order")
+        got = imagecodecs.packbits_decode(source[ends[number] : ends[number + 1]], out=room)
+        if len(got) < pixels:
+            raise ValueError("segment too short")
+        planes[number // width, :, width - 1 - number % width] = np.frombuffer(got, np.uint8, pixels)
+    runner.set_option("planar_configuration", 1)
+    return planes.tobytes()
