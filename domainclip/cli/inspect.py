@@ -63,15 +63,18 @@ def inspect(
         if domain is not None and (file.is_dir() or file.suffix.lower() in _OF_REPORTS):
             from domainclip.cli.inspect_folder import report_folder
             from domainclip.cli.inspect_reports import holds_reports_alone, report_reports
+            from domainclip.domains.base import domains
+            from domainclip.domains.folder import list_folder
 
-            if holds_reports_alone(file, domain):
+            listing = list_folder(file, domains.get(domain)) if file.is_dir() else None
+            if holds_reports_alone(file, listing):
                 _refuse_idle_of_reports(file, table, settings or ())
                 report_reports(reporter, file, domain, settings or ())
                 return
             if settings:
                 raise _idle(file, "--set data.report_...", "These settings are for reports; here are none, or images as well.")
-            if file.is_dir():
-                report_folder(reporter, file, domain, table)
+            if listing is not None:
+                report_folder(reporter, file, domain, table, listing)
                 return
         name, seen = inspect_file(file, domain)
         if overview is not None or region is not None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from domainclip.cli.output import Reporter
+
+if TYPE_CHECKING:
+    from domainclip.domains.folder import FolderListing
 
 _MOST_LISTED = 60
 
 
-def report_folder(reporter: Reporter, folder: Path, domain: str, table: Path | None) -> None:
+def report_folder(reporter: Reporter, folder: Path, domain: str, table: Path | None, listing: FolderListing) -> None:
     """Looks over a folder: a line a file, how many have their scale from where, and a manifest where asked for.
 
     Args:
@@ -18,6 +22,7 @@ def report_folder(reporter: Reporter, folder: Path, domain: str, table: Path | N
         folder: The folder.
         domain: Name of the domain.
         table: Manifest to write, or None.
+        listing: Of the folder.
     """
     from domainclip.cli.progress import progress_printer
     from domainclip.data.survey import Look, check_new, scale_counts, survey, write_manifest
@@ -33,7 +38,7 @@ def report_folder(reporter: Reporter, folder: Path, domain: str, table: Path | N
 
     if table is not None:
         check_new(table)
-    looks = survey(folder, domain, progress_printer())
+    looks = survey(folder, domain, progress_printer(), listing=listing)
     counts = scale_counts(looks)
     lines = [f"{folder}: {len(looks)} files", *(line(look) for look in looks[:_MOST_LISTED])]
     if len(looks) > _MOST_LISTED:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from domainclip.cli.output import Reporter
 
+if TYPE_CHECKING:
+    from domainclip.domains.folder import FolderListing
 
-def holds_reports_alone(source: Path, domain: str) -> bool:
-    """Says whether a folder has text or XML files and nothing that the domain reads, or a file is of a kind of reports."""
+
+def holds_reports_alone(source: Path, listing: FolderListing | None) -> bool:
+    """Says whether a folder has text or XML files and nothing that the domain reads, or a file is of a kind of reports.
+
+    Args:
+        source: Folder or file.
+        listing: Of a folder, by the domain; None for a file.
+    """
     from domainclip.captions.report_account import REPORT_SUFFIXES, report_files
-    from domainclip.domains.base import domains
-    from domainclip.domains.folder import list_folder
 
-    if source.is_dir():
-        return bool(report_files(source)) and not list_folder(source, domains.get(domain)).files
+    if listing is not None:
+        return not listing.files and bool(report_files(source))
     return source.suffix.lower() in {*REPORT_SUFFIXES, ".csv"} and source.is_file()
 
 

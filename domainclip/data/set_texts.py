@@ -13,10 +13,10 @@ from typing import IO, Any
 
 from domainclip.captions.build import CAPTION_COLUMNS
 from domainclip.data.index_table import COLUMNS
+from domainclip.domains import magic
 
 _MOST_INFLATED = 2**20
 _JPEG_END = b"\xff\xd9"
-_PNG = b"\x89PNG\r\n\x1a\n"
 _STANDALONE = frozenset((0x01, *range(0xD0, 0xDA)))  # markers without a length: TEM, RST, SOI, EOI
 _PIXELS_FOLLOW = 0xDA
 # Columns that we write numbers of bytes and pixels into; JSON texts of numbers alone.
@@ -185,11 +185,11 @@ def picture_texts(data: bytes) -> Iterator[tuple[str, str]]:
 
     Compressed texts are inflated to 1 MiB at most.
     """
-    yield from _png_texts(data) if data.startswith(_PNG) else _jpeg_texts(data) if data[:2] == b"\xff\xd8" else ()
+    yield from _png_texts(data) if data.startswith(magic.PNG) else _jpeg_texts(data) if data[:2] == b"\xff\xd8" else ()
 
 
 def _png_texts(data: bytes) -> Iterator[tuple[str, str]]:
-    at = len(_PNG)
+    at = len(magic.PNG)
     while at + 8 <= len(data):
         size, kind = struct.unpack(">L4s", data[at : at + 8])
         body = data[at + 8 : at + 8 + size]

@@ -23,6 +23,7 @@ from domainclip.data.ahead import ahead
 from domainclip.data.records import caption_to_json, sample_to_json, values_to_json
 from domainclip.data.shards import sample_facts, write_bytes
 from domainclip.data.storage import encode_image, encode_jpeg
+from domainclip.domains import magic
 from domainclip.domains.base import Domain
 from domainclip.errors import UnreadableFileError
 from domainclip.identifiers import keyed_hash
@@ -214,7 +215,7 @@ def _jpeg_bytes(item: SourceItem) -> bytes | None:
         if item.path.stat().st_size > _JPEG_LIMIT_BYTES:
             return None
         with item.path.open("rb") as file:
-            return file.read() if file.read(3) == b"\xff\xd8\xff" and not file.seek(0) else None
+            return file.read() if file.read(len(magic.JPEG)) == magic.JPEG and not file.seek(0) else None
     except OSError as error:
         found = f"the file cannot be opened ({error.strerror})"
         raise UnreadableFileError("A file was to be read.", found, "Check that it exists and may be read.") from error

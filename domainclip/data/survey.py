@@ -15,7 +15,7 @@ from typing import Any
 from domainclip.data.records import inspection_from_json
 from domainclip.data.supervised import Limits, domain_reference
 from domainclip.domains.base import Domain, Inspection, domains
-from domainclip.domains.folder import list_folder
+from domainclip.domains.folder import FolderListing, list_folder
 from domainclip.errors import UsageError
 from domainclip.piped_process import PipedProcess, started_process
 
@@ -48,7 +48,12 @@ class Look:
 
 
 def survey(
-    folder: Path, domain: str, progress: Callable[[int, int, str], None] | None = None, *, limits: Limits | None = None
+    folder: Path,
+    domain: str,
+    progress: Callable[[int, int, str], None] | None = None,
+    *,
+    limits: Limits | None = None,
+    listing: FolderListing | None = None,
 ) -> list[Look]:
     """Inspects every file of a folder that ``prepare`` would read, in processes that may die; what cannot be read is told.
 
@@ -57,6 +62,7 @@ def survey(
         domain: Name of the domain.
         progress: Called with (done, total, text).
         limits: Of time and memory of one file.
+        listing: Of the folder, where the caller has walked through it already.
 
     Returns:
         The unreadable first (links that lead out of the folder and files of other kinds among them), then those of unknown scale,
@@ -66,7 +72,7 @@ def survey(
         UsageError: The domain is unknown, or the folder holds nothing that it reads.
     """
     reader = domains.get(domain)
-    listing = list_folder(folder, reader)
+    listing = listing or list_folder(folder, reader)
     if not listing.files and not listing.links:
         found = f"It holds {len(listing.rejected) + listing.companions} files, none of which the domain {domain} reads."
         raise UsageError(f"The folder {folder} was to be inspected.", found, "Check the path and --domain.")

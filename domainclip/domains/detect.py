@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from domainclip.domains import magic
 from domainclip.domains.base import Inspection, domains
 from domainclip.domains.dicom_kind import is_dicom_slide
 from domainclip.errors import FOREIGN_ERRORS, UnreadableFileError, UsageError
@@ -46,9 +47,9 @@ def detect_domain(path: Path) -> str:
     """
     with path.open("rb") as stream:
         head = stream.read(132)
-    if head[128:132] == b"DICM":
+    if magic.is_dicom(head):
         return "pathology" if is_dicom_slide(path) else "radiology"
-    if head[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}:
+    if head[:4] in magic.TIFF:
         return "remote-sensing" if _has_geo_keys(path) else "pathology"
     if path.suffix.lower() in _PICTURES:
         return "radiology" if _is_grey(path) else "pathology"

@@ -8,10 +8,14 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from domainclip.domains import magic
+
 SLIDE_CLASS = "1.2.840.10008.5.1.4.1.1.77.1.6"
 """VL Whole Slide Microscopy Image Storage, PS3.4 B.5."""
 SOP_CLASS, TRANSFER_SYNTAX = 0x0002, 0x0010
 """Elements of group 0002: Media Storage SOP Class UID, Transfer Syntax UID."""
+DEFLATED = "1.2.840.10008.1.2.1.99"
+"""Transfer syntax Deflated Explicit VR Little Endian, PS3.5 A.5."""
 _LOOK = 4096
 _LONG = (b"OB", b"OW", b"UN", b"UT", b"SQ")
 
@@ -32,7 +36,7 @@ def file_meta(path: Path) -> dict[int, str]:
             head = file.read(_LOOK)
     except OSError:
         return {}
-    if head[128:132] != b"DICM":
+    if not magic.is_dicom(head):
         return {}
     found: dict[int, str] = {}
     at = 132

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from domainclip.domains import magic
+from domainclip.domains.dicom_kind import DEFLATED
 from domainclip.errors import FOREIGN_ERRORS, UnreadableFileError
 
 Kind = Literal["person", "name", "date", "number", "uid", "text", "bytes"]
-_TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TIFF_TAGS = {306: "DateTime", 315: "Artist", 316: "HostComputer", 33432: "Copyright"}
 # Aperio writes "name = value" between bars into ImageDescription; these fields tell of people, places and times.
 _SLIDE_FIELDS = frozenset(("filename", "user", "date", "time", "title", "imageid", "scanscope id", "barcode", "patient", "case"))
 _LONGEST_REPORT = 2**20
 _DEFERRED_BYTES = 2**16
-_DEFLATED = "1.2.840.10008.1.2.1.99"
 _ASKED = "The identifiers of a source file were to be read."
 
 
@@ -44,12 +44,12 @@ def identifying_values(path: Path) -> Iterator[Identifying]:
     """
     try:
         with path.open("rb") as file:
-            head = file.read(132)
-        if head[128:132] == b"DICM":
+            head = file.read(magic.DICOM_HEAD_BYTES)
+        if magic.is_dicom(head):
             yield from _of_dicom(path)
-        elif head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
+        elif head.startswith((magic.PNG, magic.JPEG)):
             yield from _of_picture(path)
-        elif head[:4] in _TIFF_HEADS:
+        elif head[:4] in magic.TIFF:
             yield from _of_tiff(path)
         elif path.suffix.lower() == ".txt":
             yield from _of_report(path)
@@ -67,7 +67,7 @@ def _of_dicom(path: Path) -> Iterator[Identifying]:
     limits = RadiologyReading()
     check_file_size(path.stat().st_size, limits)
     with foreign_decoder("Reading its DICOM header"):
-        deflated = pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == _DEFLATED
+        deflated = pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == DEFLATED
         # Signatures and private groups may lie behind the pixels, which are passed over; what is deflated is read within bounds.
         header = read_dataset(path, limits, pixels=True) if deflated else pydicom.dcmread(path, defer_size=_DEFERRED_BYTES)
         yield from identifying_elements(header)

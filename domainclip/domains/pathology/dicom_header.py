@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from domainclip.domains.dicom_kind import TRANSFER_SYNTAX, file_meta, is_dicom_slide, quiet_pydicom
+from domainclip.domains.dicom_kind import DEFLATED, TRANSFER_SYNTAX, file_meta, is_dicom_slide, quiet_pydicom
 from domainclip.domains.pathology.scale import COARSEST_UM, Scale, file_scale
 from domainclip.domains.pathology.slides import MAX_FLAT_PIXELS, unreadable
 from domainclip.errors import DomainClipError, missing_dependency
@@ -211,7 +211,7 @@ def read_layout(instance: Instance) -> PixelLayout:
     if instance.tile[0] * instance.tile[1] > MAX_FLAT_PIXELS or cells > _MAX_FRAMES:
         found = f"It has {cells} frames of {instance.tile[0]} x {instance.tile[1]} pixels: too many."
         raise unreadable(found, "Convert it to tiles of 256 to 1024 pixels, e.g. with wsidicomizer.")
-    if syntax == "1.2.840.10008.1.2.1.99":
+    if syntax == DEFLATED:
         raise unreadable(
             "The whole file is deflated, so no frame can be found in it.", "Inflate it, e.g. dcmconv +te in.dcm out.dcm."
         )

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
+from domainclip.domains import magic
 from domainclip.domains.base import Gathering, Inspection, load_facts
 from domainclip.domains.dicom_kind import is_dicom_slide
 from domainclip.domains.pathology.markers import look_like_markers
@@ -17,10 +18,6 @@ from domainclip.domains.pathology.scale import REMEDY
 from domainclip.domains.pathology.slide_samples import NAME_CHANNELS, NO_ORIGINAL, UNKNOWN_NAMES, cut_slide, found_on, is_resampled
 from domainclip.domains.pathology.slides import (
     COLOURS,
-    DICOM_MAGIC,
-    JPEG_MAGIC,
-    PNG_MAGIC,
-    TIFF_MAGIC,
     Slide,
     SlideFacts,
     first_bytes,
@@ -59,10 +56,10 @@ class PathologyDomain:
                 return False
         except OSError:
             return False
-        start = first_bytes(path, 132)
-        if start[128:] == DICOM_MAGIC:
+        start = first_bytes(path, magic.DICOM_HEAD_BYTES)
+        if magic.is_dicom(start):
             return is_dicom_slide(path)
-        return path.suffix.lower() in SUFFIXES or start[:4] in TIFF_MAGIC or start.startswith((PNG_MAGIC, JPEG_MAGIC))
+        return path.suffix.lower() in SUFFIXES or start[:4] in magic.TIFF or start.startswith((magic.PNG, magic.JPEG))
 
     def gathered(self, paths: Sequence[Path]) -> Gathering:
         """Says which files make one slide: DICOM series, VMS and VMU, MIRAX; see ``domains.base.GathersFiles``."""

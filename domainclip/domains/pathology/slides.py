@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from domainclip.domains import magic
 from domainclip.domains.pathology.scale import Scale
 from domainclip.errors import UnreadableFileError
 
@@ -32,11 +33,6 @@ OPEN_FILES = 4
 HELD_BYTES = 2**26
 """Of pictures that are decoded whole, kept by open files; the one in use may be larger."""
 NOT_RGB = "Models of stained slides read 8-bit RGB; other channels are read by their names (see domainclip inspect)."
-
-TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-PNG_MAGIC, JPEG_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
-DICOM_MAGIC = b"DICM"
-"""After a preamble of 128 bytes (PS3.10 7.1), which may be the start of a TIFF."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,18 +203,18 @@ def _keep(key: tuple[Any, ...], slide: Slide) -> None:
 
 
 def _opened(path: Path, scene: int | None) -> Slide:
-    start = first_bytes(path, 132)
-    if start[128:] == DICOM_MAGIC:
+    start = first_bytes(path, magic.DICOM_HEAD_BYTES)
+    if magic.is_dicom(start):
         from domainclip.domains.pathology.dicom_slide import DicomSlide
 
         return _only_scene(DicomSlide(path), scene)
-    if start.startswith(PNG_MAGIC) or (start.startswith(JPEG_MAGIC) and path.suffix.lower() != ".mrxs"):
+    if start.startswith(magic.PNG) or (start.startswith(magic.JPEG) and path.suffix.lower() != ".mrxs"):
         from domainclip.domains.pathology.flat import FlatImage
 
         return _only_scene(FlatImage(path), scene)
     from domainclip.domains.pathology.openslide_reader import open_with_openslide
 
-    tiff = start[:4] in TIFF_MAGIC
+    tiff = start[:4] in magic.TIFF
     if tiff:
         from domainclip.domains.pathology.tiff_directories import check_directories, check_lengths, first_is_plain_colour
 

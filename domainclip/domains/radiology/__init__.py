@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from domainclip.domains import magic
 from domainclip.domains.base import DomainFacts, Inspection, load_facts
 from domainclip.domains.dicom_kind import is_dicom_slide
 from domainclip.domains.radiology.reading import RadiologyReading, unreadable
@@ -23,19 +24,19 @@ _RGB = ("red", "green", "blue")
 def is_dicom(path: Path) -> bool:
     """Says by the DICM marker, else by suffix; never raises."""
     head = _first_bytes(path)
-    return head[128:132] == b"DICM" or (not _is_picture_head(head) and path.suffix.lower() in {".dcm", ".dicom", ".dic", ".ima"})
+    return magic.is_dicom(head) or (not _is_picture_head(head) and path.suffix.lower() in {".dcm", ".dicom", ".dic", ".ima"})
 
 
 def _first_bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(132)
+            return file.read(magic.DICOM_HEAD_BYTES)
     except OSError:
         return b""
 
 
 def _is_picture_head(head: bytes) -> bool:
-    return head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"))
+    return head.startswith((magic.PNG, magic.JPEG))
 
 
 class Radiology:
@@ -59,7 +60,7 @@ class Radiology:
         if path.name.upper().startswith("DICOMDIR"):
             return False
         head = _first_bytes(path)
-        if head[128:132] == b"DICM":
+        if magic.is_dicom(head):
             return not is_dicom_slide(path)
         return _is_picture_head(head) or path.suffix.lower() in _SUFFIXES
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from domainclip.domains import magic
 from domainclip.domains.dicom_kind import quiet_pydicom
 from domainclip.domains.radiology.header import PHOTOMETRIC
 from domainclip.domains.radiology.parsing_limits import check_parsing
@@ -64,7 +65,7 @@ def read_dataset(path: Path, reading: RadiologyReading, *, pixels: bool) -> Any:
     try:
         check_file_size(path.stat().st_size, reading)
         with path.open("rb") as file:
-            if file.read(132)[128:] != b"DICM":
+            if not magic.is_dicom(file.read(magic.DICOM_HEAD_BYTES)):
                 raise unreadable(
                     "It has no DICOM preamble (DICM after 128 bytes).",
                     "Check that it is DICOM; files without file meta information are rewritten by e.g. dcmtk's dcmconv.",

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from domainclip.domains.dicom_kind import DEFLATED
 from domainclip.domains.radiology.reading import RadiologyReading, check_decoded_size, unreadable
 
-_DEFLATED, _BIG_ENDIAN = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
+_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _PIECE = 2**20
 _ITEM = b"\xfe\xff\x00\xe0"
 """Tag of a sequence item or of a fragment of pixel data, (FFFE,E000), little-endian."""
@@ -32,7 +33,7 @@ def check_parsing(path: Path, meta: Any, reading: RadiologyReading) -> None:
     """
     syntax = str(meta.get("TransferSyntaxUID") or "")
     item = _ITEM if syntax != _BIG_ENDIAN else bytes((_ITEM[1], _ITEM[0], _ITEM[3], _ITEM[2]))
-    if syntax == _DEFLATED:
+    if syntax == DEFLATED:
         # Behind preamble and DICM, the group length element and the rest of group 2.
         start = 132 + 12 + int(meta.FileMetaInformationGroupLength)
         items = _count(_inflated(path, start, reading), item)

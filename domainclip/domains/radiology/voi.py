@@ -84,26 +84,10 @@ def voi_tables(dataset: Any) -> list[Any]:
     return [item for item in items if item.get("LUTDescriptor") and item.get("LUTData") is not None]
 
 
-_EXPLANATIONS = frozenset(
-    (
-        *(
-            "ABDOMEN",
-            "ANGIO",
-            "BONE",
-            "BRAIN",
-            "CHEST",
-            "HARDER",
-            "HEAD",
-            "LIVER",
-            "LUNG",
-            "MEDIASTINUM",
-            "NECK",
-            "NORMAL",
-            "SKULL",
-        ),
-        *("SOFT", "SOFTER", "SPINE", "TISSUE", "WINDOW", "WINDOW1", "WINDOW2"),
-    )
-)
+_EXPLANATIONS = frozenset((
+    "ABDOMEN", "ANGIO", "BONE", "BRAIN", "CHEST", "HARDER", "HEAD", "LIVER", "LUNG", "MEDIASTINUM", "NECK", "NORMAL", "SKULL",
+    "SOFT", "SOFTER", "SPINE", "TISSUE", "WINDOW", "WINDOW1", "WINDOW2",
+))  # fmt: skip
 
 
 def file_windows(dataset: Any) -> list[dict[str, Any]]:
