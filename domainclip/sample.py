@@ -198,6 +198,7 @@ class SourceItem:
         split: The owner's split.
         spacing: The owner's pixel size, the first step of every scale chain.
         ids: The owner's identifiers.
+        members: Further files of the same image, by path: the other slices of a series, say.
     """
 
     path: Path
@@ -209,3 +210,4 @@ class SourceItem:
     split: str | None = None
     spacing: Spacing | None = None
     ids: Mapping[str, str] = field(default_factory=dict)
+    members: tuple[Path, ...] = ()

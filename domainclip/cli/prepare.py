@@ -52,7 +52,7 @@ def prepare(
         )
         spoken = domains.get(domain)
         prepared = run_prepare(
-            open_source(config.data, spoken),
+            open_source(config.data, spoken, config.reading),
             spoken,
             output,
             reading=config.reading,

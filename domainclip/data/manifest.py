@@ -7,13 +7,16 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from domainclip.captions.report_files import REPORT_SECTIONS, ReportOptions
 from domainclip.data.reports import ReportReader
 from domainclip.domains.base import COMPOSITION, Domain
+from domainclip.domains.folder import list_folder
 from domainclip.errors import UnreadableFileError, UsageError, unknown_name
 from domainclip.sample import Caption, Region, SourceItem, Spacing, Unit
 
@@ -75,7 +78,13 @@ def read_manifest(path: Path, class_label: str) -> list[dict[str, str]]:
 
 
 def items_from_rows(
-    rows: Iterable[Row], folder: Path, what: str, domain: Domain, class_label: str, reports: ReportOptions | None = None
+    rows: Iterable[Row],
+    folder: Path,
+    what: str,
+    domain: Domain,
+    class_label: str,
+    reports: ReportOptions | None = None,
+    reading: BaseModel | None = None,
 ) -> tuple[list[SourceItem], list[tuple[str, str]], Counter[str]]:
     """Joins rows of one file into one SourceItem: their captions add up, everything else must agree.
 
@@ -86,6 +95,7 @@ def items_from_rows(
         domain: Gives the unit of ``spacing`` where no column does: um in pathology, mm in radiology, m in remote sensing.
         class_label: The label that classifications of ``regions`` become.
         reports: How reports are read; None for the defaults.
+        reading: The domain's options, by which a row's folder may be one image (a series); None for its defaults.
 
     Returns:
         Items in the order of their first rows, (name, reason) of rows whose file is not there, and counts of report reading.
@@ -105,14 +115,24 @@ def items_from_rows(
     readers = _Readers(folder, domain, class_label, reader)
     for name, draft in drafts.items():
         path = folder / name
-        if not path.is_file():
+        if not path.exists():
             rejections.append((name, ABSENT))
             continue
         try:
-            items.append(readers.item(path, name, draft, f"{what}, row {draft.row}"))
+            first, members = _one_image(path, domain, reading) if path.is_dir() else (path, ())
+            items.append(replace(readers.item(first, name, draft, f"{what}, row {draft.row}"), members=members))
         except UnreadableFileError as error:
             rejections.append((name, error.found))
     return items, rejections, reader.counts
+
+
+def _one_image(folder: Path, domain: Domain, reading: BaseModel | None) -> tuple[Path, tuple[Path, ...]]:
+    """Returns the files of the one image that a folder holds: the one to open, and the others."""
+    listing = list_folder(folder, domain, reading)
+    if len(listing.files) != 1:
+        found = f"the row names a folder that holds {len(listing.files)} images as they are read"
+        raise UnreadableFileError("A folder was to be read as one image.", found, "Name the folder of one series, or a file.")
+    return listing.files[0], tuple(listing.members.get(listing.files[0], ()))
 
 
 @dataclass

@@ -15,7 +15,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from domainclip.config import validated
 from domainclip.data.entries import Gathered, Gatherer
 from domainclip.data.owner_map import owner_map_path, write_owner_map
 from domainclip.data.prepared_set import PreparedSet
@@ -24,7 +23,7 @@ from domainclip.data.sources import Source
 from domainclip.data.spool import FULL_DISK, SpoolPlan, is_whole, read_spool, write_rejection, write_spool
 from domainclip.data.supervised import Limits, disk_full, run_supervised
 from domainclip.data.workplace import WORK, aside_of, claim_output, give_back
-from domainclip.domains.base import Domain
+from domainclip.domains.base import Domain, checked_reading
 from domainclip.errors import DiskFullError, RunInterruptedError, UnreadableFileError, UsageError
 from domainclip.identifiers import keyed_hash, owner_key
 from domainclip.sample import SourceItem
@@ -74,7 +73,7 @@ def prepare(
         UsageError: The output exists, options do not fit, the disk is full, or nothing can be used.
         UnreadableFileError: With ``strict``, a file cannot be used; RunInterruptedError: Ctrl-C; ``resume`` goes on.
     """
-    source, output, options = _unprepared(source), Path(output), _checked_reading(domain, reading)
+    source, output, options = _unprepared(source), Path(output), checked_reading(domain, reading)
     settings: dict[str, Any] = {"reading": options.model_dump(mode="json"), "seed": seed, "jpeg_quality": jpeg_quality}
     settings |= {"held_out_fraction": held_out_fraction, "val_fraction": val_fraction}
     with _clean_stops(output) as claimed:
@@ -192,14 +191,6 @@ class _Job:
                 raise _strict_stop(str(self.items[number].path.absolute()), line["reason"], self.strict)
 
 
-def _checked_reading(domain: Domain, reading: BaseModel | dict[str, Any] | None) -> BaseModel:
-    if isinstance(reading, domain.reading_model):
-        return reading
-    values = reading.model_dump() if isinstance(reading, BaseModel) else reading or {}
-    options: BaseModel = validated(domain.reading_model, values, f"The section reading of {domain.name}")
-    return options
-
-
 def _public_reading(options: BaseModel, key: bytes) -> dict[str, Any]:
     """The reading options as a set may tell them: paths may name people, so keyed hashes stand for them."""
     values = options.model_dump(mode="json")
@@ -229,11 +220,14 @@ def _plan_id(source: Source, items: list[SourceItem], domain: Domain, settings: 
 
 
 def _file_facts(item: SourceItem) -> list[int]:
-    try:
-        status = item.path.stat()
-    except OSError:
-        return []
-    return [status.st_size, status.st_mtime_ns]
+    facts = []
+    for path in (item.path, *item.members):
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        facts += [status.st_size, status.st_mtime_ns]
+    return facts
 
 
 def _strict_stop(path: str, reason: str, name: str) -> UnreadableFileError:

@@ -83,6 +83,7 @@ def item_to_json(item: SourceItem) -> dict[str, Any]:
         "split": item.split,
         "spacing": spacing_to_json(item.spacing),
         "ids": dict(item.ids),
+        "members": [str(path) for path in item.members],
     }
 
 
@@ -98,6 +99,7 @@ def item_from_json(value: Mapping[str, Any]) -> SourceItem:
         split=value["split"],
         spacing=spacing_from_json(value["spacing"]),
         ids=value["ids"],
+        members=tuple(Path(path) for path in value["members"]),
     )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from domainclip.captions.report_account import report_files
 from domainclip.captions.report_files import ReportOptions
@@ -16,7 +18,7 @@ from domainclip.config import DataConfig
 from domainclip.data.cards import about, card_names, find_card, load_card, rows_of_card
 from domainclip.data.manifest import ABSENT, MANIFEST_SUFFIXES, items_from_rows, read_manifest
 from domainclip.data.prepared_set import PreparedSet
-from domainclip.domains.base import Domain, domains
+from domainclip.domains.base import Domain, checked_reading, domains
 from domainclip.domains.folder import list_folder
 from domainclip.errors import UsageError, unknown_name
 from domainclip.sample import SourceItem
@@ -45,13 +47,16 @@ class Source:
         return len(self._items)
 
 
-def open_dataset(source: str | Path, *, domain: str, root: str | Path | None = None) -> Source | PreparedSet:
+def open_dataset(
+    source: str | Path, *, domain: str, root: str | Path | None = None, reading: BaseModel | Mapping[str, Any] | None = None
+) -> Source | PreparedSet:
     """Opens a card's data set, a folder, a file, a manifest or a prepared set.
 
     Args:
         source: Card name or path.
         domain: Name of the domain whose reader reads the files.
         root: Folder of a card's files.
+        reading: The reader's options, where they say what makes one image (``{"axes": "CZYX"}``); None for its defaults.
 
     Returns:
         A PreparedSet where the source is one, else a Source, which ``prepare`` turns into one.
@@ -59,10 +64,10 @@ def open_dataset(source: str | Path, *, domain: str, root: str | Path | None = N
     Raises:
         UsageError: As ``open_source``.
     """
-    return open_source(DataConfig(source=str(source), root=None if root is None else str(root)), domains.get(domain))
+    return open_source(DataConfig(source=str(source), root=None if root is None else str(root)), domains.get(domain), reading)
 
 
-def open_source(config: DataConfig, domain: Domain) -> Source | PreparedSet:
+def open_source(config: DataConfig, domain: Domain, reading: BaseModel | Mapping[str, Any] | None = None) -> Source | PreparedSet:
     """Opens what the ``data:`` section names.
 
     A card's name wins when ``root`` is given; otherwise an existing path does.
@@ -70,6 +75,7 @@ def open_source(config: DataConfig, domain: Domain) -> Source | PreparedSet:
     Args:
         config: ``source`` and ``root``; ``class_label`` names the label of a manifest's column ``label``.
         domain: The reader of the files.
+        reading: Its options, where they say what makes one image; None for its defaults.
 
     Returns:
         A Source; or a PreparedSet when the source is one.
@@ -82,12 +88,12 @@ def open_source(config: DataConfig, domain: Domain) -> Source | PreparedSet:
         raise UsageError(
             "A data source was to be opened.", "None was named.", "Give a card's name, a folder, a file or a manifest."
         )
-    name, path = config.source, Path(config.source).expanduser()
+    name, path, options = config.source, Path(config.source).expanduser(), checked_reading(domain, reading)
     card_file = find_card(name)
     if config.root is not None or (card_file is not None and not path.exists()):
         if card_file is None:
             raise unknown_name("data-set card", name, card_names())
-        return _from_card(name, card_file, config, domain)
+        return _from_card(name, card_file, config, domain, options)
     if not path.exists():
         if path.suffix or len(path.parts) > 1:
             found = "There is no such file or folder."
@@ -101,17 +107,17 @@ def open_source(config: DataConfig, domain: Domain) -> Source | PreparedSet:
         if (path / ".preparing").is_dir():
             return PreparedSet(path)  # Raises: it is not finished.
         if (path / "manifest.csv").is_file():
-            return _from_manifest(path / "manifest.csv", domain, label, report_options(config))
-        return _from_folder(path, domain)
+            return _from_manifest(path / "manifest.csv", domain, label, report_options(config), options)
+        return _from_folder(path, domain, options)
     if path.suffix.lower() in MANIFEST_SUFFIXES:
-        return _from_manifest(path, domain, label, report_options(config))
+        return _from_manifest(path, domain, label, report_options(config), options)
     if not domain.recognises(path):
         found = f"Its content is of no kind that the domain {domain.name} reads."
         raise UsageError(f"The file {path} was to be read.", found, f"See what is in it: domainclip inspect {path}.")
     return Source(path.stem, _plain_card(domain), (), (SourceItem(path, path.name),))
 
 
-def _from_card(name: str, card_file: Path, config: DataConfig, domain: Domain) -> Source:
+def _from_card(name: str, card_file: Path, config: DataConfig, domain: Domain, reading: BaseModel) -> Source:
     card, root = load_card(card_file), config.root
     if root is None:
         found = "The folder of its files is not given."
@@ -126,7 +132,8 @@ def _from_card(name: str, card_file: Path, config: DataConfig, domain: Domain) -
         raise UsageError(f"The data set {name} was to be read from {root}.", "There is no such folder.", "Check --root.")
     rows = rows_of_card(card, folder)
     label = card.class_label or domain.facts.class_label
-    items, rejections, counts = items_from_rows(rows, folder, f"The data set {name}", domain, label, report_options(config))
+    asked = f"The data set {name}"
+    items, rejections, counts = items_from_rows(rows, folder, asked, domain, label, report_options(config), reading)
     named = {folder / row["path"] for row in rows}
     strays = [(path.relative_to(folder).as_posix(), "the file has no row") for path in card.files(folder) if path not in named]
     if not items:
@@ -137,9 +144,9 @@ def _from_card(name: str, card_file: Path, config: DataConfig, domain: Domain) -
     return Source(name, about(card) | _report_reading(counts), (*rejections, *strays), tuple(items))
 
 
-def _from_manifest(path: Path, domain: Domain, label: str, reports: ReportOptions) -> Source:
+def _from_manifest(path: Path, domain: Domain, label: str, reports: ReportOptions, reading: BaseModel) -> Source:
     rows = read_manifest(path, label)
-    items, rejections, counts = items_from_rows(rows, path.parent, f"The manifest {path}", domain, label, reports)
+    items, rejections, counts = items_from_rows(rows, path.parent, f"The manifest {path}", domain, label, reports, reading)
     if not items:
         raise _nothing_left(path, len(rows), rejections)
     beside = path.parent / "dataset.yaml"
@@ -162,8 +169,8 @@ def _nothing_left(path: Path, rows: int, rejections: list[tuple[str, str]]) -> U
     return UsageError(asked, f"None of its {reasons.total()} files can be used: {told}.", remedy)
 
 
-def _from_folder(folder: Path, domain: Domain) -> Source:
-    listing = list_folder(folder, domain)
+def _from_folder(folder: Path, domain: Domain, reading: BaseModel) -> Source:
+    listing = list_folder(folder, domain, reading)
     if not listing.files:
         count = len(listing.rejected) + listing.companions
         found = f"It holds {count} files, none of which the domain {domain.name} reads."
@@ -194,7 +201,7 @@ def _from_folder(folder: Path, domain: Domain) -> Source:
             stacklevel=2,
         )
     rejections = tuple((name(path), reason) for path, reason in listing.rejected)
-    items = tuple(SourceItem(path, name(path)) for path in listing.files)
+    items = tuple(SourceItem(path, name(path), members=tuple(listing.members.get(path, ()))) for path in listing.files)
     return Source(folder.name, {**_plain_card(domain), "companions": listing.companions}, rejections, items)
 
 

@@ -125,20 +125,34 @@ class Gathering:
 class GathersFiles(Protocol):
     """What a domain provides beside ``Domain`` when its images may be several files (DICOM series, slides with companions)."""
 
-    def gathered(self, paths: Sequence[Path]) -> Gathering:
+    def gathered(self, paths: Sequence[Path], reading: BaseModel | None = None) -> Gathering:
         """Says which files belong together.
 
         Deterministic, whatever the order. Reads headers at most, never raises for a broken file: that one stands for itself.
 
         Args:
             paths: All files of a source, also those that the domain does not recognise.
+            reading: The reader's options; None for its defaults. They may say whether slices are images or parts of one.
         """
         ...
 
 
-def gathered_files(domain: Domain, paths: Sequence[Path]) -> Gathering:
+def gathered_files(domain: Domain, paths: Sequence[Path], reading: BaseModel | None = None) -> Gathering:
     """Asks a domain which files belong together; a domain without ``gathered`` has an image in every file."""
-    return domain.gathered(paths) if isinstance(domain, GathersFiles) else Gathering()
+    return domain.gathered(paths, reading) if isinstance(domain, GathersFiles) else Gathering()
+
+
+def checked_reading(domain: Domain, reading: BaseModel | Mapping[str, Any] | None) -> BaseModel:
+    """Returns a domain's reading options, those that are not given at their defaults.
+
+    Raises:
+        UsageError: An option is unknown, or its value does not fit.
+    """
+    if isinstance(reading, domain.reading_model):
+        return reading
+    values = reading.model_dump() if isinstance(reading, BaseModel) else dict(reading or {})
+    options: BaseModel = validated(domain.reading_model, values, f"The section reading of {domain.name}")
+    return options
 
 
 def load_facts(path: Path) -> DomainFacts:

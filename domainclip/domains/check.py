@@ -128,14 +128,14 @@ def _gathers(domain: Domain, item: SourceItem, options: BaseModel, scratch: Path
     if not isinstance(domain, GathersFiles):
         return
     paths = [item.path, scratch / "notes.txt", scratch / f"gone{item.path.suffix}", scratch / f"odd{item.path.suffix}"]
-    seen = domain.gathered(paths)
+    seen = domain.gathered(paths, options)
     absorbed = [path for some in seen.members.values() for path in some]
     named = [*seen.members, *absorbed, *(path for path, _ in seen.rejected)]
     if len(set(named)) != len(named) or not set(named) <= set(paths):
         yield "a file has two roles, or was never given"
     if item.path in named and item.path not in seen.members:
         yield "does not open its own example"
-    if domain.gathered(paths[::-1]) != seen:
+    if domain.gathered(paths[::-1], options) != seen:
         yield "the order of the files matters"
     if any(path.name in reason or str(path.parent) in reason for path, reason in seen.rejected):
         yield "a reason names a path"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from pydantic import BaseModel
 
 from domainclip.domains.base import Domain, gathered_files
 
@@ -22,20 +24,23 @@ class FolderListing:
         rejected: What cannot be used, each with a reason that names neither path nor identifier.
         companions: How many belong to an image or lie beside images by custom.
         links: How many of ``rejected`` are symbolic links, or folders that cannot be listed.
+        members: Of the images of several files, the one in ``files`` to the others.
     """
 
     files: tuple[Path, ...]
     rejected: tuple[tuple[Path, str], ...]
     companions: int
     links: int
+    members: Mapping[Path, tuple[Path, ...]] = field(default_factory=dict)
 
 
-def list_folder(folder: Path, domain: Domain) -> FolderListing:
+def list_folder(folder: Path, domain: Domain, reading: BaseModel | None = None) -> FolderListing:
     """Lists what a domain can read in a folder.
 
     Args:
         folder: Searched with its subfolders.
         domain: Whose files count.
+        reading: The domain's options, which may say what makes one image; None for its defaults.
 
     Returns:
         Files and rejections, each in the order of their paths (links and folders that cannot be listed first among the latter).
@@ -58,7 +63,7 @@ def list_folder(folder: Path, domain: Domain) -> FolderListing:
                 shown.add(target)
                 paths.append(path)
     links = len(rejected)
-    gathering = gathered_files(domain, paths)
+    gathering = gathered_files(domain, paths, reading)
     absorbed = {path for some in gathering.members.values() for path in some}
     reasons = dict(gathering.rejected)
     files, companions = [], 0
@@ -73,7 +78,7 @@ def list_folder(folder: Path, domain: Domain) -> FolderListing:
             companions += 1
         else:
             rejected.append((path, f"no file that the domain {domain.name} reads"))
-    return FolderListing(tuple(files), tuple(rejected), companions, links)
+    return FolderListing(tuple(files), tuple(rejected), companions, links, gathering.members)
 
 
 def _walked(folder: Path, rejected: list[tuple[Path, str]]) -> Iterator[Path]:

@@ -128,7 +128,7 @@ class Stream:
         self._prepared: PreparedSet | None = None
         self.items: list[SourceItem] = []
         self._rejections: tuple[tuple[str, str], ...] = ()
-        opened_source = files_as_items(source) if isinstance(source, list) else open_for(model.record, source, root)
+        opened_source = files_as_items(source) if isinstance(source, list) else open_for(model.record, source, root, reading)
         if isinstance(opened_source, list):
             self._name, self.items = f"{len(source)} files" if len(source) > 1 else str(source[0]), opened_source
         elif isinstance(opened_source, _prepared_type()):

@@ -133,13 +133,14 @@ def reading_options(record: ModelRecord, domain: Domain, reading: Mapping[str, A
     return values
 
 
-def open_for(record: ModelRecord, source: Any, root: Path | str | None = None) -> Any:
+def open_for(record: ModelRecord, source: Any, root: Path | str | None = None, reading: Mapping[str, Any] | None = None) -> Any:
     """Opens a source for a model.
 
     Args:
         record: The model's.
         source: A prepared set, or what ``data.open_source`` takes: card name, folder, file, manifest.
         root: Folder of a card's files.
+        reading: Options of the domain's reader, over those that the model was trained with.
 
     Returns:
         A ``PreparedSet`` or a ``Source``.
@@ -162,7 +163,8 @@ def open_for(record: ModelRecord, source: Any, root: Path | str | None = None) -
     if (path / "dataset.json").is_file():
         return PreparedSet(path)
     config = DataConfig(source=str(source), root=str(root) if root is not None else None)
-    return open_source(config, reader_for(record, path))
+    domain = reader_for(record, path)
+    return open_source(config, domain, reading_options(record, domain, reading))
 
 
 def read_prepared(prepared: PreparedSet, progress: Progress) -> Iterator[Found]:

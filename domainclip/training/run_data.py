@@ -57,7 +57,7 @@ def run_data(config: RunConfig, domain: Domain, run: Path, *, resume: bool, prog
         data = data.model_copy(
             update={"source": str(make_starter_set(config.domain, starter_set, **config.starter.model_dump(), progress=progress))}
         )
-    source = open_source(data, domain)
+    source = open_source(data, domain, config.reading)
     if isinstance(source, PreparedSet):
         refuse_reading(source, config.reading)
         _refuse_other_splits(data, source)

@@ -65,8 +65,8 @@ class Faulty:
     def inspect(self, path):
         return self.faults.get("inspect", self.inner.inspect)(path)
 
-    def gathered(self, paths):
-        return self.faults.get("gathered", self.inner.gathered)(paths)
+    def gathered(self, paths, reading=None):
+        return self.faults.get("gathered", self.inner.gathered)(paths, reading)
 
     def samples(self, item, reading):
         change = self.faults.get("samples", lambda sample, item: sample)
@@ -115,10 +115,12 @@ FAULTS = {
     "two reads differ": lambda: {"samples": lambda sample, item: sample.with_(reader=_Restless())},
     "channels are named": lambda: {"samples": lambda sample, item: sample.with_(channels=("red",))},
     "has no group": lambda: {"samples": lambda sample, item: sample.with_(group="")},
-    "has two roles": lambda: {"gathered": lambda paths: Gathering({paths[0]: (paths[0],)})},
-    "does not open its own example": lambda: {"gathered": lambda paths: Gathering({}, ((paths[0], "no"), (paths[-1], "no")))},
-    "order of the files": lambda: {"gathered": lambda paths: Gathering({paths[0]: ()})},
-    "reason names a path": lambda: {"gathered": lambda paths: Gathering({}, ((paths[0], paths[0].name),))},
+    "has two roles": lambda: {"gathered": lambda paths, reading: Gathering({paths[0]: (paths[0],)})},
+    "does not open its own example": lambda: {
+        "gathered": lambda paths, reading: Gathering({}, ((paths[0], "no"), (paths[-1], "no")))
+    },
+    "order of the files": lambda: {"gathered": lambda paths, reading: Gathering({paths[0]: ()})},
+    "reason names a path": lambda: {"gathered": lambda paths, reading: Gathering({}, ((paths[0], paths[0].name),))},
     "captions are lost": lambda: {"samples": lambda sample, item: sample.with_(captions=())},
     "not UnreadableFileError": lambda: {"inspect": _raises_usage},
 }

@@ -61,7 +61,7 @@ class PathologyDomain:
             return is_dicom_slide(path)
         return path.suffix.lower() in SUFFIXES or start[:4] in magic.TIFF or start.startswith((magic.PNG, magic.JPEG))
 
-    def gathered(self, paths: Sequence[Path]) -> Gathering:
+    def gathered(self, paths: Sequence[Path], reading: BaseModel | None = None) -> Gathering:
         """Says which files make one slide: DICOM series, VMS and VMU, MIRAX; see ``domains.base.GathersFiles``."""
         from domainclip.domains.pathology.companions import gather_slides
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from domainclip.domains.radiology.dicom import foreign_decoder
 from domainclip.domains.radiology.palette import table_entries
 from domainclip.domains.radiology.reading import RadiologyReading, unreadable
-from domainclip.domains.radiology.voi import apply_window, choose_voi, not_hounsfield, voi_tables
+from domainclip.domains.radiology.voi import Voi, apply_window, choose_voi, not_hounsfield, voi_tables
 
 Array = npt.NDArray[Any]
 
@@ -82,7 +82,7 @@ def _as_stored(value: Any, stored: Array) -> int | None:
 
 
 def to_display(
-    values: Array, padding: npt.NDArray[np.bool_] | None, dataset: Any, reading: RadiologyReading
+    values: Array, padding: npt.NDArray[np.bool_] | None, dataset: Any, reading: RadiologyReading, voi: Voi | None = None
 ) -> npt.NDArray[np.float32]:
     """Maps numbers after the modality LUT to display values.
 
@@ -91,6 +91,7 @@ def to_display(
         padding: Pixels that do not count for the image's range, or None.
         dataset: The header.
         reading: Window and index.
+        voi: What is shown, where it is chosen for several slices together; None chooses it for this one.
 
     Returns:
         (Y, X) float32 in 0..1, larger is brighter: MONOCHROME1 is inverted here, after the window, as PS3.3 C.7.6.3.1.2 has it.
@@ -98,7 +99,7 @@ def to_display(
     Raises:
         UnreadableFileError: The window is damaged, or the image is constant and has none.
     """
-    voi = choose_voi(dataset, reading)
+    voi = voi or choose_voi(dataset, reading)
     little_endian = dataset.file_meta.TransferSyntaxUID.is_little_endian
     inverse = is_inverse(dataset, reading)
     if voi.source == "VOILUTSequence":

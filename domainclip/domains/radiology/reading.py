@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from domainclip.config import Section
 from domainclip.domains.radiology.windows import window_name
@@ -16,6 +17,21 @@ _ASKED = "A radiology image was to be read."
 class RadiologyReading(Section):
     """How radiology files become pixels. Display values are always in the sense of MONOCHROME2: larger is brighter."""
 
+    axes: Literal["CYX", "CZYX", "TCYX"] = Field(
+        "CYX",
+        description="Every file is a picture; or slices make volumes (series, multi-frame files, NIfTI); or frames, time series.",
+    )
+    plane: Literal["acquired", "axial", "coronal", "sagittal"] = Field(
+        "acquired", description="Plane of a volume's slices; acquired keeps the slices of the file."
+    )
+    spacing_mm: tuple[float, float, float] | None = Field(
+        None, description="Resample volumes to this pixel size (Z, Y, X); it also straightens a tilted gantry. None keeps theirs."
+    )
+    stride: int = Field(1, ge=1, description="Of volumes and time series: every n-th slice or frame, as acquired.")
+    gaps: Literal["refuse", "interpolate"] = Field(
+        "refuse", description="Volumes with missing or uneven slices: refuse, or interpolate to the spacing that most have."
+    )
+    nifti_values: Literal["unstated", "hu"] = Field("unstated", description="hu: the numbers of NIfTI files are Hounsfield units.")
     output: Literal["display", "hu"] = Field("display", description="Display values 0..1, or Hounsfield units of CT.")
     window: tuple[float, float] | str | None = Field(
         None,
@@ -38,6 +54,22 @@ class RadiologyReading(Section):
     )
     max_decoded_mib: float = Field(512.0, gt=0, description="Largest size of decoded pixels; read from the header before decoding.")
     max_file_mib: float = Field(1024.0, gt=0, description="Largest file.")
+
+    @field_validator("spacing_mm")
+    @classmethod
+    def _positive(cls, spacing_mm: tuple[float, float, float] | None) -> tuple[float, float, float] | None:
+        if spacing_mm is not None and not all(0 < size < math.inf for size in spacing_mm):
+            raise ValueError("three positive sizes in mm, in the order Z, Y, X")
+        return spacing_mm
+
+    @model_validator(mode="after")
+    def _nothing_idle(self) -> RadiologyReading:
+        of_volumes = {"plane": self.plane != "acquired", "spacing_mm": self.spacing_mm is not None, "gaps": self.gaps != "refuse"}
+        idle = [name for name, given in of_volumes.items() if given and self.axes != "CZYX"]
+        idle += ["stride"] if self.stride > 1 and self.axes == "CYX" else []
+        if idle:
+            raise ValueError(f"{' and '.join(idle)} would do nothing with axes={self.axes}")
+        return self
 
     @field_validator("window")
     @classmethod

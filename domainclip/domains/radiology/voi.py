@@ -78,6 +78,19 @@ def choose_voi(dataset: Any, reading: RadiologyReading) -> Voi:
     return voi
 
 
+def whole_range(array: Array, empty: npt.NDArray[np.bool_] | None) -> Voi:
+    """Returns the window from the smallest to the largest number of all slices; those without data do not count.
+
+    Raises:
+        UnreadableFileError: All numbers are the same.
+    """
+    low = float(np.min(array, initial=np.inf, where=True if empty is None else ~empty))
+    high = float(np.max(array, initial=-np.inf, where=True if empty is None else ~empty))
+    if not low < high:
+        raise unreadable("Every voxel has the same value and there is no window.", "Set reading.window, or leave it out.")
+    return Voi("smallest to largest value of all slices", (low + high) / 2, high - low, "LINEAR_EXACT")
+
+
 def voi_tables(dataset: Any) -> list[Any]:
     """Returns the items of the VOI LUT Sequence that hold a table."""
     items = dataset.get("VOILUTSequence") or ()
