@@ -15,13 +15,14 @@ class Batch:
     """What the loader hands to the training step. B images; one caption is drawn for each.
 
     Attributes:
-        images: (B, C, H, W) float32, normalised as the model's preprocessing says.
+        images: (B, C, H, W) float32, normalised as the model's preprocessing says; (B, K, C, H, W) of volumes and time series, K
+            planes of each.
         tokens: (B, L) int64.
         caption_groups: (B,) int64; equal numbers mark captions with the same words, wherever they come from. Stable over
             ranks and steps: a hash of the text.
         keys: B sample keys.
         languages: B BCP-47 tags.
-        masks: (B, H, W) bool, True where there is data; None when every pixel is data.
+        masks: (B, H, W) or (B, K, H, W) bool, True where there is data; None when every pixel is data.
         weights: (B,) float32, or None for equal weights.
         image_groups: (B, K) int64, the caption groups of all K captions that an image has, whichever is drawn; -1 fills up.
             K is the same for every batch and rank. None where it is not known.

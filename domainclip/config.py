@@ -47,6 +47,7 @@ class DataConfig(Section):
         le=100,
         description="Store 8-bit colour as JPEG of this quality (with loss); default: PNG.",
     )
+    planes: int = Field(8, ge=1, description="Slices or frames of each volume or time series that a step of training shows.")
     workers: int = Field(0, ge=0, description="Threads that make batches ahead; 0 makes each when it is asked for.")
     cache: bool = Field(True, description="Keep decoded images in memory when they fit into cache_gib.")
     cache_gib: float = Field(2.0, gt=0)
@@ -116,7 +117,10 @@ class TrainingConfig(Section):
     )
     average_every_steps: int = Field(10, ge=1, description="Steps between the weights that are averaged.")
     log_every_steps: int = Field(10, ge=1)
-    augmentation: str | None = Field("default", description="Name of a pipeline in the domain's facts; None for none.")
+    augmentation: str | None = Field(
+        "default",
+        description="Name of a pipeline in the domain's facts (default: that for the set's axes and values); None for none.",
+    )
 
 
 class StarterConfig(Section):

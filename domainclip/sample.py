@@ -122,7 +122,7 @@ class Pixels:
 
     Attributes:
         array: Shaped as the sample's ``axes`` say, stored numbers (not yet physical).
-        masks: Boolean (Y, X) arrays on the same grid; ``"nodata"`` is True where there is no data.
+        masks: Boolean arrays on the same grid, shaped as the array without its C axis; ``"nodata"`` is True where there is no data.
     """
 
     array: npt.NDArray[Any]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -65,7 +64,8 @@ def evaluate_held_out(
     """Measures a model on the held-out split. With several processes every one calls it, and all run the same encodes.
 
     Args:
-        encode_image: (B, C, H, W) float32, transformed as ``record.preprocessing`` says, to (B, D) features (tensor or array).
+        encode_image: (B, C, H, W) float32, transformed as ``record.preprocessing`` says, to (B, D) features (tensor or array). It
+            gets the planes of volumes and time series one by one; their features are pooled by their mean.
         encode_text: Texts to (M, D) features (tensor or array).
         prepared: The set; its train split is what the control learns from.
         record: The model's record: preprocessing and prompts.
@@ -238,18 +238,22 @@ def _encode_rows(
 ) -> _Rows:
     import torch
 
+    from domainclip.data.planes import grouped
+    from domainclip.models.pooling import pool_planes
+
     table = prepared.subset(split)
     kept: list[int] = []
     parts: list[Features] = []
-    images = _transformed(table, prepared, record, kept)
-    while batch := list(itertools.islice(images, batch_size)):
-        parts.append(_as_rows(encode_image(torch.stack(batch))))
+    for planes in grouped(_transformed(table, prepared, record, kept), batch_size):
+        encoded = [_as_rows(encode_image(part)) for part in torch.split(torch.cat(planes), batch_size)]
+        rows = torch.from_numpy(np.concatenate(encoded))
+        parts += [pool_planes(of_one)[None].numpy() for of_one in torch.split(rows, [len(one) for one in planes])]
     return _Rows(table.iloc[kept].reset_index(drop=True), _unit(np.concatenate(parts)), len(table) - len(kept))
 
 
 def _transformed(table: pd.DataFrame, prepared: PreparedSet, record: ModelRecord, kept: list[int]) -> Iterator[torch.Tensor]:
     from domainclip.data.records import values_from_json
-    from domainclip.data.transforms import transform
+    from domainclip.data.transforms import transform_planes
 
     for number in range(len(table)):
         row = table.iloc[number]
@@ -258,7 +262,7 @@ def _transformed(table: pd.DataFrame, prepared: PreparedSet, record: ModelRecord
         except UnreadableFileError:
             continue  # Counted: the report says how many rows of the split were unreadable.
         kept.append(number)
-        yield transform(pixels, values_from_json(row["values"]), tuple(row["channels"]), record.preprocessing)
+        yield transform_planes(pixels, row["axes"], values_from_json(row["values"]), tuple(row["channels"]), record.preprocessing)
 
 
 def _text_encoder(encode_text: Callable[[Sequence[str]], Any]) -> Callable[[Sequence[str]], Features]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from domainclip.cli.options import Coordinates, Debug, Features, Json, Model, Overwrite, Root, Setting
+from domainclip.cli.options import Coordinates, Debug, Features, Json, Model, Overwrite, Pool, Root, Setting
 from domainclip.cli.output import Reporter, rejection_lines, run_verb
 
 _HELP = """Write the image features of a source: features.npy (N, D) float32 and index.parquet.
@@ -27,6 +27,7 @@ def embed(
     output: Annotated[Path, typer.Option("--output", help="Folder for the features.")],
     root: Root = None,
     settings: Setting = None,
+    pool: Pool = "mean",
     features: Features = None,
     coordinates: Coordinates = None,
     overwrite: Overwrite = False,
@@ -47,6 +48,7 @@ def embed(
             return
         from domainclip.cli.progress import progress_printer
         from domainclip.heads.domain_model import load_model
+        from domainclip.heads.embed import checked_pooling
         from domainclip.heads.embed import embed as run_embed
         from domainclip.heads.reading import reading_settings
 
@@ -57,6 +59,7 @@ def embed(
             root=root,
             reading=reading_settings(settings or ()),
             overwrite=overwrite,
+            pooling=checked_pooling(pool),
             progress=progress_printer(),
         )
         lines = [

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from domainclip.cli.options import Coordinates, Debug, Features, Json, Model, Overwrite, Root, Setting
+from domainclip.cli.options import Coordinates, Debug, Features, Json, Model, Overwrite, Pool, Root, Setting
 from domainclip.cli.output import Reporter, rejection_lines, run_verb
 
 _HELP = """Make a source searchable by text and by image.
@@ -27,6 +27,7 @@ def index(
     output: Annotated[Path, typer.Option("--output", help="Folder of the index.")],
     root: Root = None,
     settings: Setting = None,
+    pool: Pool = "mean",
     features: Features = None,
     coordinates: Coordinates = None,
     overwrite: Overwrite = False,
@@ -48,13 +49,18 @@ def index(
             return
         from domainclip.cli.progress import progress_printer
         from domainclip.heads.domain_model import load_model
+        from domainclip.heads.embed import checked_pooling
         from domainclip.heads.feature_table import check_output
         from domainclip.heads.reading import reading_settings
         from domainclip.heads.retrieval import Retriever
 
         check_output(output, overwrite)
         retriever = Retriever(load_model(model)).fit(
-            source, root=root, reading=reading_settings(settings or ()), progress=progress_printer()
+            source,
+            root=root,
+            reading=reading_settings(settings or ()),
+            pooling=checked_pooling(pool),
+            progress=progress_printer(),
         )
         saved = retriever.save(output, overwrite=overwrite)
         lines = [

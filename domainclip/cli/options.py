@@ -14,6 +14,9 @@ DomainName = Annotated[str, typer.Option("--domain", help="pathology, radiology 
 Root = Annotated[Path | None, typer.Option("--root", help="Folder that holds a data-set card's files.")]
 Model = Annotated[str, typer.Argument(help="A run folder, a model folder, or a name from `domainclip models`.", metavar="MODEL")]
 Setting = Annotated[list[str] | None, typer.Option("--set", help="section.field=value over the configuration; may be repeated.")]
+Pool = Annotated[
+    str, typer.Option("--pool", help="Volumes and time series: mean or max of the features of their slices or frames.")
+]
 Features = Annotated[
     str | None,
     typer.Option("--features", help="SRC is a folder of TRIDENT or CLAM features (.h5): unit, or projected of any norm."),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from domainclip.cli.options import Debug, Json
 from domainclip.cli.output import Reporter, run_verb
+
+if TYPE_CHECKING:
+    from domainclip.heads.retrieval import Hit
 
 _HELP = """Find the images that fit a text or an image best.
 
@@ -27,6 +30,7 @@ def search(
     text: Annotated[str | None, typer.Argument(help="What to look for.")] = None,
     image: Annotated[Path | None, typer.Option("--image", help="Look for images like this one.")] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many hits.")] = 10,
+    by: Annotated[str, typer.Option("--by", help="Rank whole images, or each slice and frame: image or slice.")] = "image",
     language: Annotated[str | None, typer.Option("--language", help="Language of the text.")] = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -34,19 +38,31 @@ def search(
     """Parses the options and calls ``Retriever.search``."""
 
     def work(reporter: Reporter) -> None:
-        from domainclip.errors import UsageError
+        from domainclip.errors import UsageError, unknown_name
         from domainclip.heads.retrieval import Retriever
 
         if (text is None) == (image is None):
             found = "Neither a text nor an image." if text is None else "Both a text and an image."
             raise UsageError(f"The index {index} was to be searched.", found, 'Give one: "a text" or --image FILE.')
-        hits = Retriever.load(index).search(text if text is not None else image, k=k, language=language)
-        lines = [
-            f"{rank:>3}  {hit.score:.3f}  {hit.path or hit.key}"
-            + (f"  x={hit.window.x} y={hit.window.y} {hit.window.width}x{hit.window.height}" if hit.window else "")
-            for rank, hit in enumerate(hits, 1)
-        ]
+        if by not in {"image", "slice"}:
+            raise unknown_name("thing to rank", by, ("image", "slice"))
+        ranked: Literal["image", "slice"] = "slice" if by == "slice" else "image"
+        hits = Retriever.load(index).search(text if text is not None else image, k=k, language=language, by=ranked)
+        lines = [_line(rank, hit, ranked) for rank, hit in enumerate(hits, 1)]
         document = {"index": str(index), "query": text or str(image), "hits": [asdict(hit) for hit in hits]}
         reporter.document(document, lines)
 
     return run_verb(work, as_json=as_json, debug=debug)
+
+
+def _line(rank: int, hit: Hit, by: str) -> str:
+    """One hit for a person: score, file, and which part of it."""
+    score = hit.slice_score if by == "slice" else hit.score
+    where = f"{rank:>3}  {score:.3f}  {hit.path or hit.key}"
+    if hit.window:
+        where += f"  x={hit.window.x} y={hit.window.y} {hit.window.width}x{hit.window.height}"
+    if hit.slice is not None:
+        name = "frame" if hit.axis == "T" else "slice"
+        where += f"  {name} {hit.slice} of {hit.slices}, from 0 ({hit.slice_score:.3f})"
+        where += f", frame {hit.frame} of the file" if hit.frame is not None and hit.axis == "Z" else ""
+    return where

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from domainclip.data.index_table import index_columns
+from domainclip.data.owner_map import members_line
 from domainclip.data.spool import read_spool, spool_paths
+from domainclip.domains import magic
 from domainclip.errors import UsageError
 from domainclip.identifiers import keyed_hash
 from domainclip.sample import Caption, SourceItem
@@ -148,7 +150,7 @@ def owner_lines(found: Gathered, items: Sequence[SourceItem], key: bytes) -> Ite
     windows = (text for table in found.tables for text in table["window"].to_pylist())
     for entry, window in zip(found.entries, windows, strict=True):
         where = None if window is None else json.loads(window)
-        yield {"key": entry.key, "path": paths[entry.item], "window": where}
+        yield {"key": entry.key, "path": paths[entry.item], "window": where, **members_line(items[entry.item].members)}
     for line, path in zip(found.rejected, found.rejected_paths, strict=True):
         yield {"key": line["key"], "path": path, "window": None}
 
@@ -220,7 +222,7 @@ class Spools:
             raise UsageError("A shard was to be written.", found, "Prepare the set anew with --overwrite.")
         yield f"{entry.key}.{entry.storage}", parts[0]
         for name, data in zip(entry.masks, parts[1:-1], strict=True):
-            yield f"{entry.key}.{name}.png", data
+            yield f"{entry.key}.{name}.{'png' if data.startswith(magic.PNG) else 'npy.zst'}", data
         yield f"{entry.key}.txt", text.encode()
         yield f"{entry.key}.json", parts[-1]
 

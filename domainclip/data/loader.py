@@ -7,6 +7,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from domainclip.batch import Batch, TextTokenizer
 from domainclip.data.augment import Augmentation
 from domainclip.data.caption_draw import CaptionDraw, mixed
+from domainclip.data.planes import drawn_planes, plane_count, plane_of, stacked_axis
 from domainclip.data.prepared_set import PreparedSet
 from domainclip.data.records import values_from_json
 from domainclip.data.transforms import ResizedImage, normalise, resized
@@ -24,6 +26,7 @@ from domainclip.model_record import Preprocessing
 from domainclip.sample import Values
 
 _GIB = 2**30
+_FLOAT_BYTES = 4
 
 
 class BatchLoader:
@@ -52,10 +55,11 @@ class BatchLoader:
         world_size: Processes.
         workers: Threads that make batches ahead; 0 makes each batch when it is asked for.
         cache_gib: Memory for decoded and resized images; those that do not fit are decoded each time. 0 for none.
+        planes: Slices or frames that a step shows of each volume or time series, the same change made to all of them.
         shorten: Takes the (B, L) tokens of a batch and returns (B, L'), for models that need no padding; None keeps all columns.
 
     Raises:
-        UsageError: The split is empty, or the augmentation does not fit the images.
+        UsageError: The split is empty, or the augmentation does not fit the images, or pictures and volumes are mixed.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class BatchLoader:
         world_size: int = 1,
         workers: int = 0,
         cache_gib: float = 2.0,
+        planes: int = 8,
         shorten: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
         self.rows = prepared.subset(split)
@@ -88,7 +93,7 @@ class BatchLoader:
             kinds = {values["kind"] for values in self.rows["values"]}
             for kind in kinds:
                 self._augmentation.check(len(preprocessing.channels), kind)
-        self._images = _Images(prepared, self.rows, preprocessing, self._augmentation, cache_gib)
+        self._images = _Images(prepared, self.rows, preprocessing, self._augmentation, cache_gib, PlaneDraw(planes, seed))
         self.steps_per_epoch = max(1, len(self._trained) // self._global_size)
         if 0 < len(self._trained) < self._global_size:
             found = f"The split {split!r} has {len(self._trained)} captioned images, a global batch {self._global_size}"
@@ -164,31 +169,53 @@ class BatchLoader:
         return order
 
 
+@dataclass(frozen=True, slots=True)
+class PlaneDraw:
+    """How many planes of a volume or time series a step shows, and the seed of their draw."""
+
+    wanted: int
+    seed: int
+
+
 class _Images:
     """The images of a split, decoded and resized once where memory allows."""
 
     def __init__(
-        self, prepared: PreparedSet, rows: Any, preprocessing: Preprocessing, augmentation: Augmentation | None, cache_gib: float
+        self,
+        prepared: PreparedSet,
+        rows: Any,
+        preprocessing: Preprocessing,
+        augmentation: Augmentation | None,
+        cache_gib: float,
+        draw: PlaneDraw,
     ) -> None:
         self.keys: list[str] = list(rows["key"])
-        self._prepared, self._preprocessing, self._augmentation = prepared, preprocessing, augmentation
+        self._prepared, self._preprocessing, self._augmentation, self._draw = prepared, preprocessing, augmentation, draw
         self._records: list[dict[str, Any]] = rows[
-            ["shard", "offset", "size", "storage", "shape", "dtype", "masks", "channels"]
+            ["shard", "offset", "size", "storage", "shape", "dtype", "masks", "channels", "axes"]
         ].to_dict("records")
+        self._stacked = _one_kind({record["axes"] for record in self._records})
         known: dict[str, Values] = {}
         self._values = [known.setdefault(str(sorted(v.items())), values_from_json(v)) for v in rows["values"]]
-        self._cache: dict[tuple[int, int], ResizedImage] = {}
+        self._cache: dict[tuple[int, int, int], ResizedImage] = {}
         self._left = int(cache_gib * _GIB)
         self._lock = threading.Lock()
         self._local = threading.local()
 
     def batch(self, positions: npt.NDArray[np.int64], epochs: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Returns (B, C, H, W) normalised images, augmented where there is an augmentation, and (B, H, W) masks or None."""
+        """Returns (B, C, H, W) normalised images, augmented where there is an augmentation, and (B, H, W) masks or None.
+
+        Of volumes and time series (B, K, C, H, W) and (B, K, H, W).
+        """
+        images = [image for row, epoch in zip(positions, epochs, strict=True) for image in self._shown(int(row), int(epoch))]
+        tensor, masks = self._normalised(images)
+        if not self._stacked:
+            return tensor, masks
+        size = (len(positions), self._draw.wanted)
+        return tensor.reshape(*size, *tensor.shape[1:]), None if masks is None else masks.reshape(*size, *masks.shape[1:])
+
+    def _normalised(self, images: list[ResizedImage]) -> tuple[torch.Tensor, torch.Tensor | None]:
         side = self._preprocessing.image_size
-        if self._augmentation is None:
-            images = [self._image(int(position), side) for position in positions]
-        else:
-            images = [self._changed(int(row), int(epoch), side) for row, epoch in zip(positions, epochs, strict=True)]
         masks = None
         if any(image.valid is not None for image in images):
             every = np.ones((side, side), dtype=bool)
@@ -205,26 +232,59 @@ class _Images:
         ]
         return torch.cat(singles), masks
 
-    def _changed(self, row: int, epoch: int, side: int) -> ResizedImage:
-        assert self._augmentation is not None
+    def _shown(self, row: int, epoch: int) -> list[ResizedImage]:
+        """Returns what a step shows of an image: it, or planes of it."""
+        numbers = [0]
+        record = self._records[row]
+        if self._stacked:
+            count = plane_count(record["shape"], record["axes"])
+            numbers = [int(number) for number in drawn_planes(count, self._draw.wanted, self._draw.seed, epoch, row)]
+        side = self._preprocessing.image_size
+        if self._augmentation is None:
+            return self._planes(row, side, numbers)
         if not hasattr(self._local, "augmentation"):
             self._local.augmentation = self._augmentation.copy()
-        height, width = self._records[row]["shape"][-2:]
+        height, width = record["shape"][-2:]
         # Random crops want more pixels than the tower sees, as far as the image has them.
         larger = max(side, min(int(np.ceil(side / self._augmentation.smallest_crop)), height, width))
-        image = self._image(row, larger)
-        array, valid = self._local.augmentation(image.array, image.valid, side, epoch, row)
-        return ResizedImage(array, valid, image.values)
+        changed = []
+        for image in self._planes(row, larger, numbers):
+            # Drawn from epoch and row alone, so that all planes of an image are changed alike.
+            array, valid = self._local.augmentation(image.array, image.valid, side, epoch, row)
+            changed.append(ResizedImage(array, valid, image.values))
+        return changed
 
-    def _image(self, row: int, side: int) -> ResizedImage:
-        found = self._cache.get((row, side))
-        if found is not None:
-            return found
-        record = self._records[row]
-        image = resized(self._prepared.read(record), self._values[row], record["channels"], self._preprocessing, side)
+    def _planes(self, row: int, side: int, numbers: list[int]) -> list[ResizedImage]:
+        found = {number: image for number in numbers if (image := self._cache.get((row, side, number))) is not None}
+        if len(found) < len(set(numbers)):
+            record = self._records[row]
+            pixels = self._prepared.read(record)
+            for number in self._worth_keeping(record, side, numbers):
+                plane = plane_of(pixels, record["axes"], number)
+                found[number] = resized(plane, self._values[row], record["channels"], self._preprocessing, side)
+                self._keep((row, side, number), found[number])
+        return [found[number] for number in numbers]
+
+    def _worth_keeping(self, record: dict[str, Any], side: int, numbers: list[int]) -> list[int]:
+        """Returns all planes where there is memory for them, since decoding is what costs; else those asked for."""
+        count = plane_count(record["shape"], record["axes"])
+        size = count * side * side * record["shape"][record["axes"].index("C")] * _FLOAT_BYTES
+        return list(range(count)) if size <= self._left else sorted(set(numbers))
+
+    def _keep(self, key: tuple[int, int, int], image: ResizedImage) -> None:
         size = image.array.nbytes + (0 if image.valid is None else image.valid.nbytes) + 512
         with self._lock:
-            if size <= self._left and (row, side) not in self._cache:
+            if size <= self._left and key not in self._cache:
                 self._left -= size
-                self._cache[row, side] = image
-        return image
+                self._cache[key] = image
+
+
+def _one_kind(axes: set[str]) -> str:
+    """Returns the axis of planes that all images have, "" for pictures."""
+    if len(axes) > 1:
+        raise UsageError(
+            "Batches for training were asked for.",
+            f"The set holds images of the axes {', '.join(sorted(axes))}.",
+            "Prepare pictures, volumes and time series as sets of their own (reading.axes).",
+        )
+    return stacked_axis(next(iter(axes)))

@@ -29,6 +29,17 @@ def owner_paths(set_id: str) -> dict[str, str]:
     return {line["key"]: line["path"] for line in read_owner_map(set_id)}
 
 
+def owner_files(set_id: str) -> dict[str, list[str]]:
+    """Returns key to all files of an image, in the order by which ``slice_files`` number them; empty as ``owner_paths``."""
+    return {line["key"]: [line["path"], *line.get("members", ())] for line in read_owner_map(set_id)}
+
+
+def members_line(members: Iterable[Path]) -> dict[str, list[str]]:
+    """Returns the part of a line that names the further files of an image; empty for images of one file."""
+    paths = [str(path.absolute()) for path in members]
+    return {"members": paths} if paths else {}
+
+
 def read_owner_map(set_id: str) -> Iterator[dict[str, Any]]:
     """Yields the lines of the owner's map one by one; none where that is not on this machine, or ``set_id`` is no identifier."""
     path = owner_map_path(set_id)
@@ -39,7 +50,10 @@ def read_owner_map(set_id: str) -> Iterator[dict[str, Any]]:
 
 
 def write_owner_map(set_id: str, lines: Iterable[dict[str, Any]]) -> None:
-    """Writes ``owner_folder()/sources/<set_id>.jsonl``, mode 0600: key, path and window of every image and rejected file."""
+    """Writes ``owner_folder()/sources/<set_id>.jsonl``, mode 0600: key, path and window of every image and rejected file.
+
+    An image of several files has the others as ``members``.
+    """
     path = owner_map_path(set_id)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     write_lines(path, lines)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from domainclip.data.owner_map import owner_paths
 from domainclip.data.records import geo_from_json, spacing_from_json, values_from_json, window_from_json
-from domainclip.data.storage import STORAGES, decode_image, decode_mask
+from domainclip.data.storage import STORAGES, decode_image, decode_mask, mask_shape
 from domainclip.errors import UnreadableFileError, UsageError
 from domainclip.sample import Caption, Pixels, Sample
 
@@ -127,7 +127,7 @@ class PreparedSet:
         data = self._bytes(facts["shard"], int(facts["offset"]), int(facts["size"]))
         array = decode_image(data, facts["storage"], tuple(facts["shape"]), facts["dtype"])
         masks = {
-            name: decode_mask(self._bytes(facts["shard"], offset, size), array.shape[-2], array.shape[-1])
+            name: decode_mask(self._bytes(facts["shard"], offset, size), mask_shape(array.shape, facts["axes"]))
             for name, (offset, size) in (facts["masks"] or {}).items()
         }
         return Pixels(array, masks)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -30,7 +31,7 @@ class StoredImage:
         storage: Kind, which is the member's extension.
         data: The member's bytes.
         values: What the stored numbers mean (scale changes when display floats become 16-bit).
-        masks: Mask name to a PNG of one bit a pixel.
+        masks: Mask name to a PNG of one bit a pixel; of volumes and time series, to zstd-compressed bits.
         pixels: The array that decoding gives, as the axes of the sample say; with ``jpeg_quality``, the array before that loss.
     """
 
@@ -47,7 +48,8 @@ def encode_image(
     """Encodes an image.
 
     uint8 with three or one channels and uint16 with one become PNG; display floats of one channel that lie within 0..1
-    become 16-bit PNG in steps of 1/65535; everything else a zstd-compressed npy without pickle.
+    become 16-bit integers in steps of 1/65535, Hounsfield units of volumes that are whole numbers become int16; what is no PNG,
+    volumes and time series among it, becomes a zstd-compressed npy without pickle.
 
     Args:
         pixels: What the sample's ``read`` returned.
@@ -64,11 +66,14 @@ def encode_image(
         found = f"the reader returned an array of shape {array.shape} and type {array.dtype} for the axes {axes}"
         raise UnreadableFileError("An image was to be stored.", found, "Report this: the domain's reader is at fault.")
     masks = {name: _encode_mask(mask) for name, mask in pixels.masks.items() if name != "nodata" or mask.any()}
-    plane = axes == "CYX" and array.shape[0] == 1
-    if plane and values.kind == "display" and array.dtype.kind == "f":
-        stepped = _display_steps(array, values)
+    single = array.shape[axes.index("C")] == 1
+    plane = axes == "CYX" and single
+    if single and values.kind == "display" and array.dtype.kind == "f":
+        stepped = _display_steps(array, axes, values)
         if stepped is not None:
             array, values, masks = stepped[0], stepped[1], {**stepped[2], **masks}
+    elif axes != "CYX" and values.kind == "hu" and _is_whole(array):
+        array = array.astype(np.int16)
     if axes == "CYX" and array.shape[0] == 3 and array.dtype == np.uint8:
         interleaved = np.ascontiguousarray(array.transpose(1, 2, 0))
         kept = _kept_jpeg(jpeg, interleaved)
@@ -106,10 +111,31 @@ def decode_image(data: bytes, storage: str, shape: tuple[int, ...], dtype: str) 
     return array
 
 
-def decode_mask(data: bytes, height: int, width: int) -> npt.NDArray[np.bool_]:
-    """Decodes a mask member to (Y, X) booleans."""
+def mask_shape(shape: Sequence[int], axes: str) -> tuple[int, ...]:
+    """Returns the shape of an image's masks: the image's without its C axis."""
+    return tuple(size for size, axis in zip(shape, axes, strict=True) if axis != "C")
+
+
+def decode_mask(data: bytes, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Decodes a mask member.
+
+    Args:
+        data: The member's bytes.
+        shape: (Y, X), or (Z, Y, X) and (T, Y, X) of volumes and time series.
+
+    Returns:
+        Booleans of that shape.
+
+    Raises:
+        UnreadableFileError: The bytes are broken or are another mask.
+    """
     from PIL import Image
 
+    if len(shape) > 2:
+        count = math.prod(shape)
+        bits = decode_image(data, "npy.zst", (-(-count // 8),), "uint8")
+        return np.unpackbits(bits, count=count).reshape(shape).astype(bool)
+    height, width = shape
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             if image.size == (width, height):
@@ -120,16 +146,32 @@ def decode_mask(data: bytes, height: int, width: int) -> npt.NDArray[np.bool_]:
     raise _damaged(f"a mask is {size[0]} x {size[1]} pixels, its image {width} x {height}")
 
 
-def _display_steps(array: npt.NDArray[Any], values: Values) -> tuple[npt.NDArray[Any], Values, dict[str, bytes]] | None:
-    """Rounds display floats to 16 bit; None where that would clip."""
-    empty = np.isnan(array[0])
+def _is_whole(array: npt.NDArray[Any]) -> bool:
+    """Says whether int16 holds all numbers as they are."""
+    limits = np.iinfo(np.int16)
+    return all(
+        (plane == np.rint(plane)).all() and limits.min <= plane.min() and plane.max() <= limits.max for plane in _planes(array)
+    )
+
+
+def _planes(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Returns all (Y, X) planes as one axis: volumes are worked on plane by plane, since copies of them are large."""
+    return array.reshape(-1, *array.shape[-2:])
+
+
+def _display_steps(array: npt.NDArray[Any], axes: str, values: Values) -> tuple[npt.NDArray[Any], Values, dict[str, bytes]] | None:
+    """Rounds display floats of one channel to 16 bit; None where that would clip."""
+    stepped = np.empty(array.shape, np.uint16)
+    empty = np.isnan(array)
     if values.nodata is not None:
-        empty |= array[0] == values.nodata
-    physical = array.astype(np.float64) * values.scale + values.offset
-    physical[:, empty] = 0.0
-    if physical.min() < 0.0 or physical.max() > 1.0:
-        return None
-    stepped = np.rint(physical * _DISPLAY_STEPS).astype(np.uint16)
+        empty |= array == values.nodata
+    for plane, blank, result in zip(_planes(array), _planes(empty), _planes(stepped), strict=True):
+        physical = plane.astype(np.float64) * values.scale + values.offset
+        physical[blank] = 0.0
+        if physical.min() < 0.0 or physical.max() > 1.0:
+            return None
+        result[...] = np.rint(physical * _DISPLAY_STEPS)
+    empty = empty.reshape(mask_shape(array.shape, axes))
     masks = {"nodata": _encode_mask(empty)} if empty.any() else {}
     return stepped, replace(values, scale=1.0 / _DISPLAY_STEPS, offset=0.0, nodata=None), masks
 
@@ -182,6 +224,8 @@ def _encode_png(array: npt.NDArray[Any]) -> bytes:
 def _encode_mask(mask: npt.NDArray[np.bool_]) -> bytes:
     from PIL import Image
 
+    if mask.ndim > 2:
+        return _encode_npy(np.packbits(np.asarray(mask, dtype=bool)))
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(mask, dtype=bool)).save(buffer, "PNG")
     return buffer.getvalue()

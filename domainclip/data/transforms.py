@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domainclip.channel_names import channel_positions
+from domainclip.data.planes import plane_count, plane_of
 from domainclip.errors import UsageError
 from domainclip.model_record import Preprocessing
 from domainclip.sample import Pixels, Values
@@ -43,6 +44,30 @@ def transform(pixels: Pixels, values: Values, channels: Sequence[str], preproces
     masks = None if image.valid is None else torch.from_numpy(image.valid)[None]
     array = image.array if image.array.flags.writeable else image.array.copy()  # torch warns of arrays that it may not write
     return normalise(torch.from_numpy(array)[None], image.values, preprocessing, masks)[0]
+
+
+def transform_planes(
+    pixels: Pixels, axes: str, values: Values, channels: Sequence[str], preprocessing: Preprocessing
+) -> torch.Tensor:
+    """Turns all planes of an image into a tower's inputs.
+
+    Args:
+        pixels: As ``axes`` say.
+        axes: CYX, CZYX or TCYX; a picture has one plane.
+        values: What the numbers mean.
+        channels: Names of the C channels.
+        preprocessing: The model's.
+
+    Returns:
+        (K, C', image_size, image_size) float32, as ``transform``.
+
+    Raises:
+        UsageError: See ``transform``.
+    """
+    import torch
+
+    planes = range(plane_count(pixels.array.shape, axes))
+    return torch.stack([transform(plane_of(pixels, axes, number), values, channels, preprocessing) for number in planes])
 
 
 @dataclass(frozen=True, slots=True)

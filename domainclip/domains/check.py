@@ -195,7 +195,8 @@ def _one_sample(sample: Sample) -> Iterator[str]:
         yield f"axes {sample.axes} but {pixels.array.ndim} dimensions"
     elif pixels.array.shape[sample.axes.index("C")] != len(sample.channels):
         yield f"{len(sample.channels)} channels are named, {pixels.array.shape} is the shape"
-    if any(mask.dtype != np.bool_ or mask.shape != pixels.array.shape[-2:] for mask in pixels.masks.values()):
+    grid = tuple(size for size, axis in zip(pixels.array.shape, sample.axes, strict=False) if axis != "C")
+    if any(mask.dtype != np.bool_ or mask.shape != grid for mask in pixels.masks.values()):
         yield "a mask is not boolean on the pixels' grid"
     if not np.array_equal(pixels.array, again.array, equal_nan=np.issubdtype(pixels.array.dtype, np.floating)):
         yield "two reads differ"

@@ -253,7 +253,7 @@ def _classified(
         rejected.append({"path": path, "key": one.key, "reason": one.reason})
 
     predictions = []
-    for images, features in stream.features(batch_size, reject):
+    for images, features, _ in stream.features(batch_size, reject):
         probabilities = classifier.probabilities(classifier.scores_of_features(features))
         for image, row in zip(images, probabilities, strict=True):
             place = (stream.path_of(image) or image.key, stream.file_key(image))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from domainclip.model_record import ModelRecord
 if TYPE_CHECKING:
     import torch
 
+    from domainclip.models.pooling import Pooling
     from domainclip.models.towers import ClipModel
 
 Features = npt.NDArray[np.float32]
@@ -77,8 +77,10 @@ class DomainModel:
             # Asked of one text rather than of a parameter: it is then what forward uses, whatever the tower does to it.
             return float(self.clip(tokens=self.tokenizer([""]).to(self.device), mode="text").logit_scale)
 
-    def encode_image(self, inputs: Any, batch_size: int = 64, reading: Mapping[str, Any] | None = None) -> Features:
-        """Encodes images.
+    def encode_image(
+        self, inputs: Any, batch_size: int = 64, reading: Mapping[str, Any] | None = None, pooling: Pooling = "mean"
+    ) -> Features:
+        """Encodes images; of volumes and time series, all slices or frames, whose features are pooled.
 
         Args:
             inputs: One of the following, or an iterable of them, or a prepared set. A path to a file that the domain's reader
@@ -86,7 +88,9 @@ class DomainModel:
                 (C, H, W), or with images first, whose channels are ``record.preprocessing.channels`` in that order: uint8
                 pictures, or floats in physical units; a ``Sample``.
             batch_size: Images at a time.
-            reading: Options of the domain's reader, for paths.
+            reading: Options of the domain's reader, for paths. With ``{"axes": "CZYX"}`` a path of radiology may be the folder of a
+                series.
+            pooling: How features of slices and frames become one: their ``mean``, or the ``max`` of each number.
 
         Returns:
             (N, D) float32, unit norm, in the order given; one image gives (1, D).
@@ -96,35 +100,56 @@ class DomainModel:
             UnreadableFileError: A file is broken.
         """
         images = (open_image(one, self.record, reading) for one in as_list(inputs))
-        parts = list(self.encode_images(images, batch_size))
+        parts = list(self.encode_images(images, batch_size, pooling))
         if not parts:
             raise UsageError("Images were to be encoded.", "There is none.", "Give at least one image.")
         return np.concatenate(parts)
 
-    def encode_images(self, images: Iterable[Image], batch_size: int = 64) -> Iterator[Features]:
+    def encode_images(self, images: Iterable[Image], batch_size: int = 64, pooling: Pooling = "mean") -> Iterator[Features]:
         """Encodes opened images batch by batch, reading only as far as it has come."""
-        import torch
+        from domainclip.data.planes import grouped
 
         if batch_size < 1:
             raise UsageError(f"A batch of {batch_size} images was asked for.", "That holds none.", "Ask for one or more.")
-        tensors = (self.to_tensor(image) for image in images)
-        while batch := list(itertools.islice(tensors, batch_size)):
-            yield self.encode_normalised(torch.stack(batch))
+        for group in grouped((self.to_tensor(image) for image in images), batch_size):
+            yield self.pooled(group, batch_size, pooling)[0]
+
+    def pooled(
+        self, images: Sequence[torch.Tensor], batch_size: int = 64, pooling: Pooling = "mean"
+    ) -> tuple[Features, list[Features]]:
+        """Encodes the planes of images and pools them.
+
+        Args:
+            images: (K, C, S, S) each, from ``to_tensor``.
+            batch_size: Planes at a time.
+            pooling: See ``encode_image``.
+
+        Returns:
+            (N, D) of the images and (K, D) of the planes of each, float32, unit norm.
+        """
+        import torch
+
+        from domainclip.models.pooling import pool_planes
+
+        planes = np.concatenate([self.encode_normalised(part) for part in torch.split(torch.cat(list(images)), batch_size)])
+        parts = np.split(planes, np.cumsum([len(image) for image in images])[:-1])
+        # The feature of a picture is that of its one plane, to the last bit.
+        whole = [part[0] if len(part) == 1 else pool_planes(torch.from_numpy(part), pooling).numpy() for part in parts]
+        return np.stack(whole), parts
 
     def to_tensor(self, image: Image) -> torch.Tensor:
-        """Returns the tower's input for an image: (C, S, S) float32, resized and normalised as the record says.
+        """Returns the tower's input for an image: (K, C, S, S) float32, resized and normalised; K is 1 for pictures.
 
         Raises:
             UsageError: The image lacks channels, or its values are of another kind.
         """
-        from domainclip.data.transforms import transform
+        from domainclip.data.transforms import transform_planes
 
         # Said once a model: features of another scale mean other things.
         if not self._scale_said and (difference := scale_difference(image, self.record.preprocessing)):
             self._scale_said = True
             warnings.warn(f"{difference}; its answers may be wrong. Read at the model's scale (reading options).", stacklevel=2)
-        tensor: torch.Tensor = transform(image.pixels, image.values, image.channels, self.record.preprocessing)
-        return tensor
+        return transform_planes(image.pixels, image.axes, image.values, image.channels, self.record.preprocessing)
 
     def encode_normalised(self, images: torch.Tensor) -> Features:
         """Encodes tensors that ``domainclip.data.transforms.transform`` made for this model.

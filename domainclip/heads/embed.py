@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domainclip.errors import DomainClipError, UsageError
+from domainclip.errors import DomainClipError, UsageError, unknown_name
 from domainclip.heads.domain_model import DomainModel, Features
 from domainclip.heads.feature_table import FeatureWriter, Kind
 from domainclip.heads.inputs import Image
@@ -29,7 +28,10 @@ from domainclip.identifiers import keyed_hash, owner_key
 from domainclip.sample import SourceItem
 
 if TYPE_CHECKING:
+    import torch
+
     from domainclip.data.prepared_set import PreparedSet
+    from domainclip.models.pooling import Pooling
 
 
 def embed(
@@ -41,13 +43,16 @@ def embed(
     reading: Mapping[str, Any] | None = None,
     batch_size: int = 64,
     overwrite: bool = False,
+    pooling: Pooling = "mean",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Encodes every image of a source.
 
     Writes ``features.npy`` (N, D) float32 of unit norm, ``index.parquet`` (key, group, split, labels, window: x, y, width, height
     and level, size in pixels and spacing of what was encoded, row by row the same images), ``rejected.jsonl`` (key, reason) and
-    ``embed.json``. Keys are keyed hashes, the same as in a prepared set; the map back to paths lies in the owner's folder.
+    ``embed.json``. Of volumes and time series, ``slices.npy`` (M, D) has the features of all slices or frames, each image's
+    from row ``slices_at`` on. Keys are keyed hashes, the same as in a prepared set; the map back to paths lies in the owner's
+    folder.
 
     Args:
         model: A loaded model.
@@ -57,15 +62,16 @@ def embed(
         reading: Options of the domain's reader, over those that the model was trained with.
         batch_size: Images at a time.
         overwrite: Replace features that lie at ``output``.
+        pooling: How features of slices and frames become one of the image: their ``mean``, or the ``max`` of each number.
         progress: Called with (done, total, text).
 
     Returns:
-        What ``embed.json`` holds: ``count``, ``width``, ``rejected``, ``model``, ``set_id``.
+        What ``embed.json`` holds: ``count``, ``width``, ``rejected``, ``pooling``, ``model``, ``set_id``.
 
     Raises:
         UsageError: The output exists, the source is not there, or nothing in it can be used.
     """
-    return write_features("embed", model, source, output, root, reading, batch_size, overwrite, progress)
+    return write_features("embed", model, source, output, root, reading, batch_size, overwrite, progress, pooling)
 
 
 def write_features(
@@ -78,20 +84,33 @@ def write_features(
     batch_size: int,
     overwrite: bool,
     progress: Progress | None,
+    pooling: Pooling = "mean",
 ) -> dict[str, Any]:
     """Does the work of ``embed``; ``kind`` names the JSON file that marks the folder."""
     stream = Stream(model, source, root=root, reading=reading, progress=progress)
     writer = FeatureWriter(output, model.width, overwrite)
     try:
-        for images, features in stream.features(batch_size, writer.reject):
-            writer.add(images, features)
+        for images, features, slices in stream.features(batch_size, writer.reject, pooling):
+            writer.add(images, features, slices)
         if not writer.count:
             raise stream.nothing()
         set_id = stream.remember_paths()
-        return writer.finish(kind, {"set_id": set_id, "model": model_facts(model)})
+        return writer.finish(kind, {"set_id": set_id, "pooling": pooling, "model": model_facts(model)})
     except BaseException:
         writer.close()
         raise
+
+
+def checked_pooling(name: str) -> Pooling:
+    """Returns a way of pooling by its name.
+
+    Raises:
+        UsageError: There is none of that name.
+    """
+    ways: dict[str, Pooling] = {"mean": "mean", "max": "max"}
+    if name not in ways:
+        raise unknown_name("way of pooling", name, ways)
+    return ways[name]
 
 
 def model_facts(model: DomainModel) -> dict[str, Any]:
@@ -124,6 +143,7 @@ class Stream:
         self.model = model
         self._progress: Progress = progress or (lambda done, total, text: None)
         self._paths: dict[str, str] = {}
+        self._members: dict[str, tuple[Path, ...]] = {}
         self._first_reason = ""
         self._prepared: PreparedSet | None = None
         self.items: list[SourceItem] = []
@@ -150,6 +170,8 @@ class Stream:
         for one in read_files(self.items, self._domain, self._reading, self._progress):
             if one.item is not None:
                 self._paths[one.key] = self._paths[self.file_key(one)] = str(self.items[one.item].path)
+                if members := self.items[one.item].members:
+                    self._members[one.key] = members
             yield one
 
     def path_of(self, one: Found | Rejected) -> str | None:
@@ -160,13 +182,29 @@ class Stream:
         """Returns the keyed hash of an image's file; of the image itself in a prepared set."""
         return one.key if one.item is None else keyed_hash(self.items[one.item].name, owner_key())
 
-    def features(self, batch_size: int, reject: Any) -> Iterator[tuple[list[Found], Features]]:
-        """Yields images and their (n, D) features; ``reject`` is called with every ``Rejected``."""
-        import torch
+    def features(
+        self, batch_size: int, reject: Any, pooling: Pooling = "mean"
+    ) -> Iterator[tuple[list[Found], Features, list[Features]]]:
+        """Yields images, their (n, D) features, and the (K, D) features of the planes of each.
 
-        tensors = self._tensors(reject)
-        while batch := list(itertools.islice(tensors, batch_size)):
-            yield [found for found, _ in batch], self.model.encode_normalised(torch.stack([tensor for _, tensor in batch]))
+        Args:
+            batch_size: Planes at a time; a picture is one.
+            reject: Called with every ``Rejected``.
+            pooling: See ``embed``.
+        """
+        from domainclip.data.planes import grouped
+
+        waiting: list[Found] = []
+
+        def tensors() -> Iterator[torch.Tensor]:
+            for found, tensor in self._tensors(reject):
+                waiting.append(found)
+                yield tensor
+
+        for group in grouped(tensors(), batch_size):
+            images = waiting[: len(group)]
+            del waiting[: len(group)]
+            yield images, *self.model.pooled(group, batch_size, pooling)
 
     def _tensors(self, reject: Any) -> Iterator[tuple[Found, Any]]:
         for one in self:
@@ -187,13 +225,16 @@ class Stream:
 
     def remember_paths(self) -> str | None:
         """Writes the owner's map of a raw source, and returns the identifier under which it lies (a prepared set has its own)."""
-        from domainclip.data.owner_map import write_owner_map
+        from domainclip.data.owner_map import members_line, write_owner_map
 
         if self._prepared is not None:
             known: str | None = self._prepared.card.get("set_id")
             return known
         set_id = secrets.token_hex(10)
-        absolute = [{"key": key, "path": str(Path(path).absolute())} for key, path in self._paths.items()]
+        absolute = [
+            {"key": key, "path": str(Path(path).absolute()), **members_line(self._members.get(key, ()))}
+            for key, path in self._paths.items()
+        ]
         write_owner_map(set_id, absolute)
         return set_id
 

@@ -1,4 +1,7 @@
-"""Image features on disk: ``features.npy`` (N, D) float32 and ``index.parquet``, row by row the same images."""
+"""Image features on disk: ``features.npy`` (N, D) float32 and ``index.parquet``, row by row the same images.
+
+Of volumes and time series ``slices.npy`` (M, D) holds the features of every slice or frame.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ from domainclip.heads.reading import Found, Rejected
 Features = npt.NDArray[np.float32]
 FORMAT_VERSION = 1
 Kind = Literal["embed", "index"]
-_INTEGERS = ("x", "y", "width", "height", "level", "image_width", "image_height")
-_FILES = ("features.npy", "index.parquet", "rejected.jsonl", "embed.json", "index.json")
+_INTEGERS = ("x", "y", "width", "height", "level", "image_width", "image_height", "slices", "slices_at")
+_FILES = ("features.npy", "slices.npy", "index.parquet", "rejected.jsonl", "embed.json", "index.json")
 
 
 class FeatureWriter:
@@ -41,22 +44,29 @@ class FeatureWriter:
         self._draft = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.part")
         shutil.rmtree(self._draft, ignore_errors=True)
         self._draft.mkdir(parents=True)
-        self._file = (self._draft / "features.npy").open("wb")
-        self._write_header()
-        self._start = self._file.tell()
+        self._rows = _Rows(self._draft / "features.npy", width)
+        self._slices: _Rows | None = None
         self._columns: list[dict[str, Any]] = []
         self._rejected: list[dict[str, str]] = []
 
-    def _write_header(self) -> None:
-        # numpy leaves room in the header for the first axis to grow, so that it can be written again at the end.
-        header = {"descr": "<f4", "fortran_order": False, "shape": (self.count, self.width)}
-        np.lib.format.write_array_header_1_0(self._file, header)
+    def add(self, images: Sequence[Found], features: Features, slices: Sequence[Features] = ()) -> None:
+        """Appends images.
 
-    def add(self, images: Sequence[Found], features: Features) -> None:
-        """Appends images and their (len(images), D) features."""
-        self._file.write(np.ascontiguousarray(features, dtype="<f4").tobytes())
+        Args:
+            images: What was encoded.
+            features: (len(images), D).
+            slices: (K, D) of the slices or frames of each image; those of pictures are not kept. Empty where all are pictures.
+        """
+        self._rows.add(features)
         self.count += len(images)
-        self._columns.extend(_row(image) for image in images)
+        for number, image in enumerate(images):
+            row = _row(image)
+            if slices and image.axes != "CYX":
+                if self._slices is None:
+                    self._slices = _Rows(self._draft / "slices.npy", self.width)
+                row |= {"slices": len(slices[number]), "slices_at": self._slices.count}
+                self._slices.add(slices[number])
+            self._columns.append(row)
 
     def reject(self, rejected: Rejected) -> None:
         """Notes what could not be used."""
@@ -68,11 +78,9 @@ class FeatureWriter:
         Returns:
             What ``<kind>.json`` holds.
         """
-        self._file.seek(0)
-        self._write_header()
-        if self._file.tell() != self._start:
-            raise RuntimeError("the header of features.npy changed its length")
-        self._file.close()
+        for rows in (self._rows, self._slices):
+            if rows is not None:
+                rows.finish()
         table = pd.DataFrame(self._columns, columns=list(_row(None)))
         types = {**dict.fromkeys(_INTEGERS, "Int64"), "spacing_x": "Float64", "spacing_y": "Float64"}
         table.astype(types).to_parquet(self._draft / "index.parquet")
@@ -93,8 +101,36 @@ class FeatureWriter:
 
     def close(self) -> None:
         """Removes what was written when the work did not come to its end."""
-        self._file.close()
+        for rows in (self._rows, self._slices):
+            if rows is not None:
+                rows.file.close()
         shutil.rmtree(self._draft, ignore_errors=True)
+
+
+class _Rows:
+    """A .npy file of (count, width) float32 that grows row by row."""
+
+    def __init__(self, path: Path, width: int) -> None:
+        self.count, self._width = 0, width
+        self.file = path.open("wb")
+        self._write_header()
+        self._start = self.file.tell()
+
+    def _write_header(self) -> None:
+        # numpy leaves room in the header for the first axis to grow, so that it can be written again at the end.
+        header = {"descr": "<f4", "fortran_order": False, "shape": (self.count, self._width)}
+        np.lib.format.write_array_header_1_0(self.file, header)
+
+    def add(self, rows: Features) -> None:
+        self.file.write(np.ascontiguousarray(rows, dtype="<f4").tobytes())
+        self.count += len(rows)
+
+    def finish(self) -> None:
+        self.file.seek(0)
+        self._write_header()
+        if self.file.tell() != self._start:
+            raise RuntimeError("the header of a file of features changed its length")
+        self.file.close()
 
 
 def check_output(folder: Path, overwrite: bool) -> None:
@@ -140,7 +176,37 @@ def read_features(folder: Path | str, kind: Kind) -> tuple[Features, pd.DataFram
     return features, table, facts
 
 
+def read_slices(folder: Path | str, table: pd.DataFrame) -> Features | None:
+    """Opens the features of slices and frames beside those of images.
+
+    Args:
+        folder: Of features.
+        table: Its index.
+
+    Returns:
+        (M, D) float32, memory-mapped and read-only; None where all images are pictures.
+
+    Raises:
+        UsageError: The file is missing or broken, or does not fit the index.
+    """
+    if "slices" not in table or not table["slices"].notna().any():
+        return None
+    asked = f"The features of slices in {folder} were to be opened."
+    try:
+        slices: Features = np.load(Path(folder) / "slices.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UsageError(asked, f"slices.npy is missing or broken ({type(error).__name__}).", "Make the folder anew.") from error
+    wanted = int((table["slices_at"] + table["slices"]).max())
+    if slices.ndim != 2 or slices.dtype != np.float32 or len(slices) != wanted or (table["slices_at"].dropna() < 0).any():
+        raise UsageError(asked, f"slices.npy has the shape {slices.shape}, the index asks for {wanted} rows.", "Make it anew.")
+    return slices
+
+
+_ORIGIN = ("slice_files", "slice_frames", "slice_step")
+
+
 def _row(image: Found | None) -> dict[str, Any]:
+    origin = {name: image.meta[name] for name in _ORIGIN if name in image.meta} if image else {}
     window, size, spacing = (image.window, image.size, image.spacing) if image else (None, None, None)
     return {
         "key": image.key if image else "",
@@ -154,4 +220,9 @@ def _row(image: Found | None) -> dict[str, Any]:
         "spacing_x": spacing.values[-1] if spacing else None,
         "spacing_y": spacing.values[-2] if spacing else None,
         "spacing_unit": spacing.unit if spacing else None,
+        "axes": image.axes if image else "CYX",
+        "slices": None,
+        "slices_at": None,
+        # Which file and frame each slice is from, by number.
+        "slice_origin": json.dumps(origin) if origin else None,
     }

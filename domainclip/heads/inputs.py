@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from domainclip.domains.base import domains
+from domainclip.domains.base import checked_reading, domains
+from domainclip.domains.folder import list_folder
 from domainclip.errors import UnreadableFileError, UsageError
 from domainclip.model_record import ModelRecord, Preprocessing
 from domainclip.sample import Pixels, Sample, SourceItem, Spacing, Values
@@ -30,6 +31,7 @@ class Image(NamedTuple):
     values: Values
     channels: tuple[str, ...]
     spacing: Spacing | None = None
+    axes: str = "CYX"
 
 
 def scale_difference(image: Image, preprocessing: Preprocessing) -> str:
@@ -80,10 +82,10 @@ def open_image(one: Any, record: ModelRecord, reading: Mapping[str, Any] | None 
         UnreadableFileError: A file is broken.
     """
     if isinstance(one, Sample):
-        return Image(one.read(), one.values, one.channels, one.spacing)
+        return Image(one.read(), one.values, one.channels, one.spacing, one.axes)
     if isinstance(one, str | Path):
         sample = whole_file(Path(one), record, reading)
-        return Image(sample.read(), sample.values, sample.channels, sample.spacing)
+        return Image(sample.read(), sample.values, sample.channels, sample.spacing, sample.axes)
     if hasattr(one, "getbands"):
         return _from_pil(one, record.preprocessing)
     if hasattr(one, "detach"):
@@ -98,22 +100,27 @@ def open_image(one: Any, record: ModelRecord, reading: Mapping[str, Any] | None 
 
 
 def whole_file(path: Path, record: ModelRecord, reading: Mapping[str, Any] | None = None) -> Sample:
-    """Reads a file that is one image.
+    """Reads a file, or a folder of one series, that is one image.
 
     Raises:
-        UsageError: There is no such file, or the domain cuts it into several windows.
+        UsageError: There is no such file, the folder holds several images, or the domain cuts the file into several windows.
         UnreadableFileError: It is broken.
     """
-    asked = f"The file {path} was to be encoded as one image."
-    if not path.is_file():
-        found = "It is a folder." if path.is_dir() else "There is no such file."
-        raise UsageError(
-            asked, found, "Name a file; `embed`, `index` and `zero-shot` take folders." if path.is_dir() else "Check the path."
-        )
+    asked = f"{path} was to be encoded as one image."
+    if not path.exists():
+        raise UsageError(asked, "There is no such file.", "Check the path.")
     domain = domains.get(record.domain)
-    options = domain.reading_model.model_validate(dict(reading or {}))
+    options = checked_reading(domain, reading)
+    item = SourceItem(path, path.name)
+    if path.is_dir():
+        listing = list_folder(path, domain, options)
+        if len(listing.files) != 1:
+            found = f"It is a folder, of {len(listing.files)} images as they are read."
+            remedy = "Name a file, or the folder of one series (reading={'axes': 'CZYX'}); embed, index, zero-shot take folders."
+            raise UsageError(asked, found, remedy)
+        item = SourceItem(listing.files[0], path.name, members=tuple(listing.members.get(listing.files[0], ())))
     try:
-        samples = list(itertools.islice(domain.samples(SourceItem(path, path.name), options), 2))
+        samples = list(itertools.islice(domain.samples(item, options), 2))
     except UnreadableFileError as error:
         raise UnreadableFileError(asked, error.found, error.remedy) from error
     if not samples:

@@ -41,6 +41,8 @@ class Found:
         item: Position of its file in the source, for raw sources.
         size: (width, height) of the pixels, where known before they are read.
         spacing: Physical size of these pixels, where known.
+        axes: CYX, CZYX or TCYX.
+        meta: What the reader tells of it, the files and frames of slices among it.
     """
 
     key: str
@@ -52,6 +54,8 @@ class Found:
     item: int | None = None
     size: tuple[int, int] | None = None
     spacing: Spacing | None = None
+    axes: str = "CYX"
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +181,12 @@ def read_prepared(prepared: PreparedSet, progress: Progress) -> Iterator[Found]:
 
         def read(row: Any = row) -> Image:
             spacing = spacing_from_json(row["spacing"])
-            return Image(prepared.read(row), values_from_json(row["values"]), tuple(row["channels"]), spacing)
+            return Image(prepared.read(row), values_from_json(row["values"]), tuple(row["channels"]), spacing, row["axes"])
 
         window, spacing = window_from_json(row["window"]), spacing_from_json(row["spacing"])
         size = (int(row["width"]), int(row["height"]))
-        yield Found(row["key"], row["group"], read, window, row["labels"] or {}, row["split"], size=size, spacing=spacing)
+        told = (row["axes"], row["meta"] or {})
+        yield Found(row["key"], row["group"], read, window, row["labels"] or {}, row["split"], None, size, spacing, *told)
         progress(number + 1, total, "encoding")
 
 
@@ -236,7 +241,8 @@ def _spooled(folder: Path, number: int, item: SourceItem, reason: str | None, ke
 
         size, spacing = (line["shape"][-1], line["shape"][-2]), spacing_from_json(line.get("spacing"))
         window = window_from_json(line["window"])
-        yield Found(line["key"], line["group"], read, window, line["labels"], line["split"], number, size, spacing)
+        told = (line["axes"], line["meta"])
+        yield Found(line["key"], line["group"], read, window, line["labels"], line["split"], number, size, spacing, *told)
     if not seen:
         yield Rejected(
             keyed_hash(item.name, key), "its reader found no image in it (no tissue, no labelled region, or no data)", number
@@ -247,16 +253,16 @@ def _spooled(folder: Path, number: int, item: SourceItem, reason: str | None, ke
 
 def _unpacked(path: Path, line: Mapping[str, Any]) -> Image:
     from domainclip.data.records import spacing_from_json, values_from_json
-    from domainclip.data.storage import decode_image, decode_mask
+    from domainclip.data.storage import decode_image, decode_mask, mask_shape
 
     shape = tuple(line["shape"])
     with path.open("rb") as file:
         file.seek(line["at"])
         data = file.read(line["size"])
-        masks = {name: decode_mask(file.read(size), shape[-2], shape[-1]) for name, size in line["masks"].items()}
+        masks = {name: decode_mask(file.read(size), mask_shape(shape, line["axes"])) for name, size in line["masks"].items()}
     pixels = Pixels(decode_image(data, line["storage"], shape, line["dtype"]), masks)
     spacing = spacing_from_json(line.get("spacing"))
-    return Image(pixels, values_from_json(line["values"]), tuple(line["channels"]), spacing)
+    return Image(pixels, values_from_json(line["values"]), tuple(line["channels"]), spacing, line["axes"])
 
 
 def opened(found: Found) -> Image | Rejected:

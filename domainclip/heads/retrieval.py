@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from domainclip.data.owner_map import owner_paths
+from domainclip.data.owner_map import owner_files
+from domainclip.data.planes import stacked_axis
 from domainclip.errors import UsageError
 from domainclip.heads.domain_model import DomainModel, Features, load_model
 from domainclip.heads.embed import write_features
-from domainclip.heads.feature_table import check_output, read_features
+from domainclip.heads.feature_table import check_output, read_features, read_slices
 from domainclip.heads.reading import Progress
 from domainclip.heads.top_k import top_k
 from domainclip.sample import Window
+
+if TYPE_CHECKING:
+    from domainclip.models.pooling import Pooling
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,12 @@ class Hit:
         score: Cosine of query and image, -1..1.
         level: Pyramid level that the image was read from, None for whole files.
         window: The part of the file in level-0 pixels, None for whole files.
-        path: Its file, where the owner's map of sources is readable, else None.
+        path: Its file, where the owner's map of sources is readable, else None; of a slice that has a file of its own, that one.
+        axis: ``"Z"`` or ``"T"`` of volumes and time series, along which they have slices or frames; None for pictures.
+        slice: The slice or frame that is nearest to the query, from 0; None for pictures.
+        slices: How many there are.
+        slice_score: Cosine of query and that slice.
+        frame: The frame of ``path`` that the slice is, from 0, where the file has several.
     """
 
     key: str
@@ -39,6 +49,32 @@ class Hit:
     level: int | None
     window: Window | None
     path: str | None
+    axis: str | None = None
+    slice: int | None = None
+    slices: int | None = None
+    slice_score: float | None = None
+    frame: int | None = None
+
+
+def slice_place(files: Sequence[str], origin: Mapping[str, Any], number: int) -> tuple[str | None, int | None]:
+    """Returns the file and the frame that a slice was read from.
+
+    Args:
+        files: All files of the image; empty where nobody here knows them.
+        origin: ``slice_files`` and ``slice_frames`` number the file and the frame of each slice as acquired; ``slice_step`` is how
+            many of these one slice of a resampled volume goes on.
+        number: The slice.
+
+    Returns:
+        The path or None, and the frame or None.
+    """
+    numbers, frames = origin.get("slice_files"), origin.get("slice_frames")
+    acquired = round(number * float(origin.get("slice_step", 1.0)))
+    which = None if numbers is None else int(numbers[min(acquired, len(numbers) - 1)])
+    frame = None if frames is None else int(frames[min(acquired, len(frames) - 1)])
+    if not files:
+        return None, frame
+    return files[which] if which is not None and which < len(files) else files[0], frame
 
 
 class Retriever:
@@ -59,6 +95,7 @@ class Retriever:
         root: str | Path | None = None,
         reading: Mapping[str, Any] | None = None,
         batch_size: int = 64,
+        pooling: Pooling = "mean",
         progress: Progress | None = None,
     ) -> Retriever:
         """Encodes the images of a source (see ``heads.embed.embed`` for what it may be).
@@ -70,28 +107,30 @@ class Retriever:
         """
         self._scratch = tempfile.TemporaryDirectory(prefix="domainclip-index-")
         folder = Path(self._scratch.name) / "index"
-        write_features("index", self.model, source, folder, root, reading, batch_size, False, progress)
+        write_features("index", self.model, source, folder, root, reading, batch_size, False, progress, pooling)
         self._open(folder)
         return self
 
     def _open(self, folder: Path) -> None:
         self._folder = folder
         self._features, self._table, self.facts = read_features(folder, "index")
-        self._owner_paths: dict[str, str] | None = None
+        self._slices = read_slices(folder, self._table)
+        self._files: dict[str, list[str]] | None = None
 
     def __len__(self) -> int:
         return 0 if self._features is None else len(self._features)
 
-    def search(self, query: Any, k: int = 10, language: str | None = None) -> list[Hit]:
-        """Finds the ``k`` nearest images, the nearest first.
+    def search(self, query: Any, k: int = 10, language: str | None = None, by: Literal["image", "slice"] = "image") -> list[Hit]:
+        """Finds the ``k`` nearest images, the nearest first; of volumes and time series also their nearest slice or frame.
 
         Args:
             query: A text (``str``), or an image: a ``Path``, PIL image, array, tensor or Sample.
             k: How many hits, at least 1; fewer come when the index is smaller.
             language: Language of a text.
+            by: ``slice`` ranks all slices and frames instead of whole images, so that one image may come several times.
 
         Raises:
-            UsageError: Nothing has been indexed, ``k`` is below 1, or the query is blank.
+            UsageError: Nothing has been indexed, ``k`` is below 1, the query is blank, or there are no slices to rank.
         """
         if self._features is None:
             raise UsageError("An index was to be searched.", "It is empty.", "Call fit(source), or Retriever.load(folder).")
@@ -101,20 +140,49 @@ class Retriever:
         vector = self.model.encode_text(query, language=language) if text else self.model.encode_image(query)
         if len(vector) != 1:
             raise UsageError("An index was to be searched.", f"The query holds {len(vector)} images.", "Search one at a time.")
+        if by == "slice":
+            return self._slice_hits(vector, k)
         scores, positions = top_k(self._features, vector, k)
-        return [self._hit(int(row), float(score)) for score, row in zip(scores[0], positions[0], strict=True)]
+        return [self._hit(int(row), float(score), vector) for score, row in zip(scores[0], positions[0], strict=True)]
 
-    def _hit(self, position: int, score: float) -> Hit:
+    def _slice_hits(self, vector: Features, k: int) -> list[Hit]:
+        if self._slices is None:
+            found = "It holds pictures only, which have no slices."
+            raise UsageError(
+                "Slices of an index were to be searched.", found, "Search images; or index volumes (reading.axes=CZYX)."
+            )
+        scores, places = top_k(self._slices, vector, k)
+        rows = np.flatnonzero(self._table["slices"].notna())
+        starts = self._table["slices_at"].iloc[rows].to_numpy(np.int64)
+        assert self._features is not None
+        hits = []
+        for score, place in zip(scores[0], places[0], strict=True):
+            number = int(np.searchsorted(starts, place, side="right")) - 1
+            position = int(rows[number])
+            whole = float(self._features[position] @ vector[0])
+            hits.append(self._hit(position, whole, vector, (int(place - starts[number]), float(score))))
+        return hits
+
+    def _hit(self, position: int, score: float, vector: Features, nearest: tuple[int, float] | None = None) -> Hit:
         row = self._table.iloc[position]
         window = None
         if not pd.isna(row["x"]):
             window = Window(*(int(row[name]) for name in ("x", "y", "width", "height", "level")))
-        return Hit(str(row["key"]), score, window.level if window else None, window, self._paths().get(str(row["key"])))
-
-    def _paths(self) -> dict[str, str]:
-        if self._owner_paths is None:
-            self._owner_paths = owner_paths(str(self.facts.get("set_id") or ""))
-        return self._owner_paths
+        key = str(row["key"])
+        if self._files is None:
+            self._files = owner_files(str(self.facts.get("set_id") or ""))
+        files = self._files.get(key, [])
+        plain = Hit(key, score, window.level if window else None, window, files[0] if files else None)
+        if self._slices is None or pd.isna(row["slices"]):
+            return plain
+        if nearest is None:
+            first = int(row["slices_at"])
+            cosines = np.asarray(self._slices[first : first + int(row["slices"])]) @ vector[0]
+            nearest = int(cosines.argmax()), float(cosines.max())
+        number, cosine = nearest
+        path, frame = slice_place(files, json.loads(row["slice_origin"] or "{}"), number)
+        axis = stacked_axis(str(row["axes"]))
+        return replace(plain, path=path, axis=axis, slice=number, slices=int(row["slices"]), slice_score=cosine, frame=frame)
 
     def save(self, folder: str | Path, overwrite: bool = False) -> dict[str, Any]:
         """Writes the index: ``features.npy``, ``index.parquet``, ``index.json``, ``rejected.jsonl``.

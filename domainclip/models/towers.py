@@ -15,9 +15,11 @@ from domainclip.config import ModelConfig
 from domainclip.errors import UsageError
 from domainclip.models.architectures import architecture_config, check_supported
 from domainclip.models.channels import RGB, adapt_channels, check_channel_names
+from domainclip.models.pooling import pool_planes
 from domainclip.models.short_texts import ShortTextCLIP, without_padding
 
 Mode = Literal["both", "image", "text"]
+_STACKED_RANK = 5
 
 
 class ClipModel(nn.Module):
@@ -85,6 +87,7 @@ class ClipModel(nn.Module):
 
         Args:
             images: (N, C, H, W) float, C = len(channels); a replicated one-channel tower takes (N, 1, H, W) or (N, 3, H, W).
+                Volumes and time series are (N, K, C, H, W): K planes, whose features are pooled by their mean.
             tokens: (M, L) int64, L = context_length; or fewer, as ``shorten`` returns them.
             mode: What to encode; inputs of the other kind are refused rather than ignored.
 
@@ -97,9 +100,14 @@ class ClipModel(nn.Module):
         """
         if (images is not None) != (mode in ("both", "image")) or (tokens is not None) != (mode in ("both", "text")):
             raise ValueError(f"mode {mode!r} does not fit: images {images is not None}, tokens {tokens is not None}")
+        stacked = images.shape[:2] if images is not None and images.ndim == _STACKED_RANK else None
         if images is not None:
+            if stacked is not None:
+                images = images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
             images = self._planes(images)
         image_features, text_features, scale, *bias = self.clip(images, tokens)
+        if stacked is not None and image_features is not None:
+            image_features = pool_planes(image_features.unflatten(0, stacked)).to(image_features.dtype)
         # Times one: under ZeRO-3 the bias itself is emptied when forward returns.
         return TowerOutput(image_features, text_features, scale, bias[0] * 1 if bias else None)
 

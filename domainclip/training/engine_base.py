@@ -54,7 +54,7 @@ class EngineBase:
         Images go in as channels_last: convolutions then run a third faster on CPU. The weights stay contiguous (DeepSpeed
         cannot broadcast others), and the numbers are the same.
         """
-        if images is not None:
+        if images is not None and images.ndim == 4:  # planes of volumes are laid out where the model takes them apart
             images = images.contiguous(memory_format=torch.channels_last)
         return TowerOutput(*self.wrapped(images, tokens, mode))
 

@@ -97,7 +97,8 @@ def _moments(prepared: PreparedSet, rows: pd.DataFrame, names: Sequence[str]) ->
         pixels = prepared.read(row)
         positions = [list(row["channels"]).index(name) for name in names]
         values: dict[str, Any] = row["values"]
-        physical = pixels.array[positions].astype(np.float64) * values["scale"] + values["offset"]
+        stored = np.moveaxis(pixels.array, row["axes"].index("C"), 0)[positions]
+        physical = stored.astype(np.float64) * values["scale"] + values["offset"]
         valid = np.isfinite(physical).all(axis=0)
         if "nodata" in pixels.masks:
             valid &= ~pixels.masks["nodata"]

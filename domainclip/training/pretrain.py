@@ -28,7 +28,7 @@ from domainclip.training.input_statistics import fit_preprocessing
 from domainclip.training.loop import train, use_weights
 from domainclip.training.measure import Measure
 from domainclip.training.metrics import LoopResult, StepReport
-from domainclip.training.run_data import Progress, RunData, check_parts, opened_run_data, run_data
+from domainclip.training.run_data import Progress, RunData, augmentation_steps, check_parts, opened_run_data, run_data
 from domainclip.training.run_folder import claim_run_folder, guarded_run
 
 Say = Callable[[str], None]
@@ -198,12 +198,7 @@ class _Run:
         resume: bool,
     ) -> LoopResult:
         config = self.config
-        name = config.training.augmentation
-        augmentation = None if name is None else self.domain.facts.augmentations.get(name)
-        if name is not None and augmentation is None:
-            from domainclip.errors import unknown_name
-
-            raise unknown_name("augmentation", name, self.domain.facts.augmentations)
+        augmentation = augmentation_steps(config.training.augmentation, self.domain.facts, self.prepared)
         loader = BatchLoader(
             self.prepared,
             "train",
@@ -216,6 +211,7 @@ class _Run:
             world_size=self.here.world_size,
             workers=config.data.workers,
             cache_gib=config.data.cache_gib if config.data.cache else 0.0,
+            planes=config.data.planes,
             shorten=model.shorten,
         )
         evaluate = measure.on_validation if config.training.evaluate_every_steps and measure.has_validation else None

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from domainclip.channel_names import channel_positions
 from domainclip.config import DataConfig, RunConfig
@@ -13,8 +14,8 @@ from domainclip.data.owner_map import owner_map_path
 from domainclip.data.prepare import prepare
 from domainclip.data.prepared_set import PreparedSet
 from domainclip.data.sources import Source, open_source
-from domainclip.domains.base import Domain
-from domainclip.errors import UsageError
+from domainclip.domains.base import Domain, DomainFacts
+from domainclip.errors import UsageError, unknown_name
 from domainclip.heads.reading import refuse_reading
 
 Progress = Callable[[int, int, str], None]
@@ -143,3 +144,26 @@ def _prepared(
 def _remember(run: Path, prepared: PreparedSet, starter_set: Path | None) -> None:
     where = {"prepared": str(prepared.folder), "starter_set": str(starter_set) if starter_set else None}
     (run / "data.json").write_text(json.dumps(where, indent=1), encoding="utf-8")
+
+
+def augmentation_steps(name: str | None, facts: DomainFacts, prepared: PreparedSet) -> list[dict[str, Any]] | None:
+    """Returns the random changes of training images.
+
+    Args:
+        name: A pipeline of the domain's facts; ``default`` takes that of the set's axes and values where there is one (``CZYX-hu``,
+            ``CZYX``), else the one of that name. None for no changes.
+        facts: The domain's.
+        prepared: The set.
+
+    Raises:
+        UsageError: The domain has no pipeline of that name.
+    """
+    if name is None:
+        return None
+    known = facts.augmentations
+    if name == "default":
+        axes, kind = str(prepared.index["axes"].iloc[0]), str(prepared.index["values"].iloc[0]["kind"])
+        name = next((own for own in (f"{axes}-{kind}", axes) if own in known), name)
+    if name not in known:
+        raise unknown_name("augmentation", name, known)
+    return known[name]
