@@ -166,7 +166,7 @@ def read_features(folder: Path | str, kind: Kind) -> tuple[Features, pd.DataFram
         facts: dict[str, Any] = json.loads((folder / f"{kind}.json").read_text(encoding="utf-8"))
         features = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
         table = pd.read_parquet(folder / "index.parquet")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise UsageError(asked, f"A part is missing or broken ({type(error).__name__}).", remedy) from error
     if facts.get("format_version") != FORMAT_VERSION:
         raise UsageError(asked, f"Its format is {facts.get('format_version')}; this version reads {FORMAT_VERSION}.", remedy)
@@ -194,7 +194,7 @@ def read_slices(folder: Path | str, table: pd.DataFrame) -> Features | None:
     asked = f"The features of slices in {folder} were to be opened."
     try:
         slices: Features = np.load(Path(folder) / "slices.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise UsageError(asked, f"slices.npy is missing or broken ({type(error).__name__}).", "Make the folder anew.") from error
     wanted = int((table["slices_at"] + table["slices"]).max())
     if slices.ndim != 2 or slices.dtype != np.float32 or len(slices) != wanted or (table["slices_at"].dropna() < 0).any():

@@ -10,7 +10,7 @@ from PIL import Image
 
 from domainclip.data.jpeg import bare_jpeg
 from domainclip.data.shards import tar_header
-from domainclip.data.storage import decode_image, decode_mask, encode_image, encode_jpeg
+from domainclip.data.storage import decode_image, decode_mask, encode_image, encode_jpeg, mask_shape
 from domainclip.errors import UnreadableFileError
 from domainclip.sample import Pixels, Values
 
@@ -65,16 +65,16 @@ def test_display_floats_without_data_get_a_mask():
     array = np.array([[[np.nan, 0.25], [0.5, 1.0]]], dtype=np.float32)
     stored = encode_image(Pixels(array), "CYX", Values("display"))
     assert stored.storage == "png"
-    np.testing.assert_array_equal(decode_mask(stored.masks["nodata"], 2, 2), [[True, False], [False, False]])
+    np.testing.assert_array_equal(decode_mask(stored.masks["nodata"], (2, 2)), [[True, False], [False, False]])
 
 
 def test_masks_round_trip_and_an_empty_nodata_mask_is_left_out():
     mask = RNG.random((9, 7)) > 0.5
     stored = encode_image(Pixels(CASES["rgb"][0], {"tissue": mask, "nodata": np.zeros((9, 7), bool)}), "CYX", SRGB)
     assert list(stored.masks) == ["tissue"]
-    np.testing.assert_array_equal(decode_mask(stored.masks["tissue"], 9, 7), mask)
+    np.testing.assert_array_equal(decode_mask(stored.masks["tissue"], (9, 7)), mask)
     with pytest.raises(UnreadableFileError):
-        decode_mask(stored.masks["tissue"], 9, 8)
+        decode_mask(stored.masks["tissue"], (9, 8))
 
 
 def jpeg_with_secrets(progressive=False):
@@ -194,3 +194,37 @@ def test_lossy_storage_is_asked_for_and_near():
     assert encode_image(Pixels(smooth), "CYX", values).storage == "png"
     deep = encode_image(Pixels(smooth.astype(np.uint16)), "CYX", Values("dn"), jpeg_quality=90)
     assert deep.storage == "npy.zst"  # quality speaks of 8-bit colour alone
+
+
+@pytest.mark.parametrize(("axes", "shape"), [("CZYX", (1, 4, 5, 6)), ("TCYX", (4, 1, 5, 6))])
+def test_volumes_and_time_series_round_trip_with_their_masks(axes, shape):
+    array = RNG.random(shape).astype(np.float32)
+    mask = RNG.random((4, 5, 6)) > 0.5
+    stored = encode_image(Pixels(array, {"nodata": mask}), axes, Values("display"))
+    assert (stored.storage, stored.pixels.dtype, stored.values.scale) == ("npy.zst", np.uint16, 1 / 65535)
+    back = decode_image(stored.data, "npy.zst", shape, "uint16")
+    assert np.abs(back / 65535 - array).max() <= 0.5 / 65535 + 1e-7
+    np.testing.assert_array_equal(decode_mask(stored.masks["nodata"], mask_shape(shape, axes)), mask)
+    with pytest.raises(UnreadableFileError):
+        decode_mask(stored.masks["nodata"], (4, 5, 60))
+    with pytest.raises(UnreadableFileError):
+        decode_mask(stored.masks["nodata"][:-9], (4, 5, 6))
+
+
+def test_a_volume_with_holes_gets_a_mask():
+    array = np.full((1, 2, 2, 2), 0.5, np.float32)
+    array[0, 1, 0, 1] = np.nan
+    stored = encode_image(Pixels(array), "CZYX", Values("display"))
+    holes = decode_mask(stored.masks["nodata"], (2, 2, 2))
+    assert np.argwhere(holes).tolist() == [[1, 0, 1]]
+
+
+def test_whole_hounsfield_units_of_volumes_are_integers():
+    whole = RNG.integers(-1024, 3071, (1, 3, 4, 5)).astype(np.float32)
+    stored = encode_image(Pixels(whole), "CZYX", Values("hu"))
+    assert stored.pixels.dtype == np.int16
+    np.testing.assert_array_equal(decode_image(stored.data, "npy.zst", whole.shape, "int16"), whole)
+    for odd in (whole + 0.5, whole * 100):  # no whole numbers; more than int16 holds
+        kept = encode_image(Pixels(odd), "CZYX", Values("hu"))
+        assert kept.pixels.dtype == np.float32
+        np.testing.assert_array_equal(decode_image(kept.data, "npy.zst", odd.shape, "float32"), odd)

@@ -122,7 +122,9 @@ def test_the_data_of_a_mirax_slide_are_its_companions(tmp_path):
 
 
 def test_a_domain_without_the_hook_has_an_image_in_every_file(tmp_path):
-    plain = SimpleNamespace(name="plain", facts=PATHOLOGY.facts, recognises=PATHOLOGY.recognises)
+    plain = SimpleNamespace(
+        name="plain", facts=PATHOLOGY.facts, recognises=PATHOLOGY.recognises, reading_model=PATHOLOGY.reading_model
+    )
     paths = write_dicom_slide(tmp_path, picture(1), 0.5, tile=128)
     assert gathered_files(plain, paths) == Gathering()
     assert len(open_source(DataConfig(source=str(tmp_path)), plain)) == 4

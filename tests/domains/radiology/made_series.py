@@ -3,9 +3,31 @@
 from __future__ import annotations
 
 import numpy as np
-from pydicom.uid import generate_uid
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+NAME, NUMBER = "Brightwater^Cordelia", "PID-7734519"
 
 AXIAL, CORONAL, SAGITTAL = (1, 0, 0, 0, 1, 0), (1, 0, 0, 0, 0, -1), (0, 1, 0, 0, 0, -1)
+
+
+def write_dicom(path, pixels, **elements):
+    """Writes a minimal CR image, elements winning; bytes of ``pixels`` as they are."""
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = elements.pop("syntax", ExplicitVRLittleEndian)
+    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
+    dataset.SOPInstanceUID, dataset.StudyInstanceUID, dataset.SeriesInstanceUID = (generate_uid() for _ in range(3))
+    dataset.PatientName, dataset.PatientID, dataset.PatientBirthDate, dataset.Modality = NAME, NUMBER, "19510314", "CR"
+    bits = pixels.dtype.itemsize * 8
+    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel, dataset.PhotometricInterpretation = *pixels.shape[:2], 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = bits, bits, bits - 1
+    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
+    dataset.PixelData = pixels.tobytes()
+    for name, value in elements.items():
+        setattr(dataset, name, value)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
 
 
 SLOPES = np.array([4.0, 10.0, 22.0])
@@ -46,3 +68,23 @@ def make_series(make_dicom, folder, positions, orientation=AXIAL, spacing=(2.0, 
         )  # fmt: skip
         files.append(path)
     return files
+
+
+def write_ct(folder, count, seed=0):
+    """Writes a CT series of random patterns, a patient of its own, slices 3 mm apart."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    cells = rng.integers(-150, 250, (count, 5, 5)).repeat(8, axis=1).repeat(8, axis=2)
+
+    def pattern(points):
+        return (cells[round(points[0, 0, 2] / 3)] + 1000).astype(np.int16)
+
+    positions = [(0, 0, 3 * number) for number in range(count)]
+    return make_series(write_dicom, folder, positions, shape=(40, 40), values=pattern, PatientID=f"PID-7734519-{seed}")
+
+
+def write_cine(path, count):
+    """Writes a multi-frame file of random patterns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frames = np.random.default_rng(9).integers(0, 256, (count, 5, 5), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+    return write_dicom(path, frames, NumberOfFrames=count, Rows=40, Columns=40, Modality="XA", BurnedInAnnotation="NO")
