@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from domainclip.data.records import inspection_to_json
+from domainclip.data.records import inspection_to_json, item_from_json
 from domainclip.data.supervised import referred_domain
-from domainclip.domains.base import Domain
+from domainclip.domains.base import Domain, inspected
 from domainclip.errors import DomainClipError
 from domainclip.piped_process import limit_memory, messages, private_output, say
+from domainclip.sample import SourceItem
 
 
 def main() -> None:
@@ -20,12 +20,13 @@ def main() -> None:
     limit_memory(setup["memory_bytes"])
     say(answers, {"ready": True})
     for job in told:
-        say(answers, _look(domain, Path(job["path"])))
+        say(answers, _look(domain, item_from_json(job["item"]), job["reading"]))
 
 
-def _look(domain: Domain, path: Path) -> dict[str, Any]:
+def _look(domain: Domain, item: SourceItem, reading: dict[str, Any] | None) -> dict[str, Any]:
     try:
-        return {"seen": inspection_to_json(domain.inspect(path))}
+        options = None if reading is None else domain.reading_model.model_validate(reading)
+        return {"seen": inspection_to_json(inspected(domain, item, options))}
     except DomainClipError as error:
         return {"problem": f"{error.found.rstrip('.')}. {error.remedy}"}
     except MemoryError:

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from domainclip.data.records import inspection_from_json
+from pydantic import BaseModel
+
+from domainclip.data.records import inspection_from_json, item_to_json
 from domainclip.data.supervised import Limits, domain_reference
 from domainclip.domains.base import Domain, Inspection, domains
 from domainclip.domains.folder import FolderListing, list_folder
 from domainclip.errors import UsageError
 from domainclip.piped_process import PipedProcess, started_process
+from domainclip.sample import SourceItem
 
 _PROCESSES = 8
 """At most; files on a share are waited for rather than decoded."""
@@ -54,6 +57,7 @@ def survey(
     *,
     limits: Limits | None = None,
     listing: FolderListing | None = None,
+    reading: BaseModel | None = None,
 ) -> list[Look]:
     """Inspects every file of a folder that ``prepare`` would read, in processes that may die; what cannot be read is told.
 
@@ -62,7 +66,8 @@ def survey(
         domain: Name of the domain.
         progress: Called with (done, total, text).
         limits: Of time and memory of one file.
-        listing: Of the folder, where the caller has walked through it already.
+        listing: Of the folder, where the caller has walked through it already (with the same ``reading``).
+        reading: The domain's options, where they make images of several files (series); None looks at each file.
 
     Returns:
         The unreadable first (links that lead out of the folder and files of other kinds among them), then those of unknown scale,
@@ -72,12 +77,13 @@ def survey(
         UsageError: The domain is unknown, or the folder holds nothing that it reads.
     """
     reader = domains.get(domain)
-    listing = listing or list_folder(folder, reader)
+    listing = listing or list_folder(folder, reader, reading)
     if not listing.files and not listing.links:
         found = f"It holds {len(listing.rejected) + listing.companions} files, none of which the domain {domain} reads."
         raise UsageError(f"The folder {folder} was to be inspected.", found, "Check the path and --domain.")
     looks = [Look(path, None, reason) for path, reason in listing.rejected]
-    for done, look in enumerate(_looked(listing.files, reader, limits or Limits()), start=1):
+    items = [SourceItem(path, path.name, members=tuple(listing.members.get(path, ()))) for path in listing.files]
+    for done, look in enumerate(_looked(items, reader, limits or Limits(), reading), start=1):
         looks.append(look)
         if progress is not None:
             progress(done, len(listing.files), "inspecting")
@@ -85,23 +91,25 @@ def survey(
     return sorted(looks, key=lambda look: (rank.get(look.scale, 2), str(look.path)))
 
 
-def _looked(files: Sequence[Path], domain: Domain, limits: Limits) -> Iterator[Look]:
+def _looked(items: Sequence[SourceItem], domain: Domain, limits: Limits, reading: BaseModel | None) -> Iterator[Look]:
     """Inspects files in processes of their own, each of which a thread of this one serves."""
     here = threading.local()
     started: list[_Inspector] = []
     setup = {"domain": domain_reference(domain), "memory_bytes": int(limits.memory_gib * 2**30)}
 
-    def look(path: Path) -> Look:
+    options = None if reading is None else reading.model_dump(mode="json")
+
+    def look(item: SourceItem) -> Look:
         if not hasattr(here, "inspector"):
             here.inspector = _Inspector(setup, limits)
             started.append(here.inspector)
         inspector: _Inspector = here.inspector
-        return inspector.look(path)
+        return inspector.look(item, options)
 
-    count = min(_PROCESSES, 2 * (os.cpu_count() or 1), -(-len(files) // _FILES_EACH)) or 1
+    count = min(_PROCESSES, 2 * (os.cpu_count() or 1), -(-len(items) // _FILES_EACH)) or 1
     with ThreadPoolExecutor(count) as pool:
         try:
-            yield from pool.map(look, files)
+            yield from pool.map(look, items)
         finally:
             for inspector in started:
                 inspector.close()
@@ -114,11 +122,12 @@ class _Inspector:
         self._setup, self._limits = setup, limits
         self._process: PipedProcess | None = None
 
-    def look(self, path: Path) -> Look:
-        """Inspects one file."""
+    def look(self, item: SourceItem, reading: dict[str, Any] | None) -> Look:
+        """Inspects one image."""
+        path = item.path
         if self._process is None:
             self._process = started_process("domainclip.data.inspector", self._setup, self._limits.start_seconds)
-        answer = self._process.ask({"path": str(path)}, self._limits.seconds)
+        answer = self._process.ask({"item": item_to_json(item), "reading": reading}, self._limits.seconds)
         if "seen" in answer:
             return Look(path, inspection_from_json(answer["seen"]))
         if "lost" in answer or "spent" in answer:

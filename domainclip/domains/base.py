@@ -155,6 +155,30 @@ def checked_reading(domain: Domain, reading: BaseModel | Mapping[str, Any] | Non
     return options
 
 
+@runtime_checkable
+class InspectsItems(Protocol):
+    """What a domain provides beside ``Domain`` when an image of several files is more than its files one by one."""
+
+    def inspect_item(self, item: SourceItem, reading: BaseModel) -> Inspection:
+        """Looks at an image as ``reading`` makes it of its files.
+
+        Raises:
+            UnreadableFileError: It cannot be read.
+        """
+        ...
+
+
+def inspected(domain: Domain, item: SourceItem, reading: BaseModel | None) -> Inspection:
+    """Looks at an item: as the options make an image of it where the domain can tell, else at its file.
+
+    Raises:
+        UnreadableFileError: It cannot be read.
+    """
+    if reading is not None and isinstance(domain, InspectsItems):
+        return domain.inspect_item(item, reading)
+    return domain.inspect(item.path)
+
+
 def load_facts(path: Path) -> DomainFacts:
     """Reads a ``facts.yaml``."""
     facts = validated(DomainFacts, yaml.safe_load(path.read_text(encoding="utf-8")), f"The facts {path.name}")

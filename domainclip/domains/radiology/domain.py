@@ -88,6 +88,18 @@ class Radiology:
             return inspect_nifti(path)
         return inspect_dicom(path) if is_dicom(path) else inspect_picture(path)
 
+    def inspect_item(self, item: SourceItem, reading: BaseModel) -> Inspection:
+        """Looks at a series as ``reading.axes`` makes volumes or time series of it; at anything else as ``inspect`` does.
+
+        Raises:
+            UnreadableFileError: It cannot be read.
+        """
+        if not isinstance(reading, RadiologyReading) or reading.axes == "CYX" or not is_dicom(item.path) or is_nifti(item.path):
+            return self.inspect(item.path)
+        from domainclip.domains.radiology.series_inspection import inspect_series
+
+        return inspect_series(item, reading)
+
     def samples(self, item: SourceItem, reading: BaseModel) -> Iterator[Sample]:
         """Yields the sample of a file, or of a series under ``reading.axes``; its pixels are decoded by ``Sample.read``.
 

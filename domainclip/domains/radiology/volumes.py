@@ -89,18 +89,39 @@ def series_samples(item: SourceItem, reading: RadiologyReading) -> Iterator[Samp
         UnreadableFileError: The series, or the one stack that it has, cannot be read.
     """
     series = read_series(item, reading)
-    parts = stacks_of(series.slices) if reading.axes == "CZYX" else moments_of(series.slices)
-    if reading.axes == "TCYX" and max(map(len, parts)) == 1:
-        found = "It is one frame" if len(parts) == 1 else f"No two of its {len(parts)} frames lie at the same place"
-        raise unreadable(f"{found}: it makes no time series.", "Read pictures (reading.axes=CYX), or a volume (CZYX).")
+    parts = stacks(series, reading)
     for number, part in enumerate(parts):
         key = item.name if len(parts) == 1 else f"{item.name}#{number}"
         try:
-            yield (_volume if reading.axes == "CZYX" else _moments)(item, key, series, part, reading)
+            yield sample_of(item, key, series, part, reading)
         except UnreadableFileError as error:
             if len(parts) == 1:
                 raise
             yield _sample(item, key, series, reading, partial(_refused, error), None, {})
+
+
+def stacks(series: Series, reading: RadiologyReading) -> list[list[SliceHeader]]:
+    """Splits a series into what becomes one sample each: stacks of a volume, or frames at one place.
+
+    Raises:
+        UnreadableFileError: Slices at one place cannot be told apart, or no place has two frames.
+    """
+    if reading.axes == "CZYX":
+        return stacks_of(series.slices)
+    parts = moments_of(series.slices)
+    if max(map(len, parts)) == 1:
+        found = "It is one frame" if len(parts) == 1 else f"No two of its {len(parts)} frames lie at the same place"
+        raise unreadable(f"{found}: it makes no time series.", "Read pictures (reading.axes=CYX), or a volume (CZYX).")
+    return parts
+
+
+def sample_of(item: SourceItem, key: str, series: Series, part: Sequence[SliceHeader], reading: RadiologyReading) -> Sample:
+    """Returns the sample of a stack or of frames at one place.
+
+    Raises:
+        UnreadableFileError: It makes none: it lacks slices, places, or fits no limit.
+    """
+    return (_volume if reading.axes == "CZYX" else _moments)(item, key, series, part, reading)
 
 
 def _refused(error: UnreadableFileError) -> Pixels:
