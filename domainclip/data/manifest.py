@@ -130,7 +130,8 @@ def _one_image(folder: Path, domain: Domain, reading: BaseModel | None) -> tuple
     """Returns the files of the one image that a folder holds: the one to open, and the others."""
     listing = list_folder(folder, domain, reading)
     if len(listing.files) != 1:
-        found = f"the row names a folder that holds {len(listing.files)} images as they are read"
+        count = len(listing.files)
+        found = f"the row names a folder of {count} images as they are read; name that of one series, and set reading.axes"
         raise UnreadableFileError("A folder was to be read as one image.", found, "Name the folder of one series, or a file.")
     return listing.files[0], tuple(listing.members.get(listing.files[0], ()))
 

@@ -179,3 +179,22 @@ def test_what_cannot_be_built_is_refused_with_a_remedy(options, words):
     with pytest.raises(UsageError) as caught:
         build_model(ModelConfig(**options), RGB)
     assert words in str(caught.value) and caught.value.remedy
+
+
+@pytest.mark.parametrize("one_channel", ["own", "replicated"])
+def test_planes_of_a_volume_are_pooled_by_their_mean(one_channel):
+    model = build_model(ModelConfig(architecture="tiny-vit", one_channel=one_channel), ("MONOCHROME2",)).eval()
+    volumes = torch.randn(2, 3, 1, model.image_size, model.image_size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        whole = model(volumes, mode="image").image_features
+        planes = torch.stack([model(volume, mode="image").image_features for volume in volumes])
+    by_hand = planes.mean(dim=1)
+    by_hand /= by_hand.norm(dim=1, keepdim=True)
+    assert torch.allclose(whole, by_hand, atol=1e-6)
+
+
+def test_gradients_reach_every_plane():
+    model = build_model(ModelConfig(architecture="tiny-vit"), ("MONOCHROME2",))
+    volumes = torch.randn(2, 3, 1, model.image_size, model.image_size, requires_grad=True)
+    model(volumes, mode="image").image_features[:, 0].sum().backward()
+    assert (volumes.grad.abs().amax(dim=(2, 3, 4)) > 0).all()
