@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,8 @@ def report_folder(reporter: Reporter, folder: Path, domain: str, table: Path | N
     def line(look: Look) -> str:
         name = look.path.relative_to(folder).as_posix()
         if look.seen is None:
-            return f"  {name}: {look.problem}"
+            more = alike[look.problem] - 1
+            return f"  {name}{f' and {more} more' if more else ''}: {look.problem}"
         spacing = look.seen.spacing
         scale = f"{spacing['x']:g} {spacing['unit']}/px ({look.scale})" if spacing else "scale unknown"
         said = "".join(f"\n    {lack}" for lack in look.seen.missing)
@@ -40,9 +42,14 @@ def report_folder(reporter: Reporter, folder: Path, domain: str, table: Path | N
         check_new(table)
     looks = survey(folder, domain, progress_printer(), listing=listing)
     counts = scale_counts(looks)
-    lines = [f"{folder}: {len(looks)} files", *(line(look) for look in looks[:_MOST_LISTED])]
-    if len(looks) > _MOST_LISTED:
-        lines.append(f"  and {len(looks) - _MOST_LISTED} more (--json lists all)")
+    alike = Counter(look.problem for look in looks)
+    firsts = {look.problem: look for look in reversed(looks)}
+    shown = [look for look in looks if look.seen is not None or firsts[look.problem] is look]
+    lines = [f"{folder}: {len(looks)} files", *(line(look) for look in shown[:_MOST_LISTED])]
+    if len(shown) > _MOST_LISTED:
+        lines.append(f"  and {len(shown) - _MOST_LISTED} more (--json lists all)")
+    if listing.companions or listing.noise:
+        lines.append(f"Left aside: {listing.companions} files beside images, {listing.noise} hidden ones or the system's own")
     lines.append("Scale from: " + ", ".join(f"{step} {count}" for step, count in counts.items()))
     if table is not None:
         rows = write_manifest(looks, table)
@@ -55,4 +62,5 @@ def report_folder(reporter: Reporter, folder: Path, domain: str, table: Path | N
         {"file": str(look.path), "problem": look.problem or None, **(asdict(look.seen) if look.seen is not None else {})}
         for look in looks
     ]
-    reporter.document({"folder": str(folder), "domain": domain, "scale": counts, "files": files}, lines)
+    aside = {"companions": listing.companions, "system_files": listing.noise}
+    reporter.document({"folder": str(folder), "domain": domain, "scale": counts, "files": files} | aside, lines)

@@ -14,6 +14,7 @@ from typing import Any
 from domainclip.captions.report_files import REPORT_SECTIONS, ReportOptions
 from domainclip.data.reports import ReportReader
 from domainclip.domains.base import COMPOSITION, Domain
+from domainclip.domains.misfits import is_named_oddly, misfit_of
 from domainclip.errors import UnreadableFileError, UsageError, unknown_name
 from domainclip.sample import Caption, Region, SourceItem, Spacing, Unit
 
@@ -107,6 +108,9 @@ def items_from_rows(
         path = folder / name
         if not path.is_file():
             rejections.append((name, ABSENT))
+            continue
+        if is_named_oddly(path) and (misfit := misfit_of(path, domain)):
+            rejections.append((name, misfit.reason))
             continue
         try:
             items.append(readers.item(path, name, draft, f"{what}, row {draft.row}"))

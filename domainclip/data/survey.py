@@ -16,6 +16,7 @@ from domainclip.data.records import inspection_from_json
 from domainclip.data.supervised import Limits, domain_reference
 from domainclip.domains.base import Domain, Inspection, domains
 from domainclip.domains.folder import FolderListing, list_folder
+from domainclip.domains.misfits import of_what
 from domainclip.errors import UsageError
 from domainclip.piped_process import PipedProcess, started_process
 
@@ -75,7 +76,8 @@ def survey(
     listing = listing or list_folder(folder, reader)
     if not listing.files and not listing.links:
         found = f"It holds {len(listing.rejected) + listing.companions} files, none of which the domain {domain} reads."
-        raise UsageError(f"The folder {folder} was to be inspected.", found, "Check the path and --domain.")
+        told = of_what(listing.misfits) or ("", "Check the path and --domain.")
+        raise UsageError(f"The folder {folder} was to be inspected.", f"{found} {told[0]}".strip(), told[1])
     looks = [Look(path, None, reason) for path, reason in listing.rejected]
     for done, look in enumerate(_looked(listing.files, reader, limits or Limits()), start=1):
         looks.append(look)

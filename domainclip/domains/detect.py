@@ -7,6 +7,7 @@ from pathlib import Path
 from domainclip.domains import magic
 from domainclip.domains.base import Inspection, domains
 from domainclip.domains.dicom_kind import is_dicom_slide
+from domainclip.domains.misfits import misfit_of
 from domainclip.errors import FOREIGN_ERRORS, UnreadableFileError, UsageError
 
 _GEO_KEYS = {33550, 33922, 34264, 34735}  # GeoTIFF 1.1: ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory
@@ -31,6 +32,8 @@ def inspect_file(path: Path, domain: str | None = None) -> tuple[str, Inspection
         found = "It is a folder." if path.is_dir() else "There is no such file."
         raise UsageError(f"The file {path} was to be inspected.", found, "Name one file; or give --domain to look over a folder.")
     name = domain or detect_domain(path)
+    if misfit := misfit_of(path, domains.get(name)):
+        raise UsageError(f"The file {path} was to be inspected as {name}.", *misfit.parts)
     try:
         return name, domains.get(name).inspect(path)
     except UnreadableFileError as error:
@@ -56,6 +59,8 @@ def detect_domain(path: Path) -> str:
     for name in domains:
         if domains.get(name).recognises(path):
             return name
+    if misfit := misfit_of(path, domains.get("radiology")):
+        raise UsageError(f"The file {path} was to be read.", *misfit.parts)
     raise UsageError(
         f"The file {path} was to be read.",
         "No domain knows its format: it is no DICOM, TIFF, slide or picture.",
