@@ -26,9 +26,6 @@ Example: [bold]domainclip inspect slide.svs --region 12000,8000,512,512 --um-per
 """
 
 
-_OF_REPORTS = frozenset({".csv", ".txt", ".xml"})
-
-
 def register(app: typer.Typer) -> None:
     """Adds the verb to the command line."""
     app.command("inspect", help=_HELP)(inspect)
@@ -60,7 +57,7 @@ def inspect(
         from domainclip.domains.detect import inspect_file
 
         _refuse_idle(file, table, overview, region, um_per_px, output, settings)
-        if domain is not None and (file.is_dir() or file.suffix.lower() in _OF_REPORTS):
+        if domain is not None and (file.is_dir() or _may_be_reports(file)):
             from domainclip.cli.inspect_folder import report_folder
             from domainclip.cli.inspect_reports import holds_reports_alone, report_reports
             from domainclip.domains.base import domains
@@ -102,7 +99,7 @@ def _refuse_idle(
     settings: list[str] | None,
 ) -> None:
     """Refuses options that would do nothing."""
-    may_be_reports = file.is_dir() or file.suffix.lower() in _OF_REPORTS
+    may_be_reports = file.is_dir() or _may_be_reports(file)
     idle = {
         "--table": table is not None and not file.is_dir(),
         "--um-per-px": um_per_px is not None and region is None,
@@ -117,6 +114,12 @@ def _refuse_idle(
     if names := [name for name, is_idle in idle.items() if is_idle]:
         remedy = "--table is for folders, --overview and --region for files; --set, --um-per-px and --output go with these."
         raise UsageError(f"{file} was to be inspected.", f"{' and '.join(names)} would do nothing here.", remedy)
+
+
+def _may_be_reports(file: Path) -> bool:
+    from domainclip.captions.report_account import REPORT_SOURCES
+
+    return file.suffix.lower() in REPORT_SOURCES
 
 
 def _of_reports(setting: str) -> bool:

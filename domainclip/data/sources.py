@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from domainclip.captions.report_account import report_files
+from domainclip.captions.report_account import reports_among
 from domainclip.captions.report_files import REPORT_NOT_OPENED, ReportOptions
 from domainclip.config import DataConfig
 from domainclip.data.cards import about, card_names, find_card, load_card, rows_of_card
@@ -184,7 +184,7 @@ def _from_folder(folder: Path, domain: Domain) -> Source:
             remedy = "Name the files that they lead to in a manifest (a CSV with the column path), or copy them here."
         elif told := of_what(listing.misfits):
             found, remedy = f"{found} {told[0]}", told[1]
-        elif reports := len(report_files(folder)):
+        elif reports := len(reports_among(listing.beside)):
             found += f" {reports} are text or XML, which may be reports."
             remedy = (
                 "Reports go with images: name both in a manifest (a CSV with the columns path and report). "
@@ -197,7 +197,7 @@ def _from_folder(folder: Path, domain: Domain) -> Source:
     def name(path: Path) -> str:
         return path.relative_to(folder).as_posix()
 
-    reports = len(report_files(folder))
+    reports = len(reports_among(listing.beside))
     if reports > 1 and 4 * reports >= len(listing.files):
         warnings.warn(
             f"{reports} text or XML files beside {len(listing.files)} images may be reports, and none is read: a folder does not "

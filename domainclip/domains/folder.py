@@ -22,7 +22,7 @@ class FolderListing:
     Attributes:
         files: Those that the domain reads, each an image of its own (of several files, the one that stands for it).
         rejected: What cannot be used, each with a reason that names neither path nor identifier.
-        companions: How many belong to an image or lie beside images by custom.
+        beside: What belongs to an image or lies beside images by custom, reports among it.
         links: How many of ``rejected`` are symbolic links, or folders that cannot be listed.
         misfits: What those of ``rejected`` are of which more is known than that the domain does not read them.
         noise: How many files are hidden, or the system's own (Thumbs.db, desktop.ini).
@@ -30,10 +30,15 @@ class FolderListing:
 
     files: tuple[Path, ...]
     rejected: tuple[tuple[Path, str], ...]
-    companions: int
+    beside: tuple[Path, ...]
     links: int
     misfits: tuple[Misfit, ...] = ()
     noise: int = 0
+
+    @property
+    def companions(self) -> int:
+        """How many lie beside images."""
+        return len(self.beside)
 
 
 def list_folder(folder: Path, domain: Domain) -> FolderListing:
@@ -68,25 +73,27 @@ def list_folder(folder: Path, domain: Domain) -> FolderListing:
     gathering = gathered_files(domain, paths)
     absorbed = {path for some in gathering.members.values() for path in some}
     reasons = dict(gathering.rejected)
-    files, companions, misfits = [], 0, list[Misfit]()
+    files, beside, misfits = [], list[Path](), list[Misfit]()
     for path in paths:
         if path in reasons:
             rejected.append((path, reasons[path]))
         elif path in absorbed:
-            companions += 1
+            beside.append(path)
         elif domain.recognises(path):
             files.append(path)
         elif path.suffix.lower() in COMPANIONS:
-            companions += 1
+            beside.append(path)
         elif misfit := misfit_of(path, domain):
-            companions += misfit.aside
             misfits.append(misfit)
-            rejected += [] if misfit.aside else [(path, misfit.reason)]
+            if misfit.aside:
+                beside.append(path)
+            else:
+                rejected.append((path, misfit.reason))
         elif not path.suffix:
-            companions += 1
+            beside.append(path)
         else:
             rejected.append((path, f"no file that the domain {domain.name} reads"))
-    return FolderListing(tuple(files), tuple(rejected), companions, links, tuple(misfits), noise)
+    return FolderListing(tuple(files), tuple(rejected), tuple(beside), links, tuple(misfits), noise)
 
 
 def _walked(folder: Path, rejected: list[tuple[Path, str]]) -> tuple[list[Path], int]:

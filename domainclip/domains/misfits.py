@@ -89,7 +89,7 @@ def is_named_oddly(path: Path) -> bool:
 
 def _archive(path: Path, head: bytes) -> Misfit | None:
     name, suffix = path.name.lower(), path.suffix.lower()
-    if suffix in _DOCUMENTS:
+    if suffix in _DOCUMENTS or name.endswith(".nii.gz"):
         return None
     for at, mark, kind in _ARCHIVES:
         if head.startswith(mark, at):
