@@ -16,6 +16,8 @@ from domainclip.domains.identifying_value import Identifying, Kind, unreadable
 MOST_TEXT, MOST_XML, MOST_TABLE = 2**20, 4 * 2**20, 2**28
 """Largest files in bytes: of one report as text and as XML, and of a table."""
 _LONGEST_CELL = 2**20
+_VALUES = frozenset({"id", "value", "name", "extension"})
+"""Attributes in which an element's value may stand; others say of what kind it is."""
 
 
 def _plain(name: str) -> str:
@@ -71,14 +73,14 @@ def of_xml(path: Path) -> Iterator[Identifying]:
 
 def _of_element(element: Any) -> Iterator[Identifying]:
     name = _local(element.tag)
-    text = " ".join("".join(element.itertext()).split())
     if kind := kind_of_name(name):
-        for value in (text, *element.attrib.values()):
+        text = " ".join(" ".join(element.itertext()).split())
+        for value in (text, *(value for attribute, value in element.attrib.items() if _local(attribute) in _VALUES)):
             if value.strip():
-                yield Identifying(f"XML element {_plain(name)}", kind, value.strip())
+                yield Identifying(f"XML element {_plain(name)}", kind, _spelt(value, kind))
     for attribute, value in element.attrib.items():
         if (kind := kind_of_name(_local(attribute))) and value.strip():
-            yield Identifying(f"XML attribute {_plain(_local(attribute))}", kind, value.strip())
+            yield Identifying(f"XML attribute {_plain(_local(attribute))}", kind, _spelt(value, kind))
     yield from _joined({_plain(_local(child.tag)): "".join(child.itertext()) for child in element}, "XML elements")
     own = (element.text or "").strip()
     if ":" in own or "\n" in own:  # headings of names have one of these
@@ -113,7 +115,7 @@ def of_table(path: Path) -> Iterator[Identifying]:
                 cells = {name: cell.strip() for name, cell in row.items() if isinstance(name, str) and isinstance(cell, str)}
                 for name, cell in cells.items():
                     if cell and (kind := kind_of_name(name)):
-                        yield Identifying(f"CSV column {_plain(name)}", kind, cell)
+                        yield Identifying(f"CSV column {_plain(name)}", kind, _spelt(cell, kind))
                     elif cell and section_of_column(name):
                         yield from _of_report(cell)
                 yield from _joined({_plain(name): cell for name, cell in cells.items()}, "CSV columns")
@@ -127,6 +129,16 @@ def _joined(cells: Mapping[str, str], what: str) -> Iterator[Identifying]:
     first = next((cells[name].strip() for name in cells if name in _listed()["first_name"]), "")
     if last and first:
         yield Identifying(f"{what} of a last and a first name", "person", f"{last}^{first}")
+
+
+def _spelt(text: str, kind: Kind) -> str:
+    """Returns a person's name with "^" between last and first name, as DICOM has it; everything else as it is."""
+    text = text.strip()
+    if kind != "person" or "^" in text:
+        return text
+    last, comma, first = text.partition(",")
+    parts = [last, first] if comma else text.rsplit(" ", 1)[::-1]
+    return "^".join(part.strip() for part in parts)
 
 
 def _is_utf8(line: bytes) -> bool:
@@ -149,8 +161,6 @@ def _of_report(text: str) -> Iterator[Identifying]:
     sections = parse_report(text)
     for line in sections.get("names", "").splitlines():
         if name := END_OF_NAME.split(line, maxsplit=1)[0].strip():
-            last, comma, first = name.partition(",")
-            parts = [last, first] if comma else name.rsplit(" ", 1)[::-1]
-            yield Identifying("report, a line of a name", "person", "^".join(part.strip() for part in parts))
+            yield Identifying("report, a line of a name", "person", _spelt(name, "person"))
     for number in re.findall(r"(?=[\w./-]*\d{4})[\w./-]*\w", sections.get("administrative", "")):
         yield Identifying("report, a number of its head", "text", number)
