@@ -73,7 +73,8 @@ def of_xml(path: Path) -> Iterator[Identifying]:
 
 def _of_element(element: Any) -> Iterator[Identifying]:
     name = _local(element.tag)
-    if kind := kind_of_name(name):
+    joined = list(_joined({_plain(_local(child.tag)): " ".join(child.itertext()) for child in element}, "XML elements"))
+    if (kind := kind_of_name(name)) and not joined:
         text = " ".join(" ".join(element.itertext()).split())
         for value in (text, *(value for attribute, value in element.attrib.items() if _local(attribute) in _VALUES)):
             if value.strip():
@@ -81,7 +82,7 @@ def _of_element(element: Any) -> Iterator[Identifying]:
     for attribute, value in element.attrib.items():
         if (kind := kind_of_name(_local(attribute))) and value.strip():
             yield Identifying(f"XML attribute {_plain(_local(attribute))}", kind, _spelt(value, kind))
-    yield from _joined({_plain(_local(child.tag)): "".join(child.itertext()) for child in element}, "XML elements")
+    yield from joined
     own = (element.text or "").strip()
     if ":" in own or "\n" in own:  # headings of names have one of these
         yield from _of_report(own)

@@ -133,7 +133,7 @@ def test_other_folders_are_audited(
 @pytest.mark.slow
 def test_what_cannot_be_audited_is_said(tmp_path: Path, written: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match="no readable dataset.json"):
+    with pytest.raises(UsageError, match=r"no readable dataset\.json"):
         audit(tmp_path / "empty")
     shutil.copytree(written["index"], tmp_path / "index")
     monkeypatch.setenv("DOMAINCLIP_HOME", str(tmp_path / "another-owner"))
