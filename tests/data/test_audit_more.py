@@ -113,6 +113,7 @@ def test_other_folders_are_audited(
     for source in (None, written["source"]):
         report = audit(tmp_path / "copy", source)
         assert report.clean, report.found
+        assert not [kind for kind in report.warnings if kind.startswith("looks like")]
         assert (report.kind, report.source["files"], report.values["different"] > 500) == (kind, 2, True)
     if folder == "predictions":
         text = (tmp_path / "copy" / "predictions.csv").read_text()
