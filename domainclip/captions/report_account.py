@@ -12,6 +12,10 @@ from domainclip.captions.sections import Report
 from domainclip.errors import UnreadableFileError
 
 REPORT_SUFFIXES = frozenset({".txt", ".xml"})
+"""Of files of one report each."""
+TABLE_SUFFIX = ".csv"
+"""Of tables with a report a row."""
+REPORT_SOURCES = REPORT_SUFFIXES | {TABLE_SUFFIX}
 _ROWS = {
     "findings and impression": ("used_impression_and_findings", "used_findings_and_impression"),
     "impression only": ("used_impression",),
@@ -69,14 +73,17 @@ class ReportAccount:
 
 def report_files(folder: Path) -> list[Path]:
     """Lists the text and XML files of a folder and its subfolders; hidden ones and links are not looked at."""
-    return [
+    unhidden = (
         path
         for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in REPORT_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and not path.is_symlink()
-        and path.is_file()
-    ]
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts) and path.is_file()
+    )
+    return reports_among(unhidden)
+
+
+def reports_among(paths: Iterable[Path]) -> list[Path]:
+    """Returns the text and XML files among files that have been listed; links are left out."""
+    return [path for path in paths if path.suffix.lower() in REPORT_SUFFIXES and not path.is_symlink()]
 
 
 def account_of(source: Path, options: ReportOptions) -> ReportAccount:
@@ -92,7 +99,7 @@ def account_of(source: Path, options: ReportOptions) -> ReportAccount:
 
 
 def _reports(source: Path, options: ReportOptions) -> Iterator[tuple[str, Report | UnreadableFileError]]:
-    if source.suffix.lower() == ".csv" and source.is_file():
+    if source.suffix.lower() == TABLE_SUFFIX and source.is_file():
         yield from ((f"row {row}", report) for row, report in enumerate(read_report_table(source, options.encoding), start=1))
         return
     files: Iterable[Path] = report_files(source) if source.is_dir() else [source]

@@ -22,6 +22,7 @@ Encoding = Literal["utf-8", "latin-1", "cp1252"]
 MAX_TEXT_BYTES = 2**20
 REPORT_SECTIONS = ("impression", "findings", "combined", "last_paragraph", "indication", "history", "comparison")
 """What cells of a table may hold; captions are made of the first four only."""
+REPORT_NOT_OPENED = "its report cannot be opened"
 _MAX_CELL = 2**20
 _ASKED = "A report was to be read."
 _DAMAGED = "its report holds characters that a wrong decoding left (U+FFFD or NUL)"
@@ -55,7 +56,7 @@ def read_report_file(path: Path, encoding: Encoding = "utf-8") -> Report:
         with path.open("rb") as file:
             data = file.read(MAX_XML_BYTES + 1)
     except OSError as error:
-        raise _unreadable(f"its report cannot be opened ({error.strerror})", "Correct the column report.") from error
+        raise _unreadable(f"{REPORT_NOT_OPENED} ({error.strerror})", "Correct the column report.") from error
     if data[:64].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<":
         seen = parse_openi_bytes(data)
         return Report(seen["sections"], seen["language"], "unknown" in seen["sections"])

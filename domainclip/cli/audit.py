@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FOUND = 1
 _LISTED = 20
 
-_HELP = """Search a prepared set for identifiers of its source: headers, file names, reports. Exit status 1 where one is found.
+_HELP = """Search a set, features, an index or predictions for identifiers of the source. Exit status 1 where one is found.
 
 Example: [bold]domainclip audit sets/mine[/bold]  by the owner's map of paths
 
@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 
 def audit(
-    prepared: Annotated[Path, typer.Argument(help="A prepared set.", metavar="SET")],
+    prepared: Annotated[Path, typer.Argument(help="Prepared set, or folder of features, index or predictions.", metavar="SET")],
     source: Annotated[
         Path | None, typer.Option("--source", help="Folder of the source files; default: the paths in the owner's map.")
     ] = None,
@@ -58,6 +58,7 @@ def _document(prepared: Path, report: AuditReport) -> dict[str, Any]:
     counts = [{"attribute": name, "place": place, "times": times} for (name, place), times in sorted(report.found_counts.items())]
     return {
         "set": str(prepared),
+        "kind": report.kind,
         "clean": report.clean,
         "source": report.source,
         "values": report.values,
@@ -74,7 +75,7 @@ def _lines(prepared: Path, report: AuditReport) -> list[str]:
     source = report.source
     beside = f"{source['reports']} texts; {source['unreadable']} unreadable"
     lines = [
-        f"Audit of {prepared}",
+        f"Audit of {prepared} ({report.kind})",
         f"  source    {source['files']} files by the {source['from']} ({beside})",
         f"  values    {report.values['different']} different ones in {report.values['spellings']} spellings",
         "Not looked for (attributes and how many values: --json):",
@@ -92,4 +93,4 @@ def _lines(prepared: Path, report: AuditReport) -> list[str]:
     lines += [f"            {one.attribute} {one.hash}: {one.where}" for one in report.found[:_LISTED]]
     if len(report.found) > _LISTED:
         lines.append(f"            and more (--json lists the first {len(report.found)})")
-    return [*lines, "Do not hand this set on. Mend the source or the reading options and prepare it anew."]
+    return [*lines, "Do not hand this on. Mend the source or the reading options and make it anew."]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,11 +12,16 @@ from domainclip.cli.options import Debug, Json, Setting
 from domainclip.cli.output import Reporter, run_verb
 from domainclip.errors import UsageError
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
 _HELP = """Show what the reader sees in a file: size, levels, channels, scale with unit, values, and what is missing.
 
 Example: [bold]domainclip inspect slide.svs[/bold]
 
 Example: [bold]domainclip inspect slides/ --domain pathology --table slides.csv[/bold]  which lack a scale?
+
+Example: [bold]domainclip inspect ct/ --domain radiology --set reading.axes=CZYX[/bold]  which series are whole volumes?
 
 Example: [bold]domainclip inspect reports/ --domain radiology[/bold]  which sections have they, and what would be dropped?
 
@@ -24,9 +29,6 @@ Example: [bold]domainclip inspect slide.svs --overview found.png --set reading.t
 
 Example: [bold]domainclip inspect slide.svs --region 12000,8000,512,512 --um-per-px 0.5 --output part.png[/bold]
 """
-
-
-_OF_REPORTS = frozenset({".csv", ".txt", ".xml"})
 
 
 def register(app: typer.Typer) -> None:
@@ -59,24 +61,27 @@ def inspect(
     def work(reporter: Reporter) -> None:
         from domainclip.domains.detect import inspect_file
 
-        _refuse_idle(file, table, overview, region, um_per_px, output, settings)
-        if domain is not None and (file.is_dir() or file.suffix.lower() in _OF_REPORTS):
+        reading = _reading(domain, settings or (), overview is not None or region is not None)
+        _refuse_idle(file, table, overview, region, um_per_px, output, None if reading is not None else settings)
+        if domain is not None and (file.is_dir() or _may_be_reports(file)):
             from domainclip.cli.inspect_folder import report_folder
             from domainclip.cli.inspect_reports import holds_reports_alone, report_reports
             from domainclip.domains.base import domains
             from domainclip.domains.folder import list_folder
 
-            listing = list_folder(file, domains.get(domain)) if file.is_dir() else None
+            listing = list_folder(file, domains.get(domain), reading) if file.is_dir() else None
             if holds_reports_alone(file, listing):
                 _refuse_idle_of_reports(file, table, settings or ())
                 report_reports(reporter, file, domain, settings or ())
                 return
-            if settings:
+            if settings and reading is None:
                 raise _idle(file, "--set data.report_...", "These settings are for reports; here are none, or images as well.")
             if listing is not None:
-                report_folder(reporter, file, domain, table, listing)
+                if table is not None and listing.members:
+                    raise _idle(file, "--table", "Rows name files; name the folder of each series in the column path yourself.")
+                report_folder(reporter, file, domain, table, listing, reading)
                 return
-        name, seen = inspect_file(file, domain)
+        name, seen = inspect_file(file, domain, reading)
         if overview is not None or region is not None:
             from domainclip.cli.inspect_slide import write_overview, write_region
 
@@ -92,6 +97,17 @@ def inspect(
     return run_verb(work, as_json=as_json, debug=debug)
 
 
+def _reading(domain: str | None, settings: list[str] | tuple[str, ...], pictured: bool) -> BaseModel | None:
+    """Returns the reading options by which a named domain looks at files; None where there are none, or a picture is asked for."""
+    if domain is None or pictured or not settings or not all(setting.startswith("reading.") for setting in settings):
+        return None
+    from domainclip.domains.base import InspectsItems, checked_reading, domains
+    from domainclip.heads.reading import reading_settings
+
+    reader = domains.get(domain)
+    return checked_reading(reader, reading_settings(settings)) if isinstance(reader, InspectsItems) else None
+
+
 def _refuse_idle(
     file: Path,
     table: Path | None,
@@ -102,7 +118,7 @@ def _refuse_idle(
     settings: list[str] | None,
 ) -> None:
     """Refuses options that would do nothing."""
-    may_be_reports = file.is_dir() or file.suffix.lower() in _OF_REPORTS
+    may_be_reports = file.is_dir() or _may_be_reports(file)
     idle = {
         "--table": table is not None and not file.is_dir(),
         "--um-per-px": um_per_px is not None and region is None,
@@ -117,6 +133,12 @@ def _refuse_idle(
     if names := [name for name, is_idle in idle.items() if is_idle]:
         remedy = "--table is for folders, --overview and --region for files; --set, --um-per-px and --output go with these."
         raise UsageError(f"{file} was to be inspected.", f"{' and '.join(names)} would do nothing here.", remedy)
+
+
+def _may_be_reports(file: Path) -> bool:
+    from domainclip.captions.report_account import REPORT_SOURCES
+
+    return file.suffix.lower() in REPORT_SOURCES
 
 
 def _of_reports(setting: str) -> bool:

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from domainclip.cli.output import Reporter
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from domainclip.domains.folder import FolderListing
 
 _MOST_LISTED = 60
 
 
-def report_folder(reporter: Reporter, folder: Path, domain: str, table: Path | None, listing: FolderListing) -> None:
+def stack_line(stack: tuple[str, Mapping[str, Any]]) -> str:
+    """Says what a stack of a series is: its number, how many slices, which plane."""
+    number, told = stack
+    return f"stack {number}: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told.items())
+
+
+def report_folder(
+    reporter: Reporter, folder: Path, domain: str, table: Path | None, listing: FolderListing, reading: BaseModel | None = None
+) -> None:
     """Looks over a folder: a line a file, how many have their scale from where, and a manifest where asked for.
 
     Args:
@@ -23,6 +35,7 @@ def report_folder(reporter: Reporter, folder: Path, domain: str, table: Path | N
         domain: Name of the domain.
         table: Manifest to write, or None.
         listing: Of the folder.
+        reading: The domain's options, where they make images of several files; None looks at each file.
     """
     from domainclip.cli.progress import progress_printer
     from domainclip.data.survey import Look, check_new, scale_counts, survey, write_manifest
@@ -30,19 +43,27 @@ def report_folder(reporter: Reporter, folder: Path, domain: str, table: Path | N
     def line(look: Look) -> str:
         name = look.path.relative_to(folder).as_posix()
         if look.seen is None:
-            return f"  {name}: {look.problem}"
+            more = alike[look.problem] - 1
+            return f"  {name}{f' and {more} more' if more else ''}: {look.problem}"
         spacing = look.seen.spacing
         scale = f"{spacing['x']:g} {spacing['unit']}/px ({look.scale})" if spacing else "scale unknown"
-        said = "".join(f"\n    {lack}" for lack in look.seen.missing)
+        said = "".join(
+            f"\n    {lack}" for lack in (*map(stack_line, look.seen.details.get("stacks", {}).items()), *look.seen.missing)
+        )
         return f"  {name}: {look.seen.width} x {look.seen.height}, {scale}, {look.seen.format}{said}"
 
     if table is not None:
         check_new(table)
-    looks = survey(folder, domain, progress_printer(), listing=listing)
+    looks = survey(folder, domain, progress_printer(), listing=listing, reading=reading)
     counts = scale_counts(looks)
-    lines = [f"{folder}: {len(looks)} files", *(line(look) for look in looks[:_MOST_LISTED])]
-    if len(looks) > _MOST_LISTED:
-        lines.append(f"  and {len(looks) - _MOST_LISTED} more (--json lists all)")
+    alike = Counter(look.problem for look in looks)
+    firsts = {look.problem: look for look in reversed(looks)}
+    shown = [look for look in looks if look.seen is not None or firsts[look.problem] is look]
+    lines = [f"{folder}: {len(looks)} files", *(line(look) for look in shown[:_MOST_LISTED])]
+    if len(shown) > _MOST_LISTED:
+        lines.append(f"  and {len(shown) - _MOST_LISTED} more (--json lists all)")
+    if listing.companions or listing.noise:
+        lines.append(f"Left aside: {listing.companions} files beside images, {listing.noise} hidden ones or the system's own")
     lines.append("Scale from: " + ", ".join(f"{step} {count}" for step, count in counts.items()))
     if table is not None:
         rows = write_manifest(looks, table)
@@ -55,4 +76,5 @@ def report_folder(reporter: Reporter, folder: Path, domain: str, table: Path | N
         {"file": str(look.path), "problem": look.problem or None, **(asdict(look.seen) if look.seen is not None else {})}
         for look in looks
     ]
-    reporter.document({"folder": str(folder), "domain": domain, "scale": counts, "files": files}, lines)
+    aside = {"companions": listing.companions, "system_files": listing.noise}
+    reporter.document({"folder": str(folder), "domain": domain, "scale": counts, "files": files} | aside, lines)

@@ -19,11 +19,11 @@ def holds_reports_alone(source: Path, listing: FolderListing | None) -> bool:
         source: Folder or file.
         listing: Of a folder, by the domain; None for a file.
     """
-    from domainclip.captions.report_account import REPORT_SUFFIXES, report_files
+    from domainclip.captions.report_account import REPORT_SOURCES, reports_among
 
     if listing is not None:
-        return not listing.files and bool(report_files(source))
-    return source.suffix.lower() in {*REPORT_SUFFIXES, ".csv"} and source.is_file()
+        return not listing.files and bool(reports_among(listing.beside))
+    return source.suffix.lower() in REPORT_SOURCES and source.is_file()
 
 
 def report_reports(reporter: Reporter, source: Path, domain: str, settings: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from domainclip.errors import DomainClipError, RunInterruptedError
 
 DONE, WRONG_USE, INTERNAL, STOPPED = 0, 2, 1, 130
+_MOST_REASONS = 5
 
 
 class Reporter:
@@ -109,12 +111,18 @@ def run_verb(work: Callable[[Reporter], None], *, as_json: bool, debug: bool) ->
 
 
 def rejection_lines(folder: Path, rejected: int, set_id: str | None) -> list[str]:
-    """Says where it stands why files were rejected, and, for their owner alone, which they are."""
+    """Says why files were rejected, the most frequent reasons first, where that stands, and which they are, for their owner."""
     if not rejected:
         return []
     from domainclip.data.owner_map import owner_map_path
 
-    lines = [f"Why {rejected} were rejected: {folder / 'rejected.jsonl'}"]
+    reasons: Counter[str] = Counter()
+    with (folder / "rejected.jsonl").open(encoding="utf-8") as file:
+        reasons.update(json.loads(line)["reason"] for line in file)
+    lines = [f"  {count} rejected: {reason}" for reason, count in reasons.most_common(_MOST_REASONS)]
+    if len(reasons) > _MOST_REASONS:
+        lines.append(f"  and {len(reasons) - _MOST_REASONS} more reasons")
+    lines.append(f"Why {rejected} were rejected: {folder / 'rejected.jsonl'}")
     return [*lines, f"Which keys are which files, for you alone: {owner_map_path(set_id)}"] if set_id else lines
 
 

@@ -1,4 +1,4 @@
-"""Searches a prepared set for what identifies people in its source: headers, names of files and folders, heads of reports."""
+"""Searches what is to be handed on for what identifies people in its source: headers, names of files and folders, reports."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from domainclip.captions.scrub import scrub
 from domainclip.data.audit_report import AuditReport
 from domainclip.data.audit_source import FOLDER_NAME, Progress, collect, common_words, names_of, source_files
+from domainclip.data.audited import Audited, audited
 from domainclip.data.cards import about, find_card, load_card
 from domainclip.data.needles import LONGEST, Needle, Needles
-from domainclip.data.owner_map import read_owner_map
 from domainclip.data.prepared_set import PreparedSet
 from domainclip.data.set_texts import SetText, leaves, pieces_of, texts_of
 from domainclip.domains.identifying import identifying_values
@@ -26,15 +26,15 @@ _MOST_WORDS = 100_000
 
 
 def audit(prepared: PreparedSet | Path | str, source: Path | str | None = None, *, progress: Progress | None = None) -> AuditReport:
-    """Searches a prepared set for identifiers of its source.
+    """Searches a prepared set, features, an index or predictions for identifiers of the source.
 
     Looked for are the values of all attributes of PS3.15 Table E.1-1, of private attributes and of whatever stands in listed
     sequences, persons' names, texts in pictures' metadata, names of files and folders below the source's common folder, groups and
-    ids of its ``manifest.csv``, and names and numbers in the heads of reports beside the images. Memory grows with the number of
-    different values, not with the set.
+    ids of its ``manifest.csv``, and names, numbers and dates in reports (texts, XML, tables) beside the images. Memory grows with
+    the number of different values, not with the set.
 
     Args:
-        prepared: The set, or its folder.
+        prepared: The set, or a folder that ``prepare``, ``embed``, ``index`` or ``zero-shot`` wrote.
         source: Folder of the source files; None takes the paths from the owner's map.
         progress: Called with (done, total, text).
 
@@ -42,29 +42,29 @@ def audit(prepared: PreparedSet | Path | str, source: Path | str | None = None, 
         What was looked for, where, and what was found. A search with holes: nothing found is no guarantee.
 
     Raises:
-        UsageError: It is no prepared set; there is no source, or none of its files can be read.
+        UsageError: It is no such folder; there is no source, or none of its files can be read.
     """
-    prepared = prepared if isinstance(prepared, PreparedSet) else PreparedSet(prepared)
-    report, show = AuditReport(), progress or (lambda done, total, text: None)
-    needles = Needles(common_words(prepared), owner_key())
-    paths, home = source_files(prepared, source)
+    folder = audited(prepared)
+    report, show = AuditReport(kind=folder.kind), progress or (lambda done, total, text: None)
+    needles = Needles(common_words(folder), owner_key())
+    paths, home = source_files(folder, source)
     read = collect(paths, home, needles, report, show)
     if not read:
         found = f"None of its {len(paths)} source files can be read."
-        raise UsageError(f"{prepared.folder} was to be audited.", found, "Give the folder where they are now: --source FOLDER.")
+        raise UsageError(f"{folder.folder} was to be audited.", found, "Give the folder where they are now: --source FOLDER.")
     report.source |= {"from": "owner's map" if source is None else "folder", "files": len(paths), "read": read}
     report.values = {"different": len(needles), "spellings": needles.spellings}
     for (reason, attribute), count in sorted(needles.skipped.items()):
         report.not_searched.setdefault(reason, {})[attribute] = count
-    files = sorted(path for path in prepared.folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    files = sorted(path for path in folder.folder.rglob("*") if path.is_symlink() or not path.is_dir())
     words: list[tuple[SetText, Needle]] = []
-    names = (SetText("names of files", f"file {n}", str(p.relative_to(prepared.folder))) for n, p in enumerate(files, start=1))
+    names = (SetText("names of files", f"file {n}", str(p.relative_to(folder.folder))) for n, p in enumerate(files, start=1))
     _search(names, needles, report, words)
     for number, path in enumerate(files):
         show(number, len(files), "searching")
-        _search_file(path, path.relative_to(prepared.folder).as_posix(), needles, report, words)
+        _search_file(path, path.relative_to(folder.folder).as_posix(), needles, report, words)
     show(len(files), len(files), "searching")
-    _judge(words, prepared, paths if source is not None else None, home, report)
+    _judge(words, folder, paths if source is not None else None, home, report)
     return report
 
 
@@ -140,9 +140,7 @@ def _strange(text: str) -> tuple[str, ...]:
     return tuple(kind for kind in _PATTERNS if kind in scrub(text).removed)
 
 
-def _judge(
-    words: list[tuple[SetText, Needle]], prepared: PreparedSet, paths: list[Path] | None, home: Path, report: AuditReport
-) -> None:
+def _judge(words: list[tuple[SetText, Needle]], folder: Audited, paths: list[Path] | None, home: Path, report: AuditReport) -> None:
     """Decides on single words of names: found, if the image's own file has the name; else perhaps an ordinary word, a warning.
 
     Words of file names are warnings always: files are named after what they show as often as after whom.
@@ -150,9 +148,7 @@ def _judge(
     wanted = {text.key for text, _ in words if text.key}
     key, of_key = owner_key(), dict[str, Path]()
     if paths is None:
-        lines: Iterable[tuple[str, str]] = (
-            (line["key"], line["path"]) for line in read_owner_map(str(prepared.card["set_id"])) if "key" in line
-        )
+        lines: Iterable[tuple[str, str]] = ((line["key"], line["path"]) for line in folder.mapped() if "key" in line)
         of_key = {name: Path(path) for name, path in lines if name in wanted}
     else:
         named = ((keyed_hash(path.relative_to(home).as_posix(), key), path) for path in paths)

@@ -33,6 +33,7 @@ class AuditReport:
     """What ``audit`` returns; ``clean`` says that nothing was found, which is no proof that nothing is there.
 
     Attributes:
+        kind: What was searched: "a prepared set", "features", "an index", "predictions".
         source: How many files were read, could not be read, and where from.
         values: Number of different values looked for, and of their spellings.
         not_searched: Reason to attribute to how many values were not looked for.
@@ -43,6 +44,7 @@ class AuditReport:
         warned: The first 200 places of warnings.
     """
 
+    kind: str = "a prepared set"
     source: dict[str, Any] = field(default_factory=dict)
     values: dict[str, int] = field(default_factory=dict)
     not_searched: dict[str, dict[str, int]] = field(default_factory=dict)

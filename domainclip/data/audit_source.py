@@ -5,24 +5,25 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from domainclip.captions.names import folded
+from domainclip.captions.report_account import REPORT_SOURCES
 from domainclip.data.audit_report import AuditReport
+from domainclip.data.audited import Audited
 from domainclip.data.manifest import read_manifest
 from domainclip.data.needles import Needles
-from domainclip.data.owner_map import owner_map_path, read_owner_map
-from domainclip.data.prepared_set import PreparedSet
+from domainclip.data.owner_map import owner_map_path
 from domainclip.data.set_texts import leaves
 from domainclip.domains.base import Domain, domains
 from domainclip.domains.folder import list_folder
-from domainclip.domains.identifying import Identifying, identifying_values
+from domainclip.domains.identifying import identifying_values
+from domainclip.domains.identifying_value import Identifying
 from domainclip.errors import FOREIGN_ERRORS, UnreadableFileError, UsageError
 
 Progress = Callable[[int, int, str], None]
 FOLDER_NAME = "a file or folder name"
-_REPORTS = ".txt"
 # Words of everyday file names, and those that empty fields hold.
 _EVERYDAY = frozenset((
     "image", "images", "data", "dataset", "datasets", "folder", "files", "source", "sources", "raw", "train", "training",
@@ -35,7 +36,7 @@ _EVERYDAY = frozenset((
 ))  # fmt: skip
 
 
-def source_files(prepared: PreparedSet, source: Path | str | None) -> tuple[list[Path], Path]:
+def source_files(prepared: Audited, source: Path | str | None) -> tuple[list[Path], Path]:
     """Returns the source files and the folder below which names count."""
     asked = f"{prepared.folder} was to be audited against its source."
     if source is not None:
@@ -45,20 +46,21 @@ def source_files(prepared: PreparedSet, source: Path | str | None) -> tuple[list
         domain: Domain = domains.get(prepared.domain)
         listing = list_folder(home, domain)
         paths = [*listing.files, *(path for path, _ in listing.rejected if path.is_file() and not path.is_symlink())]
+        beside: Iterable[Path] = listing.beside
     else:
-        set_id = str(prepared.card.get("set_id", ""))
-        mapped = {Path(line["path"]) for line in read_owner_map(set_id)}
+        mapped = {Path(path) for line in prepared.mapped() for path in (line["path"], *line.get("members", ()))}
         paths = sorted(path for path in mapped if path.is_absolute())
         if not paths:
-            found = f"The owner's map is not on this machine ({owner_map_path(set_id).name} in its folder of sources)."
+            maps = ", ".join(owner_map_path(set_id).name for set_id in prepared.set_ids) or "it names none"
+            found = f"The owner's map is not on this machine ({maps} in its folder of sources)."
             raise UsageError(asked, found, "Give the folder of the source files: --source FOLDER.")
         home = Path(os.path.commonpath([path.parent for path in paths]))
         # What the source itself rejected is named from the source's own folder.
         paths += sorted(home / path for path in mapped if not path.is_absolute() and (home / path).is_file())
+        beside = (one for some in _folders(paths) for one in some.iterdir())
     if not paths:
         raise UsageError(asked, f"{home} holds no file that the domain {prepared.domain} reads.", "Check the folder.")
-    beside = home.rglob("*") if source is not None else (one for some in _folders(paths) for one in some.iterdir())
-    reports = {path for path in beside if path.suffix.lower() == _REPORTS and path.is_file() and not path.is_symlink()}
+    reports = {path for path in beside if path.suffix.lower() in REPORT_SOURCES and path.is_file() and not path.is_symlink()}
     return [*paths, *sorted(reports - set(paths))], home
 
 
@@ -87,7 +89,7 @@ def collect(paths: list[Path], home: Path, needles: Needles, report: AuditReport
     except UsageError:
         report.warn("a manifest.csv of the source that cannot be read as one; its groups and ids are not looked for", "the source")
     report.source["unreadable"] = unreadable
-    report.source["reports"] = sum(path.suffix.lower() == _REPORTS for path in paths)
+    report.source["reports"] = sum(path.suffix.lower() in REPORT_SOURCES for path in paths)
     return len(paths) - unreadable
 
 
@@ -107,8 +109,8 @@ def names_of(path: Path, home: Path) -> Iterator[Identifying]:
         yield Identifying(FOLDER_NAME, "number" if re.fullmatch(r"[\d\W_]*", part.partition(".")[0]) else "name", part)
 
 
-def common_words(prepared: PreparedSet) -> frozenset[str]:
-    """Returns the words of classes, labels and channels of the set and of its domain, which identify nobody."""
+def common_words(prepared: Audited) -> frozenset[str]:
+    """Returns the words of classes, labels and channels of the folder and of its domain, which identify nobody."""
     from domainclip.domains.radiology.header import VOCABULARY
 
     facts = domains.get(prepared.domain).facts
@@ -116,7 +118,7 @@ def common_words(prepared: PreparedSet) -> frozenset[str]:
         name for values in facts.labels.values() for value in values.values() for names in value.names.values() for name in names
     ]
     texts += [word for name, values in facts.labels.items() for word in (name, *values)]
-    texts += _labels_and_channels(prepared.folder / "index.parquet")
+    texts += [*prepared.classes, *_labels_and_channels(prepared.folder / "index.parquet")]
     return _EVERYDAY | {word for text in {*texts, *VOCABULARY} for word in re.findall(r"[^\W\d_]+", folded(text))}
 
 
@@ -127,7 +129,7 @@ def _labels_and_channels(index: Path) -> set[str]:
     told: set[str] = set()
     try:
         with pq.ParquetFile(index) as file:
-            for batch in file.iter_batches(columns=["labels", "channels"]):
+            for batch in file.iter_batches(columns=[name for name in ("labels", "channels") if name in file.schema_arrow.names]):
                 for column in batch.columns:
                     told |= {text for text in column.unique().to_pylist() if text}
         return {leaf for text in told for _, leaf in leaves(json.loads(text))}

@@ -17,6 +17,7 @@ from domainclip.captions.report_files import REPORT_SECTIONS, ReportOptions
 from domainclip.data.reports import ReportReader
 from domainclip.domains.base import COMPOSITION, Domain
 from domainclip.domains.folder import list_folder
+from domainclip.domains.misfits import is_named_oddly, misfit_of
 from domainclip.errors import UnreadableFileError, UsageError, unknown_name
 from domainclip.sample import Caption, Region, SourceItem, Spacing, Unit
 
@@ -117,6 +118,9 @@ def items_from_rows(
         path = folder / name
         if not path.exists():
             rejections.append((name, ABSENT))
+            continue
+        if is_named_oddly(path) and (misfit := misfit_of(path, domain)):
+            rejections.append((name, misfit.reason))
             continue
         try:
             first, members = _one_image(path, domain, reading) if path.is_dir() else (path, ())

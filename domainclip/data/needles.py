@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domainclip.captions.names import folded, header_names
-from domainclip.domains.identifying import Identifying
+from domainclip.domains.identifying_value import Identifying
 from domainclip.identifiers import keyed_hash
 
 SHORTEST, SHORTEST_NUMBER, SHORTEST_IN_BYTES, LONGEST, SHORTEST_BINARY = 4, 8, 8, 200, 16

@@ -22,6 +22,8 @@ _PIXELS_FOLLOW = 0xDA
 # Columns that we write numbers of bytes and pixels into; JSON texts of numbers alone.
 _COUNTS = frozenset(("offset", "size", "height", "width", "depth", "masks", "window", "shape", "geo", "spacing", "values"))
 _OURS = frozenset((*COLUMNS, *CAPTION_COLUMNS))
+_PREDICTIONS = "predictions.csv"
+"""Keys and probabilities of ours, which look like numbers of people."""
 _PROSE = frozenset(("text", "labels", "meta", "reason"))
 
 
@@ -72,7 +74,7 @@ def texts_of(path: Path, name: str) -> Iterator[SetText]:
     elif suffix in {".txt", ".md", ".csv", ".yaml", ".yml", ".log"}:
         with path.open(encoding="utf-8", errors="replace") as file:
             for number, line in enumerate(file, start=1):
-                yield SetText(name, f"{name}, line {number}", line, prose=True)
+                yield SetText(name, f"{name}, line {number}", line, prose=name != _PREDICTIONS)
     elif suffix in {".png", ".jpg", ".jpeg"}:
         place = f"{name.partition('/')[0]} (metadata)" if "/" in name else f"{name} (metadata)"
         for part, text in picture_texts(path.read_bytes()):

@@ -12,14 +12,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from domainclip.captions.report_account import report_files
-from domainclip.captions.report_files import ReportOptions
+from domainclip.captions.report_account import reports_among
+from domainclip.captions.report_files import REPORT_NOT_OPENED, ReportOptions
 from domainclip.config import DataConfig
 from domainclip.data.cards import about, card_names, find_card, load_card, rows_of_card
 from domainclip.data.manifest import ABSENT, MANIFEST_SUFFIXES, items_from_rows, read_manifest
 from domainclip.data.prepared_set import PreparedSet
 from domainclip.domains.base import Domain, checked_reading, domains
 from domainclip.domains.folder import list_folder
+from domainclip.domains.misfits import misfit_of, of_what
 from domainclip.errors import UsageError, unknown_name
 from domainclip.sample import SourceItem
 
@@ -112,6 +113,8 @@ def open_source(config: DataConfig, domain: Domain, reading: BaseModel | Mapping
     if path.suffix.lower() in MANIFEST_SUFFIXES:
         return _from_manifest(path, domain, label, report_options(config), options)
     if not domain.recognises(path):
+        if misfit := misfit_of(path, domain):
+            raise UsageError(f"The file {path} was to be read.", *misfit.parts)
         found = f"Its content is of no kind that the domain {domain.name} reads."
         raise UsageError(f"The file {path} was to be read.", found, f"See what is in it: domainclip inspect {path}.")
     return Source(path.stem, _plain_card(domain), (), (SourceItem(path, path.name),))
@@ -148,7 +151,7 @@ def _from_manifest(path: Path, domain: Domain, label: str, reports: ReportOption
     rows = read_manifest(path, label)
     items, rejections, counts = items_from_rows(rows, path.parent, f"The manifest {path}", domain, label, reports, reading)
     if not items:
-        raise _nothing_left(path, len(rows), rejections)
+        raise _nothing_left(path, rows, rejections)
     beside = path.parent / "dataset.yaml"
     card = _plain_card(domain)
     if _is_starter_set(path.parent):
@@ -158,15 +161,21 @@ def _from_manifest(path: Path, domain: Domain, label: str, reports: ReportOption
     return Source(path.name, card | _report_reading(counts), tuple(rejections), tuple(items))
 
 
-def _nothing_left(path: Path, rows: int, rejections: list[tuple[str, str]]) -> UsageError:
+def _nothing_left(path: Path, rows: list[dict[str, str]], rejections: list[tuple[str, str]]) -> UsageError:
     """Builds the error of a manifest of which no file can be used: whose fault it is, that of images or of what goes with them."""
     asked, reasons = f"The manifest {path} was to be read.", Counter(reason for _, reason in rejections)
     if set(reasons) == {ABSENT}:
-        found = f"None of the files in its {rows} rows is there."
+        reports = {row["report"] for row in rows if "report" in row}
+        there = sum((path.parent / name).is_file() for name in reports)
+        beside = f" Of the {len(reports)} reports that they name {there} are: the images are missing." if there else ""
+        found = f"None of the files in its {len(rows)} rows is there.{beside}"
         return UsageError(asked, found, f"Paths are relative to {path.parent}; correct the column path.")
     told = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
+    found = f"None of its {reasons.total()} files can be used: {told}."
+    if all(reason.startswith(REPORT_NOT_OPENED) for reason in reasons):
+        found += " The images are there: the reports are missing."
     remedy = f"Mend these, or leave the columns report and regions out; their paths are relative to {path.parent}."
-    return UsageError(asked, f"None of its {reasons.total()} files can be used: {told}.", remedy)
+    return UsageError(asked, found, remedy)
 
 
 def _from_folder(folder: Path, domain: Domain, reading: BaseModel) -> Source:
@@ -180,20 +189,22 @@ def _from_folder(folder: Path, domain: Domain, reading: BaseModel) -> Source:
                 f"It holds {listing.links} symbolic links or folders that are not followed, and no file that {domain.name} reads."
             )
             remedy = "Name the files that they lead to in a manifest (a CSV with the column path), or copy them here."
-        elif reports := len(report_files(folder)):
+        elif told := of_what(listing.misfits):
+            found, remedy = f"{found} {told[0]}", told[1]
+        elif reports := len(reports_among(listing.beside)):
             found += f" {reports} are text or XML, which may be reports."
             remedy = (
                 "Reports go with images: name both in a manifest (a CSV with the columns path and report). "
                 f"What the reports hold: domainclip inspect FOLDER --domain {domain.name}."
             )
         elif not count:
-            found = "It is empty."
+            found = "It is empty." if not listing.noise else f"It holds {listing.noise} hidden files or files of the system alone."
         raise UsageError(f"The folder {folder} was to be read.", found, remedy)
 
     def name(path: Path) -> str:
         return path.relative_to(folder).as_posix()
 
-    reports = len(report_files(folder))
+    reports = len(reports_among(listing.beside))
     if reports > 1 and 4 * reports >= len(listing.files):
         warnings.warn(
             f"{reports} text or XML files beside {len(listing.files)} images may be reports, and none is read: a folder does not "

@@ -18,6 +18,7 @@ from domainclip.data.records import inspection_from_json, item_to_json
 from domainclip.data.supervised import Limits, domain_reference
 from domainclip.domains.base import Domain, Inspection, domains
 from domainclip.domains.folder import FolderListing, list_folder
+from domainclip.domains.misfits import of_what
 from domainclip.errors import UsageError
 from domainclip.piped_process import PipedProcess, started_process
 from domainclip.sample import SourceItem
@@ -80,7 +81,8 @@ def survey(
     listing = listing or list_folder(folder, reader, reading)
     if not listing.files and not listing.links:
         found = f"It holds {len(listing.rejected) + listing.companions} files, none of which the domain {domain} reads."
-        raise UsageError(f"The folder {folder} was to be inspected.", found, "Check the path and --domain.")
+        told = of_what(listing.misfits) or ("", "Check the path and --domain.")
+        raise UsageError(f"The folder {folder} was to be inspected.", f"{found} {told[0]}".strip(), told[1])
     looks = [Look(path, None, reason) for path, reason in listing.rejected]
     items = [SourceItem(path, path.name, members=tuple(listing.members.get(path, ()))) for path in listing.files]
     for done, look in enumerate(_looked(items, reader, limits or Limits(), reading), start=1):

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from domainclip.domains import magic
-from domainclip.domains.base import Inspection, domains
+from domainclip.domains.base import Inspection, domains, inspected
 from domainclip.domains.dicom_kind import is_dicom_slide
+from domainclip.domains.misfits import misfit_of
 from domainclip.errors import FOREIGN_ERRORS, UnreadableFileError, UsageError
+from domainclip.sample import SourceItem
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 _GEO_KEYS = {33550, 33922, 34264, 34735}  # GeoTIFF 1.1: ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory
 _PICTURES = {".png", ".jpg", ".jpeg"}
 
 
-def inspect_file(path: Path, domain: str | None = None) -> tuple[str, Inspection]:
+def inspect_file(path: Path, domain: str | None = None, reading: BaseModel | None = None) -> tuple[str, Inspection]:
     """Looks at one file with the domain that fits, or the one that is named.
 
     Args:
         path: The file.
         domain: Domain name, or None to decide by content.
+        reading: The domain's options, where they say what image the file makes (a volume of its frames); None looks at the file.
 
     Returns:
         The domain's name and what its reader sees.
@@ -31,8 +38,10 @@ def inspect_file(path: Path, domain: str | None = None) -> tuple[str, Inspection
         found = "It is a folder." if path.is_dir() else "There is no such file."
         raise UsageError(f"The file {path} was to be inspected.", found, "Name one file; or give --domain to look over a folder.")
     name = domain or detect_domain(path)
+    if misfit := misfit_of(path, domains.get(name)):
+        raise UsageError(f"The file {path} was to be inspected as {name}.", *misfit.parts)
     try:
-        return name, domains.get(name).inspect(path)
+        return name, inspected(domains.get(name), SourceItem(path, path.name), reading)
     except UnreadableFileError as error:
         raise UnreadableFileError(f"The file {path} was to be inspected as {name}.", error.found, error.remedy) from error
 
@@ -56,6 +65,8 @@ def detect_domain(path: Path) -> str:
     for name in domains:
         if domains.get(name).recognises(path):
             return name
+    if misfit := misfit_of(path, domains.get("radiology")):
+        raise UsageError(f"The file {path} was to be read.", *misfit.parts)
     raise UsageError(
         f"The file {path} was to be read.",
         "No domain knows its format: it is no DICOM, TIFF, slide or picture.",

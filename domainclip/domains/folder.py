@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from domainclip.domains.base import Domain, gathered_files
+from domainclip.domains.misfits import Misfit, misfit_of
 
 COMPANIONS = frozenset({".txt", ".md", ".csv", ".json", ".jsonl", ".geojson", ".xml", ".yaml", ".yml", ".parquet", ".pdf", ".html"})
 """What lies beside images by custom; everything else that the domain does not read is reported."""
+_OF_SYSTEMS = frozenset({"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "autorun.inf"})
+"""What systems put into folders without being asked; others' names begin with a point (.DS_Store, ._IM0001)."""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderListing:
-    """The files of a folder and its subfolders; hidden ones are not looked at.
+    """The files of a folder and its subfolders; hidden ones and those of systems are counted and not looked at.
 
     Attributes:
         files: Those that the domain reads, each an image of its own (of several files, the one that stands for it).
         rejected: What cannot be used, each with a reason that names neither path nor identifier.
-        companions: How many belong to an image or lie beside images by custom.
+        beside: What belongs to an image or lies beside images by custom, reports among it.
         links: How many of ``rejected`` are symbolic links, or folders that cannot be listed.
         members: Of the images of several files, the one in ``files`` to the others.
+        misfits: What those of ``rejected`` are of which more is known than that the domain does not read them.
+        noise: How many files are hidden, or the system's own (Thumbs.db, desktop.ini).
     """
 
     files: tuple[Path, ...]
     rejected: tuple[tuple[Path, str], ...]
-    companions: int
+    beside: tuple[Path, ...]
     links: int
+    misfits: tuple[Misfit, ...] = ()
+    noise: int = 0
     members: Mapping[Path, tuple[Path, ...]] = field(default_factory=dict)
+
+    @property
+    def companions(self) -> int:
+        """How many lie beside images."""
+        return len(self.beside)
 
 
 def list_folder(folder: Path, domain: Domain, reading: BaseModel | None = None) -> FolderListing:
@@ -49,7 +61,8 @@ def list_folder(folder: Path, domain: Domain, reading: BaseModel | None = None) 
     paths: list[Path] = []
     rejected: list[tuple[Path, str]] = []
     shown: set[Path] = set()
-    for path in _walked(folder, rejected):
+    found, noise = _walked(folder, rejected)
+    for path in found:
         if not path.is_symlink():
             if path.is_file():
                 paths.append(path)
@@ -66,32 +79,43 @@ def list_folder(folder: Path, domain: Domain, reading: BaseModel | None = None) 
     gathering = gathered_files(domain, paths, reading)
     absorbed = {path for some in gathering.members.values() for path in some}
     reasons = dict(gathering.rejected)
-    files, companions = [], 0
+    files, beside, misfits = [], list[Path](), list[Misfit]()
     for path in paths:
         if path in reasons:
             rejected.append((path, reasons[path]))
         elif path in absorbed:
-            companions += 1
+            beside.append(path)
         elif domain.recognises(path):
             files.append(path)
-        elif path.suffix.lower() in COMPANIONS or not path.suffix:
-            companions += 1
+        elif path.suffix.lower() in COMPANIONS:
+            beside.append(path)
+        elif misfit := misfit_of(path, domain):
+            misfits.append(misfit)
+            if misfit.aside:
+                beside.append(path)
+            else:
+                rejected.append((path, misfit.reason))
+        elif not path.suffix:
+            beside.append(path)
         else:
             rejected.append((path, f"no file that the domain {domain.name} reads"))
-    return FolderListing(tuple(files), tuple(rejected), companions, links, gathering.members)
+    return FolderListing(tuple(files), tuple(rejected), tuple(beside), links, tuple(misfits), noise, gathering.members)
 
 
-def _walked(folder: Path, rejected: list[tuple[Path, str]]) -> Iterator[Path]:
-    """Yields what is not hidden, by path; folders that cannot be listed are rejected."""
+def _walked(folder: Path, rejected: list[tuple[Path, str]]) -> tuple[list[Path], int]:
+    """Returns what is worth a look, by path, and how many files are not; folders that cannot be listed are rejected."""
     unlisted: list[OSError] = []
     found: list[Path] = []
+    noise = 0
     for place, folders, files in os.walk(folder, onerror=unlisted.append):
         folders[:] = [name for name in folders if not name.startswith(".")]
         # os.walk counts links to folders as folders, and does not walk through them.
         links = [name for name in folders if Path(place, name).is_symlink()]
-        found += [Path(place, name) for name in (*files, *links) if not name.startswith(".")]
+        kept = [name for name in (*files, *links) if not name.startswith(".") and name.lower() not in _OF_SYSTEMS]
+        noise += len(files) + len(links) - len(kept)
+        found += [Path(place, name) for name in kept]
     rejected += [(Path(str(error.filename)), "a folder that cannot be listed; check its permissions") for error in unlisted]
-    yield from sorted(found)
+    return sorted(found), noise
 
 
 def _is_hidden(path: Path) -> bool:

@@ -1,39 +1,24 @@
-"""What in a source file identifies people: headers of DICOM, texts in pictures, slides' fields, heads of reports; for ``audit``."""
+"""What in a source file identifies people: headers of DICOM and NIfTI, texts in pictures, slides and reports; for ``audit``."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from domainclip.domains import magic
 from domainclip.domains.dicom_kind import DEFLATED
-from domainclip.errors import FOREIGN_ERRORS, UnreadableFileError
+from domainclip.domains.identifying_reports import of_table, of_text, of_xml
+from domainclip.domains.identifying_value import Identifying, unreadable
+from domainclip.domains.radiology.nifti_texts import is_nifti, nifti_texts
+from domainclip.errors import FOREIGN_ERRORS
 
-Kind = Literal["person", "name", "date", "number", "uid", "text", "bytes"]
 _TIFF_TAGS = {306: "DateTime", 315: "Artist", 316: "HostComputer", 33432: "Copyright"}
 # Aperio writes "name = value" between bars into ImageDescription; these fields tell of people, places and times.
 _SLIDE_FIELDS = frozenset(("filename", "user", "date", "time", "title", "imageid", "scanscope id", "barcode", "patient", "case"))
-_LONGEST_REPORT = 2**20
 _DEFERRED_BYTES = 2**16
-_ASKED = "The identifiers of a source file were to be read."
-
-
-@dataclass(frozen=True, slots=True)
-class Identifying:
-    """A value that may not be found outside of its source.
-
-    Attributes:
-        attribute: Where it stands, in words that identify nobody, e.g. "(0010,0020) Patient ID".
-        kind: How it is written in other places, and how long it must be to be looked for; "name" is that of a file or folder.
-        value: As stored.
-    """
-
-    attribute: str
-    kind: Kind
-    value: str | bytes
+_REPORTS = {".txt": of_text, ".xml": of_xml, ".csv": of_table}
 
 
 def identifying_values(path: Path) -> Iterator[Identifying]:
@@ -51,10 +36,12 @@ def identifying_values(path: Path) -> Iterator[Identifying]:
             yield from _of_picture(path)
         elif head[:4] in magic.TIFF:
             yield from _of_tiff(path)
-        elif path.suffix.lower() == ".txt":
-            yield from _of_report(path)
+        elif is_nifti(path, head):
+            yield from nifti_texts(path)
+        elif reader := _REPORTS.get(path.suffix.lower()):
+            yield from reader(path)
     except (*FOREIGN_ERRORS, MemoryError) as error:
-        raise UnreadableFileError(_ASKED, f"It cannot be read ({type(error).__name__}).", "See whether it is damaged.") from error
+        raise unreadable(f"It cannot be read ({type(error).__name__}).", "See whether it is damaged.") from error
 
 
 def _of_dicom(path: Path) -> Iterator[Identifying]:
@@ -100,20 +87,3 @@ def _of_tiff(path: Path) -> Iterator[Identifying]:
         name, _, value = field.partition("=")
         if name.strip().lower() in _SLIDE_FIELDS and value.strip():
             yield Identifying(f"ImageDescription {name.strip().lower()}", "text", value.strip())
-
-
-def _of_report(path: Path) -> Iterator[Identifying]:
-    """The names and numbers that a report gives in lines of its own; other files of text give none."""
-    from domainclip.captions.names import END_OF_NAME
-    from domainclip.captions.sections import parse_report
-
-    if path.stat().st_size > _LONGEST_REPORT:
-        raise UnreadableFileError(_ASKED, "It is larger than 1 MiB, which no report is.", "Leave it out.")
-    sections = parse_report(path.read_text(encoding="utf-8"))
-    for line in sections.get("names", "").splitlines():
-        if name := END_OF_NAME.split(line, maxsplit=1)[0].strip():
-            last, comma, first = name.partition(",")
-            parts = [last, first] if comma else name.rsplit(" ", 1)[::-1]
-            yield Identifying("report, a line of a name", "person", "^".join(part.strip() for part in parts))
-    for number in re.findall(r"(?=[\w./-]*\d{4})[\w./-]*\w", sections.get("administrative", "")):
-        yield Identifying("report, a number of its head", "text", number)

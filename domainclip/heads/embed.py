@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from domainclip.domains.misfits import misfit_of
 from domainclip.errors import DomainClipError, UsageError, unknown_name
 from domainclip.heads.domain_model import DomainModel, Features
 from domainclip.heads.feature_table import FeatureWriter, Kind
@@ -159,6 +160,15 @@ class Stream:
         if self._prepared is None:
             self._domain = reader_for(model.record, self.items[0].path if len(self.items) == 1 else None)
             self._reading = reading_options(model.record, self._domain, reading)
+            if isinstance(opened_source, list):
+                self._leave_out_misfits()
+
+    def _leave_out_misfits(self) -> None:
+        """Rejects what the domain does not read by a reason better than its reader has: an archive, another domain's file."""
+        misfits = {item.name: found for item in self.items if (found := misfit_of(item.path, self._domain))}
+        self._paths |= {keyed_hash(item.name, owner_key()): str(item.path) for item in self.items if item.name in misfits}
+        self.items = [item for item in self.items if item.name not in misfits]
+        self._rejections = tuple((name, found.reason) for name, found in misfits.items())
 
     def __iter__(self) -> Iterator[Found | Rejected]:
         if self._prepared is not None:

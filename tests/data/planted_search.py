@@ -9,7 +9,9 @@ import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import zstandard
 
@@ -34,10 +36,11 @@ def leaks(folder: Path, planted: Iterable[str]) -> dict[str, set[str]]:
     words = list(planted)
     found: dict[str, set[str]] = {}
     for path in sorted(folder.rglob("*")):
-        found[f"name {path.name}"] = found_in(str(path.relative_to(folder)).encode(), words)
+        name = path.relative_to(folder).as_posix()  # several sets below one folder have files of the same names
+        found[f"name {name}"] = found_in(name.encode(), words)
         if path.is_file():
-            for place, data in _parts(path.name, path.read_bytes()):
-                found[place] = found_in(data, words)
+            for place, data in _parts(name, path.read_bytes()):
+                found.setdefault(place, set()).update(found_in(data, words))
     return {place: some for place, some in found.items() if some}
 
 
@@ -56,6 +59,8 @@ def _parts(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
         yield f"{name}: cells", "\n".join(map(str, table.read().to_pylist())).encode()
     elif name.endswith(".zst"):
         yield f"{name}: plain", zstandard.ZstdDecompressor().decompress(data)
+    elif name.endswith(".h5"):
+        yield f"{name}: values", "\n".join(_values(data)).encode()
     elif name.endswith(".png"):
         at, pixels = 8, b""
         while at < len(data):
@@ -66,3 +71,16 @@ def _parts(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
                 yield f"{name}: {kind!r}", zlib.decompress(body[body.index(b"\0") + 2 :])
             at += 12 + size
         yield f"{name}: pixels", zlib.decompress(pixels)
+
+
+def _values(data: bytes) -> Iterator[str]:
+    """Yields names, attributes and values of an HDF5 file, which may be compressed in it."""
+    import h5py
+
+    with h5py.File(io.BytesIO(data)) as file:
+        found: list[tuple[str, Any]] = [("", file)]
+        file.visititems(lambda name, one: found.append((name, one)))
+        for name, one in found:
+            yield from (name, *map(str, one.attrs.items()))
+            if isinstance(one, h5py.Dataset) and one.dtype.kind in "OSU":
+                yield from map(str, np.asarray(one[()]).ravel())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import planted_dicom
 import pytest
+from many_verbs import run_verbs
 from planted_search import found_in, leaks
 
 from domainclip.data.prepared_set import PreparedSet
@@ -104,6 +105,35 @@ def made(
     return out, home, said
 
 
+@pytest.fixture(scope="module")
+def used(
+    source: tuple[Path, planted_dicom.Planter],
+    made: tuple[Path, Path, dict[str, bytes]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, dict[str, tuple[bytes, bytes]]]:
+    """What comes after a preparation: features, indexes and predictions of the folder, its manifest and its set."""
+    folder, (sets, home, _) = source[0], made
+    out, model = tmp_path_factory.mktemp("after"), "starter-radiology"
+    shutil.copy(folder.parent / "rows.csv", folder / "rows.csv")
+    files = sorted(map(str, folder.rglob("*.dcm")))
+    classes = ("--classes", "pleural effusion,normal", "--output")
+    lines: dict[str, tuple[str, ...]] = {}
+    for name, one in {"folder": folder, "rows": folder / "rows.csv", "set": sets / "manifest"}.items():
+        as_json = ("--json",) if name == "folder" else ()
+        lines[f"embed {name}"] = ("embed", model, str(one), "--output", str(out / f"emb-{name}"), *as_json)
+        lines[f"index {name}"] = ("index", model, str(one), "--output", str(out / f"index-{name}"), *as_json)
+        lines[f"search {name}"] = ("search", str(out / f"index-{name}"), "small effusion", "--json")
+    lines["zero-shot folder"] = ("zero-shot", model, str(folder), *classes, str(out / "zero-folder"), "--json")
+    lines["zero-shot files"] = ("zero-shot", model, *files, *classes, str(out / "zero-files"))
+    lines["zero-shot set"] = ("zero-shot", model, str(sets / "manifest"), *classes, str(out / "zero-set"))
+    lines["search image"] = ("search", str(out / "index-set"), "--image", files[0], "-k", "3")
+    lines["inspect folder"] = ("inspect", str(folder), "--domain", "radiology", "--json")
+    lines["inspect lines"] = ("inspect", str(folder), "--domain", "radiology")
+    said = run_verbs(home, tmp_path_factory.mktemp("said"), lines)
+    (folder / "rows.csv").unlink()
+    return out, said
+
+
 def _words(planter: planted_dicom.Planter) -> list[str]:
     return [*(word for words in planter.planted.values() for word in words), *EXTRA]
 
@@ -138,6 +168,34 @@ def test_nothing_planted_is_printed(source: tuple[Path, planted_dicom.Planter], 
     for name, said in made[2].items():
         assert found_in(said, _words(source[1])) == set(), name
     assert b"--strict" in made[2]["strict"]
+
+
+# Paths are shown to their owner on the terminal, and --json is the terminal too; ``embed`` repeats the source as it was typed.
+PATHS = {"plantedfolder", "plantedfile"}
+SHOW_PATHS = {"search", "inspect", "zero-shot", "embed"}
+
+
+@pytest.mark.slow
+def test_nothing_planted_is_in_what_comes_after(
+    source: tuple[Path, planted_dicom.Planter], used: tuple[Path, dict[str, tuple[bytes, bytes]]]
+) -> None:
+    out, said = used
+    assert leaks(out, _words(source[1])) == {}
+    kinds = {"features.npy", "index.parquet", "index.json", "embed.json", "rejected.jsonl", "predictions.csv", "predictions.json"}
+    written = [path for path in out.rglob("*") if path.is_file()]
+    assert kinds == {path.name for path in written}
+    assert all(len((path / "rejected.jsonl").read_text().splitlines()) >= 8 for path in out.glob("*-folder"))
+    for name, (shown, logged) in said.items():
+        assert found_in(logged, _words(source[1])) == set(), name
+        assert found_in(shown, _words(source[1])) <= (PATHS if name.split()[0] in SHOW_PATHS else set()), name
+    for name in ("search folder", "search set", "zero-shot folder", "inspect folder"):
+        assert found_in(said[name][0], EXTRA) == PATHS, name  # they are there to be seen, and are seen
+
+
+@pytest.mark.slow
+def test_nobody_else_is_shown_paths(used: tuple[Path, dict[str, tuple[bytes, bytes]]], tmp_path: Path) -> None:
+    """Who has the index and not the owner's map gets keys."""
+    assert found_in(_run(tmp_path, "search", str(used[0] / "index-folder"), "small effusion", "--json"), EXTRA) == set()
 
 
 def test_nothing_planted_is_told_by_inspect(source: tuple[Path, planted_dicom.Planter], tmp_path: Path) -> None:

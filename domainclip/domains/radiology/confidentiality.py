@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from domainclip.domains.identifying import Identifying, Kind
+from domainclip.domains.identifying_value import Identifying, Kind
 
 _TABLES = ("confidentiality.csv", "confidentiality_later.csv")
 _PRIVATE = "ggggeeee"
