@@ -63,7 +63,9 @@ def report_folder(
     if len(shown) > _MOST_LISTED:
         lines.append(f"  and {len(shown) - _MOST_LISTED} more (--json lists all)")
     if listing.companions or listing.noise:
-        lines.append(f"Left aside: {listing.companions} files beside images, {listing.noise} hidden ones or the system's own")
+        lines.append(
+            f"Left aside: {listing.companions} files of images or beside them, {listing.noise} hidden ones or the system's own"
+        )
     lines.append("Scale from: " + ", ".join(f"{step} {count}" for step, count in counts.items()))
     if table is not None:
         rows = write_manifest(looks, table)

@@ -103,3 +103,26 @@ def test_a_manifest_row_of_several_series_is_rejected(studies, tmp_path):
     done = run("prepare", studies, "--domain", "radiology", "--output", tmp_path / "flat")
     assert done.returncode == 2
     assert "a folder of 8 images as they are read" in done.stderr
+
+
+def test_inspect_tells_of_series(studies, tmp_path):
+    (studies / "manifest.csv").unlink()
+    import pydicom
+
+    lost = next(path for path in (studies / "Doe_0" / "CT").iterdir() if pydicom.dcmread(path).ImagePositionPatient[2] == 9)
+    lost.unlink()
+    seen = document("inspect", studies, "--domain", "radiology", "--set", "reading.axes=CZYX")
+    assert len(seen["files"]) == 12
+    missing = [file["missing"] for file in seen["files"] if file["missing"]]
+    assert len(missing) == 1
+    assert "Slices are missing: in 1 places, about 1 in all" in missing[0][0]
+    shown = run("inspect", studies / "Doe_1", "--domain", "radiology", "--set", "reading.axes=CZYX").stdout
+    assert "DICOM series of 8 files" in shown
+    assert "stack 0: slices 8, plane axial" in shown
+    for idle in (["--domain", "pathology"], []):
+        refused = run("inspect", studies / "Doe_1", *idle, "--set", "reading.axes=CZYX")
+        assert refused.returncode == 2
+        assert "would do nothing" in refused.stderr
+    refused = run("inspect", studies, "--domain", "radiology", "--set", "reading.axes=CZYX", "--table", tmp_path / "t.csv")
+    assert refused.returncode == 2
+    assert "--table would do nothing" in refused.stderr

@@ -1,6 +1,7 @@
 """Series to volumes: order, spacing, tilt, planes, gaps, windows. Voxels are checked against their place in the patient."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +26,19 @@ def series(radiology):
         return [(sample, sample.read()) for sample in radiology.samples(item, options)]
 
     return read
+
+
+@pytest.fixture
+def several(radiology):
+    """Returns the samples of the one series of a folder, unread."""
+
+    def samples(folder, **reading):
+        options = radiology.reading_model(**({"axes": "CZYX", "output": "hu"} | reading))
+        listing = list_folder(folder, radiology, options)
+        (path,) = listing.files
+        return list(radiology.samples(SourceItem(path, "series", members=tuple(listing.members[path])), options))
+
+    return samples
 
 
 def places(count, step=(0, 0, 3.0), start=(-10, 20, -40)):
@@ -195,36 +209,67 @@ def test_a_series_over_several_folders_is_one_volume(series, make_dicom, tmp_pat
     assert np.array_equal(pixels.array[0], expected(positions, AXIAL))
 
 
-def test_a_localizer_and_two_moments_are_stacks_of_their_own(series, make_dicom, tmp_path):
-    positions = places(5)
-    make_series(make_dicom, tmp_path / "ct", positions + positions, TemporalPositionIdentifier=lambda n: 1 + n // 5)
+def test_a_localizer_and_two_moments_are_stacks_of_their_own(several, make_dicom, tmp_path):
     import pydicom
 
-    uid = pydicom.dcmread(next((tmp_path / "ct").iterdir())).SeriesInstanceUID
-    study = pydicom.dcmread(next((tmp_path / "ct").iterdir())).StudyInstanceUID
-    make_series(
-        make_dicom,
-        tmp_path / "ct2",
-        places(1),
-        CORONAL,
-        SeriesInstanceUID=uid,
-        StudyInstanceUID=study,
-        ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"],
-    )
-    (tmp_path / "ct2").rename(tmp_path / "ct" / "z")
-    options = {"axes": "CZYX", "output": "hu"}
-    from domainclip.domains.base import domains
-
-    radiology = domains.get("radiology")
-    reading = radiology.reading_model(**options)
-    listing = list_folder(tmp_path / "ct", radiology, reading)
-    item = SourceItem(listing.files[0], "series", members=tuple(listing.members[listing.files[0]]))
-    samples = list(radiology.samples(item, reading))
-    assert [sample.key for sample in samples] == ["series#0", "series#1", "series#2"]
-    for sample in samples[:2]:
-        assert np.array_equal(sample.read().array[0], expected(positions, AXIAL))
+    positions = places(5)
+    moments = {"TemporalPositionIdentifier": lambda n: 2 - n // 5, "RescaleIntercept": lambda n: -1000 + 7 * (n // 5)}
+    files = make_series(make_dicom, tmp_path / "ct", positions + positions, **moments)
+    first = pydicom.dcmread(files[0])
+    same = {"SeriesInstanceUID": first.SeriesInstanceUID, "StudyInstanceUID": first.StudyInstanceUID}
+    make_series(make_dicom, tmp_path / "ct" / "z", places(1), CORONAL, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"], **same)
+    later, earlier, localizer = several(tmp_path / "ct")
+    assert [sample.key for sample in (later, earlier, localizer)] == ["series#0", "series#1", "series#2"]
+    assert np.array_equal(later.read().array[0], expected(positions, AXIAL) + 7)  # moment 1 was written last
+    assert np.array_equal(earlier.read().array[0], expected(positions, AXIAL))
     with pytest.raises(UnreadableFileError, match="one slice"):
-        samples[2].read()
+        localizer.read()
+
+
+def test_magnitude_and_phase_at_the_same_places_are_two_stacks(several, make_dicom, tmp_path):
+    positions = places(4)
+    kinds = [["ORIGINAL", "PRIMARY", "M"], ["ORIGINAL", "PRIMARY", "P"]]
+    make_series(
+        make_dicom, tmp_path / "mr", positions + positions, Modality="MR", RescaleType="US",
+        ImageType=lambda n: kinds[n // 4], RescaleSlope=lambda n: 1 + n // 4, WindowCenter=3000, WindowWidth=8001,
+    )  # fmt: skip
+    one, other = several(tmp_path / "mr", output="display")
+    numbers = expected(positions, AXIAL) + 1000
+    shown = [np.clip((numbers * slope - 1000 - 2999.5) / 8000 + 0.5, 0, 1) for slope in (1, 2)]
+    found = sorted((sample.read().array[0] for sample in (one, other)), key=lambda array: array.mean())
+    for array, by_hand in zip(found, shown, strict=True):
+        assert array == pytest.approx(by_hand, abs=1e-5)
+
+
+def test_a_real_enhanced_volume_lies_where_nibabel_says(radiology, tmp_path):
+    """A Philips MPRAGE of 176 frames, oblique sagittal, in nibabel's own test data; nibabel reads its functional groups itself."""
+    import gzip
+
+    import nibabel
+
+    packed = Path(nibabel.__file__).parent / "nicom" / "tests" / "data" / "philips_mprage.dcm.gz"
+    if not packed.is_file():
+        pytest.skip("this nibabel comes without its test data")
+    path = tmp_path / "mprage.dcm"
+    path.write_bytes(gzip.decompress(packed.read_bytes()))
+    from nibabel.nicom.dicomwrappers import wrapper_from_file
+
+    from domainclip.domains.radiology.geometry import ordered
+    from domainclip.domains.radiology.volumes import read_series
+
+    reading = radiology.reading_model(axes="CZYX", window=[500, 1001])
+    (sample,) = radiology.samples(SourceItem(path, "a"), reading)
+    _, grid = ordered(read_series(SourceItem(path, "a"), reading).slices)
+    theirs = wrapper_from_file(path)
+    numbers, affine = theirs.get_data(), theirs.affine  # (row, column, slice, 1) to mm, LPS
+    array = sample.read().array[0]
+    assert array.shape == (176, 256, 256)
+    assert sample.meta["plane"] == "sagittal"
+    for z, y, x in np.random.default_rng(0).integers(0, (176, 256, 256), (200, 3)):
+        row, column, number, _ = np.linalg.solve(affine, np.array(grid.affine) @ (x, y, z, 1))
+        assert (row, column, number) == pytest.approx(np.rint((row, column, number)), abs=0.01)
+        stored = numbers[round(row), round(column), round(number)]
+        assert array[z, y, x] == pytest.approx(np.clip((stored - 499.5) / 1000 + 0.5, 0, 1), abs=1e-6)
 
 
 def test_slices_at_one_place_that_nothing_tells_apart(series, make_dicom, tmp_path):
