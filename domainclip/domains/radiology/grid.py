@@ -15,6 +15,7 @@ AXIS_CODES = {"axial": "LPS", "coronal": "LIP", "sagittal": "PIL"}
 """Where columns, rows and slices lead, as radiologists look at each plane: L left, P back, S head, I feet."""
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _DATA_SHARE = 0.5
+_SLAB = 16
 
 
 @dataclass(slots=True)
@@ -67,7 +68,9 @@ def turned(grid: Grid, codes: str) -> Grid:
 
 
 def resampled(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
-    """Resamples a volume trilinearly (MONAI's Spacing) to a grid with right angles: a tilted gantry is straightened.
+    """Resamples a volume trilinearly, as MONAI's Spacing does, to a grid with right angles: a tilted gantry is straightened.
+
+    Slab by slab (MONAI's SpatialResample): Spacing itself would need six times the memory of a large CT.
 
     Args:
         grid: The volume.
@@ -80,18 +83,57 @@ def resampled(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
         MissingDependencyError: MONAI is not installed.
     """
     try:
-        from monai.transforms import Spacing
+        from monai.data.utils import compute_shape_offset, zoom_affine
     except ImportError as error:
         raise missing_dependency("monai", "Resampling volumes", "monai") from error
-    pixdim = spacing_mm[::-1]
-    data = np.ones(grid.array.shape, np.float32) if grid.empty is None else (~grid.empty).astype(np.float32)
-    filled = (
-        grid.array if grid.empty is None else np.where(grid.empty, np.float32(grid.array[~grid.empty].min(initial=0)), grid.array)
-    )
-    array, affine = _through(Spacing(pixdim=pixdim, mode="bilinear", padding_mode="border"), filled, grid.affine)
-    share, _ = _through(Spacing(pixdim=pixdim, mode="bilinear", padding_mode="zeros"), data, grid.affine)
-    empty = share < _DATA_SHARE
-    return Grid(array, empty if empty.any() else None, affine)
+    source = _LPS_TO_RAS @ grid.affine
+    target = np.asarray(zoom_affine(source, spacing_mm[::-1], diagonal=False), np.float64)
+    shape, offset = compute_shape_offset(grid.array.shape[::-1], source, target, False)
+    target[:3, 3] = np.asarray(offset)[:3]
+    low = np.float32(0 if grid.empty is None else grid.array[~grid.empty].min(initial=0))
+
+    def numbers(part: slice) -> npt.NDArray[np.float32]:
+        return grid.array[part] if grid.empty is None else np.where(grid.empty[part], low, grid.array[part])
+
+    def known(part: slice) -> npt.NDArray[np.float32]:
+        return np.ones(grid.array[part].shape, np.float32) if grid.empty is None else (~grid.empty[part]).astype(np.float32)
+
+    size = (int(shape[0]), int(shape[1]), int(shape[2]))
+    array, empty = np.empty(size[::-1], np.float32), np.empty(size[::-1], bool)
+    for first in range(0, size[2], _SLAB):
+        slab = _Slab(source, target, (*size[:2], min(_SLAB, size[2] - first)), first, len(grid.array))
+        array[first : first + _SLAB] = slab.resampled(numbers(slab.under), "border")
+        empty[first : first + _SLAB] = slab.resampled(known(slab.under), "zeros") < _DATA_SHARE
+    return Grid(array, empty if empty.any() else None, _LPS_TO_RAS @ target)
+
+
+class _Slab:
+    """Some slices of the result, and the slices of the source that they lie over; affines are of X, Y, Z in RAS, as MONAI's."""
+
+    def __init__(
+        self, source: npt.NDArray[np.float64], target: npt.NDArray[np.float64], size: tuple[int, int, int], first: int, depth: int
+    ) -> None:
+        self._size = size
+        self._place = target.copy()
+        self._place[:3, 3] += first * target[:3, 2]
+        corners = [(x, y, z, 1.0) for x in (0, size[0] - 1) for y in (0, size[1] - 1) for z in (0, size[2] - 1)]
+        places = np.array(corners) @ (np.linalg.inv(source) @ self._place)[2]
+        low = min(max(int(np.floor(places.min())) - 1, 0), depth - 1)  # one to spare on each side
+        self.under = slice(low, max(min(int(np.ceil(places.max())) + 2, depth), low + 1))
+        self._source = source.copy()
+        self._source[:3, 3] += low * source[:3, 2]
+
+    def resampled(self, array: npt.NDArray[np.float32], outside: str) -> npt.NDArray[np.float32]:
+        """Returns (Z', Y', X') of the slices ``under``; ``outside`` is MONAI's padding mode."""
+        import torch
+        from monai.data import MetaTensor
+        from monai.transforms import SpatialResample
+
+        resample = SpatialResample(mode="bilinear", padding_mode=outside, dtype=torch.float32)
+        tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 1, 0)))[None]
+        image = MetaTensor(tensor, affine=torch.from_numpy(self._source))
+        slab = resample(image, dst_affine=torch.from_numpy(self._place), spatial_size=self._size)
+        return np.asarray(slab.numpy()[0].transpose(2, 1, 0), np.float32)
 
 
 def on_grid(grid: Grid, reading: RadiologyReading) -> Grid:
@@ -103,16 +145,3 @@ def on_grid(grid: Grid, reading: RadiologyReading) -> Grid:
     if reading.plane != "acquired":
         grid = turned(grid, AXIS_CODES[reading.plane])
     return grid if reading.spacing_mm is None else resampled(grid, reading.spacing_mm)
-
-
-def _through(
-    transform: object, array: npt.NDArray[np.float32], affine: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-    """Applies a spatial transform of MONAI, whose axes are X, Y, Z and whose world is RAS."""
-    import torch
-    from monai.data import MetaTensor
-
-    tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 1, 0)))[None]
-    result = transform(MetaTensor(tensor, affine=torch.from_numpy(_LPS_TO_RAS @ affine)))  # type: ignore[operator]
-    back = np.ascontiguousarray(result.numpy()[0].transpose(2, 1, 0), dtype=np.float32)
-    return back, np.asarray(_LPS_TO_RAS @ result.affine.numpy(), dtype=np.float64)

@@ -106,10 +106,29 @@ def test_the_turn_is_that_of_monai(rng_volume):
         assert ours.affine == pytest.approx(np.diag([-1.0, -1, 1, 1]) @ theirs.affine.numpy())
 
 
+@pytest.mark.parametrize("spacing", [(2.0, 1.0, 0.7), (0.3, 4.0, 2.5)])
+def test_the_resampling_is_that_of_monai(rng_volume, spacing):
+    import torch
+    from monai.data import MetaTensor
+    from monai.transforms import Spacing
+
+    from domainclip.domains.radiology import grid as grids
+
+    array, affine = rng_volume
+    ours = grids.resampled(grids.Grid(array, None, affine), spacing)
+    ras = np.diag([-1.0, -1, 1, 1]) @ affine
+    tensor = MetaTensor(torch.from_numpy(array.transpose(2, 1, 0).copy())[None], affine=torch.from_numpy(ras))
+    theirs = Spacing(pixdim=spacing[::-1], mode="bilinear", padding_mode="border")(tensor)
+    assert ours.array.shape == theirs.shape[:0:-1]
+    assert ours.array == pytest.approx(theirs.numpy()[0].transpose(2, 1, 0), abs=1e-4)
+    assert ours.affine == pytest.approx(np.diag([-1.0, -1, 1, 1]) @ theirs.affine.numpy())
+    assert ours.spacing == pytest.approx(spacing)
+
+
 @pytest.fixture
 def rng_volume():
     affine = np.array([[0.1, 0.2, 2.9, -10], [-1.5, 0.1, 0.2, 30], [0.05, -2.0, 0.1, 5], [0, 0, 0, 1.0]])
-    return np.random.default_rng(0).normal(size=(4, 5, 6)).astype(np.float32), affine
+    return np.random.default_rng(0).normal(size=(12, 5, 6)).astype(np.float32), affine
 
 
 def test_a_regular_axial_series_is_that_of_monais_reader(series, make_dicom, tmp_path):
