@@ -217,6 +217,10 @@ def test_a_volume_with_holes_gets_a_mask():
     stored = encode_image(Pixels(array), "CZYX", Values("display"))
     holes = decode_mask(stored.masks["nodata"], (2, 2, 2))
     assert np.argwhere(holes).tolist() == [[1, 0, 1]]
+    array[0, 1, 0, 1] = -1
+    told = encode_image(Pixels(array), "CZYX", Values("display", nodata=-1.0))
+    assert told.pixels.dtype == np.uint16  # the number for no data lies outside of 0..1 and must not keep the others from it
+    np.testing.assert_array_equal(decode_mask(told.masks["nodata"], (2, 2, 2)), holes)
 
 
 def test_whole_hounsfield_units_of_volumes_are_integers():

@@ -261,16 +261,23 @@ def test_magnitude_and_phase_at_the_same_places_are_two_stacks(several, make_dic
 
 
 def test_a_real_enhanced_volume_lies_where_nibabel_says(radiology, tmp_path):
-    """A Philips MPRAGE of 176 frames, oblique sagittal, in nibabel's own test data; nibabel reads its functional groups itself."""
+    """A Philips MPRAGE of 176 frames, oblique sagittal, in nibabel's own test data; nibabel reads its functional groups itself.
+
+    Its pixels are blank there, so numbers are drawn into it.
+    """
     import gzip
 
     import nibabel
+    import pydicom
 
     packed = Path(nibabel.__file__).parent / "nicom" / "tests" / "data" / "philips_mprage.dcm.gz"
     if not packed.is_file():
         pytest.skip("this nibabel comes without its test data")
     path = tmp_path / "mprage.dcm"
     path.write_bytes(gzip.decompress(packed.read_bytes()))
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData = np.random.default_rng(0).integers(0, 600, (176, 256, 256), dtype=np.uint16).tobytes()
+    dataset.save_as(path)
     from nibabel.nicom.dicomwrappers import wrapper_from_file
 
     from domainclip.domains.radiology.geometry import ordered
