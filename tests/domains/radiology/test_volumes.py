@@ -278,6 +278,8 @@ def test_a_real_enhanced_volume_lies_where_nibabel_says(radiology, tmp_path):
     dataset = pydicom.dcmread(path)
     dataset.PixelData = np.random.default_rng(0).integers(0, 600, (176, 256, 256), dtype=np.uint16).tobytes()
     dataset.save_as(path)
+    transforms = (item.PixelValueTransformationSequence[0] for item in dataset.PerFrameFunctionalGroupsSequence)
+    (slope,) = {float(transform.RescaleSlope) for transform in transforms}  # nibabel hands out stored numbers
     from nibabel.nicom.dicomwrappers import wrapper_from_file
 
     from domainclip.domains.radiology.geometry import ordered
@@ -294,8 +296,8 @@ def test_a_real_enhanced_volume_lies_where_nibabel_says(radiology, tmp_path):
     for z, y, x in np.random.default_rng(0).integers(0, (176, 256, 256), (200, 3)):
         row, column, number, _ = np.linalg.solve(affine, np.array(grid.affine) @ (x, y, z, 1))
         assert (row, column, number) == pytest.approx(np.rint((row, column, number)), abs=0.01)
-        stored = numbers[round(row), round(column), round(number)]
-        assert array[z, y, x] == pytest.approx(np.clip((stored - 499.5) / 1000 + 0.5, 0, 1), abs=1e-6)
+        rescaled = slope * numbers[round(row), round(column), round(number)]
+        assert array[z, y, x] == pytest.approx(np.clip((rescaled - 499.5) / 1000 + 0.5, 0, 1), abs=1e-6)
 
 
 def test_slices_at_one_place_that_nothing_tells_apart(series, make_dicom, tmp_path):
