@@ -15,6 +15,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from domainclip.domains.radiology.dicom import foreign_decoder
 from domainclip.domains.radiology.reading import RadiologyReading, check_decoded_size, check_file_size, unreadable
 from domainclip.errors import missing_dependency
 
@@ -25,6 +26,9 @@ _LARGEST_OFFSET = 64 * 2**20
 _TO_MM = {"mm": 1.0, "meter": 1000.0, "micron": 0.001, "unknown": 1.0}
 _CLEARLY = 1.2
 _PIECE = 2**20
+_CODES = range(1, 6)
+"""Of sform and qform: scanner, aligned, Talairach, MNI, template (nifti1.h)."""
+_SMALLEST_MM, _LARGEST_MM, _FLAT = 1e-4, 1e4, 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,6 @@ def read_header(path: Path, reading: RadiologyReading) -> NiftiHeader:
     """
     try:
         import nibabel
-        from nibabel.spatialimages import HeaderDataError
     except ImportError as error:
         raise missing_dependency("nibabel", "Reading NIfTI", "nibabel") from error
 
@@ -95,13 +98,36 @@ def read_header(path: Path, reading: RadiologyReading) -> NiftiHeader:
         pair = b"ni1\0" in head[344:348] or b"ni2\0" in head[4:8]
         said = "It is one half of a pair of files (.hdr, .img)." if pair else "It is no NIfTI file: its header lacks the mark n+1."
         raise unreadable(said, "Save it as one NIfTI file, .nii or .nii.gz.")
-    try:
-        kind = nibabel.Nifti2Header if second else nibabel.Nifti1Header
-        with np.errstate(all="ignore"):
-            header = kind(head[: kind.template_dtype.itemsize], check=False)
-            return _checked(header, reading)
-    except (ValueError, ArithmeticError, KeyError, HeaderDataError, np.linalg.LinAlgError) as error:
-        raise unreadable(f"Its header is damaged ({type(error).__name__}).", "Fetch it again.") from error
+    kind = nibabel.Nifti2Header if second else nibabel.Nifti1Header
+    with foreign_decoder("Reading its NIfTI header"), np.errstate(all="ignore"):
+        return _checked(kind(head[: kind.template_dtype.itemsize], check=False), reading)
+
+
+def _affine_mm(header: Any, to_mm: float) -> npt.NDArray[np.float64] | None:
+    """Returns the 4 x 4 affine in LPS: that of sform, else of qform; None where neither has a code that NIfTI defines.
+
+    Raises:
+        UnreadableFileError: It is no grid.
+    """
+    if int(header["sform_code"]) in _CODES:
+        ras = header.get_sform()
+    elif int(header["qform_code"]) in _CODES:
+        header["pixdim"][0] = -1 if header["pixdim"][0] == -1 else 1  # others count as 1 (nifti1.h, method 2)
+        ras = header.get_qform()
+    else:
+        return None
+    affine: npt.NDArray[np.float64] = np.diag([-1.0, -1.0, 1.0, 1.0]) @ (ras * np.array([to_mm] * 3 + [1.0])[:, None])
+    if not _is_usable(affine[:3, :3]):
+        raise unreadable("Its header says in no usable way how it lies in the patient.", "Save it again.")
+    return affine
+
+
+def _is_usable(axes: npt.NDArray[np.float64]) -> bool:
+    """Says whether three columns are axes of a grid: of sizes that voxels have, no two in one plane with the third."""
+    sizes = np.linalg.norm(axes, axis=0)
+    if not np.isfinite(axes).all() or sizes.min() < _SMALLEST_MM or sizes.max() > _LARGEST_MM:
+        return False
+    return bool(abs(np.linalg.det(axes / sizes)) > _FLAT)
 
 
 def _checked(header: Any, reading: RadiologyReading) -> NiftiHeader:
@@ -122,14 +148,9 @@ def _checked(header: Any, reading: RadiologyReading) -> NiftiHeader:
     zooms = [float(size) for size in (*header.get_zooms(), 1.0, 1.0)[:3]]
     unit = header.get_xyzt_units()[0]
     spacing = tuple(size * _TO_MM.get(unit, 1.0) for size in zooms)
-    if not all(0 < size < math.inf for size in spacing):
+    if not all(_SMALLEST_MM <= size <= _LARGEST_MM for size in spacing):
         raise unreadable("Its header gives no pixel size.", "Save it again with one.")
-    affine = None
-    if int(header["sform_code"]) or int(header["qform_code"]):
-        ras = header.get_best_affine() * np.array([_TO_MM.get(unit, 1.0)] * 3 + [1.0])[:, None]
-        affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ ras
-        if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-            raise unreadable("Its header says in no usable way how it lies in the patient.", "Save it again.")
+    affine = _affine_mm(header, _TO_MM.get(unit, 1.0))
     low, high = float(header["cal_min"]), float(header["cal_max"])
     stated, widest = header.get_dim_info()[2], int(np.argmax(spacing))
     axis = stated if stated is not None else widest if spacing[widest] > _CLEARLY * sorted(spacing)[1] else 2

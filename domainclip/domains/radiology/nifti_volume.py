@@ -122,7 +122,10 @@ def read_nifti(path: Path, reading: RadiologyReading) -> Pixels:
     header = read_header(path, reading)
     first, count = (0, header.shape[3]) if reading.axes == "TCYX" else (reading.frame or 0, 1)
     stored = read_stored(path, header, reading, first, count)
-    array = stored.astype(np.float32) * np.float32(header.slope) + np.float32(header.intercept)
+    array = np.empty(stored.shape, np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is no number, and marked so
+        for number, plane in enumerate(stored):
+            array[number] = plane.astype(np.float64) * header.slope + header.intercept
     empty = ~np.isfinite(array)
     grid = Grid(np.where(empty, np.float32(0), array), empty if empty.any() else None, _affine(header))
     if reading.axes == "CZYX":
