@@ -7,13 +7,14 @@ process alone, and is gone then.
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from domainclip.domains.dicom_kind import DEFLATED
 
-_PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+_PIXEL_TAGS = ((0x7FE0, 0x0008), (0x7FE0, 0x0009), (0x7FE0, 0x0010))
 _LARGEST_KEPT = 2**20
 """Bytes before the pixels. Headers of thousands of frames are parsed twice rather than kept."""
 
@@ -27,12 +28,14 @@ class _Header:
     Attributes:
         dataset: A ``pydicom.Dataset`` without pixels.
         end: Where the file goes on with the pixels; None where it must be parsed from the start for them.
-        implicit: How its elements are written, which the transfer syntax does not always say.
+        implicit: Whether its elements come without value representations; the transfer syntax does not always say so rightly.
+        little: Whether they are little-endian.
     """
 
     dataset: Any
     end: int | None
     implicit: bool
+    little: bool
 
 
 _KEPT: dict[_Key, _Header] = {}
@@ -67,32 +70,31 @@ def parse(file: BinaryIO, check: Callable[[Any], None], *, pixels: bool) -> Any:
     if header.end is None:
         file.seek(0)
         return pydicom.dcmread(file)
-    return _continued(header.dataset, file, header.end, header.implicit)
+    return _continued(header, file, header.end)
 
 
 def _header(dataset: Any, end: int) -> _Header:
-    """Notes how a header is written: by its first element that is still raw, and that were not inflated from another place."""
-    raw = (element for element in dataset.values() if hasattr(element, "is_implicit_VR"))
-    first = next(raw, None)
-    plain = first is not None and dataset.file_meta.get("TransferSyntaxUID") != DEFLATED
-    return _Header(dataset, end if plain else None, bool(first and first.is_implicit_VR))
+    """Notes how a header is written: its first element that is still raw tells."""
+    first = next((element for element in dataset.values() if hasattr(element, "is_implicit_VR")), None)
+    if first is None or dataset.file_meta.get("TransferSyntaxUID") == DEFLATED:
+        return _Header(dataset, None, implicit=False, little=True)
+    return _Header(dataset, end, first.is_implicit_VR, first.is_little_endian)
 
 
-def _continued(dataset: Any, file: BinaryIO, end: int, implicit: bool) -> Any:
+def _continued(header: _Header, file: BinaryIO, end: int) -> Any:
     """Adds the pixels and what follows them to a header; nothing where the file does not go on with pixels."""
     import pydicom
 
-    little = bool(dataset.original_encoding[1])
     file.seek(end)
-    head = file.read(4)
-    order: Any = "little" if little else "big"
-    tag = int.from_bytes(head[:2], order) << 16 | int.from_bytes(head[2:], order)
+    tag = struct.unpack(f"{'<' if header.little else '>'}HH", file.read(4).ljust(4, b"\0"))
     if tag not in _PIXEL_TAGS:
-        return dataset
+        return header.dataset
     file.seek(end)
     try:
-        for element in pydicom.filereader.data_element_generator(file, implicit, little):
-            dataset[element.tag] = element
+        # Not pydicom's read_dataset: that guesses from the first element how the rest is written, and an implicit length may look
+        # like a value representation.
+        for element in pydicom.filereader.data_element_generator(file, header.implicit, header.little):
+            header.dataset[element.tag] = element
     except EOFError:
         return pydicom.Dataset()
-    return dataset
+    return header.dataset
