@@ -50,7 +50,8 @@ def parse(file: BinaryIO, check: Callable[[Any], None], *, pixels: bool) -> Any:
         pixels: Also load the (still compressed) pixel data, and all behind them.
 
     Returns:
-        A ``pydicom.Dataset``; without elements where compressed pixels end without their delimiter.
+        A ``pydicom.Dataset``; without elements where compressed pixels end without their delimiter. That of a look without pixels
+        gets the pixels when they are read next.
     """
     import pydicom
 
@@ -58,8 +59,11 @@ def parse(file: BinaryIO, check: Callable[[Any], None], *, pixels: bool) -> Any:
     key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     header = _KEPT.pop(key, None)
     if header is None or not pixels:
-        check(pydicom.filereader.read_file_meta_info(file.name))
+        meta = pydicom.filereader.read_file_meta_info(file.name)
+        check(meta)
         file.seek(0)
+        if pixels and meta.get("TransferSyntaxUID") == DEFLATED:
+            return pydicom.dcmread(file)  # there is no place in the file to go on from
         dataset = pydicom.dcmread(file, stop_before_pixels=True)
         header = _header(dataset, file.tell())
     if not pixels:
