@@ -14,7 +14,8 @@ Then each reads the files of a kind, one kind and one way to a fresh process, he
 ways, found by one run each; runs take turns; medians count. Judged is the work alone, ``ms`` per file, without imports
 (``import_seconds``) and without the first file (``first_ms``: what is imported late; ITK loads its modules there). ``wall_seconds``
 is the whole process. ``ours_display_ms`` is what a file costs us on the way that ``prepare`` takes, with window, polarity and
-padding, which LoadImage does not do. ``processor_ms`` is steadier on a shared machine.
+padding, which LoadImage does not do. ``processor_ms`` is steadier on a shared machine (``--judge
+processor``).
 Targets: 1.5 for each uncompressed kind, 1.0 for each compressed one. One line of JSON on standard output; exit status 1 where one
 is missed.
 """
@@ -171,6 +172,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", help="some kinds only; they are named in made_dicom.py")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--cache", choices=("warm", "cold"), default="warm", help="page cache of the files before each run")
+    parser.add_argument("--judge", choices=("work", "processor"), default="work", help="processor: where others use the machine")
     parser.add_argument("--ours", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.ours:
@@ -184,15 +186,17 @@ def main() -> None:
         rows[name] = row = compared(options, kind, make_files(options.root, kind))
         target = TARGETS["compressed" if kind.codec else "uncompressed"]
         row["target"] = target
-        row["met"] = "ratio" not in row or row["ratio"]["work"] >= target
+        row["met"] = "ratio" not in row or row["ratio"][options.judge] >= target
         missed += [] if row["met"] else [name]
         print(f"{name}: {row}", file=sys.stderr, flush=True)
     line: dict[str, Any] = {"ours": OURS, "peer": "monai LoadImage", "target": TARGETS, "met": not missed, "missed": missed}
     worst = {
-        what: min((row["ratio"]["work"] for name, row in rows.items() if "ratio" in row and row["target"] == target), default=None)
+        what: min(
+            (row["ratio"][options.judge] for row in rows.values() if "ratio" in row and row["target"] == target), default=None
+        )
         for what, target in TARGETS.items()
     }
-    line |= {"worst_ratio": worst, "repeats": options.repeats, "cache": options.cache, "kinds": rows}
+    line |= {"worst_ratio": worst, "judged": options.judge, "repeats": options.repeats, "cache": options.cache, "kinds": rows}
     print(json.dumps(line | {"versions": versions(options), "cores": os.cpu_count(), "load": os.getloadavg()}))
     sys.exit(1 if missed else 0)
 
