@@ -20,6 +20,7 @@ from domainclip.sample import Caption, SourceItem
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_ROWS_OF_TABLE = 512
 NO_IMAGES = "the reader found no image in it that its options keep"
 
 
@@ -72,7 +73,7 @@ class Gathered:
         entries: The images, in the order of the set.
         rejected: Key and reason of what cannot be used: of the source files first, then of what the source rejected itself.
         rejected_paths: The owner's path of each.
-        tables: Columns of the index for the images of each source file.
+        tables: Columns of the index, in the order of the entries; some hundred images to a table.
         channels: The different lists of channel names.
     """
 
@@ -98,6 +99,7 @@ class Gatherer:
         self._shared: dict[Any, Any] = {}
         self._waiting: set[int] = set()
         self._next = 0
+        self._lines: list[Mapping[str, Any]] = []
 
     def finish(self, number: int) -> None:
         """Says that the spool of a file is whole; it is read as soon as all before it are."""
@@ -114,6 +116,7 @@ class Gatherer:
             rejections: Name and reason of what the source itself rejected.
         """
         assert self._next == len(self._items), "a spool is missing"
+        self._tabulate()
         self._found.rejected += [{"key": keyed_hash(name, self._key), "reason": reason} for name, reason in rejections]
         self._found.rejected_paths += [name for name, _ in rejections]
         return self._found
@@ -133,8 +136,15 @@ class Gatherer:
             kept.append(line)
             found.entries.append(_entry(line, number, self._shared))
             found.channels.add(tuple(line["channels"]))
-        if kept:
-            found.tables.append(index_columns(kept))
+        self._lines += kept
+        if len(self._lines) >= _ROWS_OF_TABLE:
+            self._tabulate()
+
+    def _tabulate(self) -> None:
+        """Turns lines into columns, of several files where files have few images: a table of one row takes 60 KB."""
+        if self._lines:
+            self._found.tables.append(index_columns(self._lines))
+            self._lines = []
 
 
 def owner_lines(found: Gathered, items: Sequence[SourceItem], key: bytes) -> Iterator[dict[str, Any]]:

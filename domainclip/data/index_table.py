@@ -25,7 +25,7 @@ _ROWS_AT_ONCE = 20_000
 
 
 def index_columns(lines: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Returns the columns that spool lines of one source file give; what repeats (group, channels, labels) is held once.
+    """Returns the columns that spool lines give; what repeats (group, channels, labels) is held once.
 
     Args:
         lines: Of images, none rejected.

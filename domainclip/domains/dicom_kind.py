@@ -17,6 +17,8 @@ SOP_CLASS, TRANSFER_SYNTAX = 0x0002, 0x0010
 DEFLATED = "1.2.840.10008.1.2.1.99"
 """Transfer syntax Deflated Explicit VR Little Endian, PS3.5 A.5."""
 _LOOK = 4096
+_SILENT = [("ignore", None, Warning, None, 0)]
+"""What ``warnings.simplefilter("ignore")`` puts before all other filters."""
 _LONG = (b"OB", b"OW", b"UN", b"UT", b"SQ")
 
 
@@ -59,6 +61,9 @@ def quiet_pydicom() -> Iterator[None]:
     """
     logger = logging.getLogger("pydicom")
     before = logger.level
+    if before > logging.CRITICAL and warnings.filters[:1] == _SILENT:
+        yield  # within itself: to begin anew would cost more than what small files are parsed in
+        return
     logger.setLevel(logging.CRITICAL + 1)
     try:
         with warnings.catch_warnings():

@@ -19,6 +19,7 @@ from png_domain import DOMAIN, PngReading
 
 from domainclip.captions.build import CAPTION_COLUMNS
 from domainclip.config import DataConfig
+from domainclip.data import entries
 from domainclip.data.prepare import prepare
 from domainclip.data.prepared_set import PreparedSet
 from domainclip.data.sources import open_source
@@ -89,6 +90,18 @@ def test_bytes_depend_neither_on_workers_nor_on_the_clock(pictures, tmp_path):
     prepare(with_manifest(pictures), DOMAIN, tmp_path / "one", workers=0)
     prepare(with_manifest(pictures), DOMAIN, tmp_path / "three", workers=3)
     assert content(tmp_path / "one") == content(tmp_path / "three")
+
+
+def test_files_of_one_image_share_the_tables_of_the_index(pictures, tmp_path, monkeypatch):
+    # 20,000 tables of one row took 1.1 GiB.
+    rows, original = [], entries.index_columns
+    monkeypatch.setattr(entries, "index_columns", lambda lines: rows.append(len(lines)) or original(lines))
+    whole = prepare(with_manifest(pictures), DOMAIN, tmp_path / "whole", workers=0).index
+    assert rows == [12]
+    monkeypatch.setattr(entries, "_ROWS_OF_TABLE", 5)
+    pieces = prepare(with_manifest(pictures), DOMAIN, tmp_path / "pieces", workers=0).index
+    assert rows == [12, 5, 5, 2]
+    pd.testing.assert_frame_equal(whole, pieces)
 
 
 def test_splits_and_captions_do_not_depend_on_the_owners_key(pictures, tmp_path, monkeypatch):

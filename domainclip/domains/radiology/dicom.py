@@ -13,6 +13,7 @@ import numpy.typing as npt
 from domainclip.domains import magic
 from domainclip.domains.dicom_kind import quiet_pydicom
 from domainclip.domains.radiology.header import PHOTOMETRIC
+from domainclip.domains.radiology.parsing import parse
 from domainclip.domains.radiology.parsing_limits import check_parsing
 from domainclip.domains.radiology.reading import RadiologyReading, check_decoded_size, check_file_size, unreadable
 from domainclip.errors import DomainClipError, missing_dependency
@@ -58,7 +59,7 @@ def read_dataset(path: Path, reading: RadiologyReading, *, pixels: bool) -> Any:
         UnreadableFileError: It is no DICOM file, is damaged, or is larger than the limits.
     """
     try:
-        import pydicom
+        import pydicom  # noqa: F401
     except ImportError as error:
         raise missing_dependency("pydicom", "Reading DICOM", "pydicom") from error
 
@@ -70,9 +71,8 @@ def read_dataset(path: Path, reading: RadiologyReading, *, pixels: bool) -> Any:
                     "It has no DICOM preamble (DICM after 128 bytes).",
                     "Check that it is DICOM; files without file meta information are rewritten by e.g. dcmtk's dcmconv.",
                 )
-        with foreign_decoder("Reading its DICOM header"):
-            check_parsing(path, pydicom.filereader.read_file_meta_info(path), reading)
-            dataset = pydicom.dcmread(path, stop_before_pixels=not pixels)
+            with foreign_decoder("Reading its DICOM header"):
+                dataset = parse(file, lambda meta: check_parsing(path, meta, reading), pixels=pixels)
         if not len(dataset):
             # What pydicom makes of compressed pixels that end without their delimiter.
             raise unreadable("It has no elements that can be read: it is empty or cut short.", "Fetch it again.")
@@ -219,7 +219,7 @@ def decode_frame(dataset: Any, frame: int) -> npt.NDArray[Any]:
     Raises:
         UnreadableFileError: The pixel data are damaged or do not agree with the header.
     """
-    from domainclip.domains.radiology.frames import frame_decoder
+    from domainclip.domains.radiology.frames import frame_decoder, plain_frame
 
     with foreign_decoder("Reading its header"):
         if len([keyword for keyword in _PIXELS if keyword in dataset]) != 1:
@@ -233,6 +233,8 @@ def decode_frame(dataset: Any, frame: int) -> npt.NDArray[Any]:
     with foreign_decoder(f"Decoding its pixels ({known_name(syntax, _PRIVATE)})"):
         if dataset.BitsAllocated == 1 and not syntax.is_encapsulated:
             return _single_bits(dataset, frame)
+        if not lift and (plain := plain_frame(dataset, frame)) is not None:
+            return np.asarray(plain)
         options = {"correct_unused_bits": False} if lift else {}
         array: npt.NDArray[Any] = np.asarray(frame_decoder(str(syntax)).as_array(dataset, index=frame, **options)[0])
         if lift and (array & (2**lift - 1)).any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from domainclip.domains.radiology.reading import RadiologyReading, unreadable
 from domainclip.domains.radiology.voi import Voi, apply_window, choose_voi, not_hounsfield, voi_tables
 
 Array = npt.NDArray[Any]
+_AT_A_TIME = 2**16
+"""Numbers: half a MiB in float64, which stays in a core's cache."""
 
 
 def look_up(array: Array, item: Any, little_endian: bool) -> tuple[Array, int]:
@@ -50,12 +53,35 @@ def physical_values(stored: Array, dataset: Any) -> Array:
         return np.asarray(stored.astype(np.float64) * float(slope) + float(intercept))
 
 
+def physical_numbers(stored: Array, dataset: Any) -> npt.NDArray[np.float32]:
+    """Does what ``physical_values`` does and rounds to float32, some rows at a time: numbers in float64 never leave the cache."""
+    slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
+    if dataset.get("ModalityLUTSequence") or slope is None or intercept is None:
+        return np.asarray(physical_values(stored, dataset), dtype=np.float32)
+    with foreign_decoder("Applying its rescale slope and intercept"):
+        slope, intercept = float(slope), float(intercept)
+    whole = slope == 1 and intercept.is_integer() and abs(intercept) < 2**20
+    if whole and stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2:
+        return np.add(stored, np.float32(intercept), dtype=np.float32)  # no number of 16 bits and such an intercept is rounded
+    numbers = np.empty(stored.shape, np.float32)
+    for rows in _some_rows(stored):
+        numbers[rows] = stored[rows].astype(np.float64) * slope + intercept
+    return numbers
+
+
+def _some_rows(array: Array) -> Iterator[slice]:
+    """Yields slices of rows with about ``_AT_A_TIME`` numbers."""
+    step = max(1, _AT_A_TIME // array.shape[1])
+    return (slice(first, first + step) for first in range(0, array.shape[0], step))
+
+
 def padding_mask(stored: Array, dataset: Any) -> npt.NDArray[np.bool_] | None:
     """Marks the pixels that a padding value declares empty, up to its range limit (PS3.3 C.7.5.1.1.2), and those without a number.
 
     Returns:
         (Y, X), or None where the header has no padding value and every pixel is a number.
     """
+    mask = None
     if stored.dtype.kind == "f":
         kind = "DoubleFloatPixel" if stored.dtype.itemsize == 8 else "FloatPixel"
         value, limit = (dataset.get(f"{kind}Padding{end}") for end in ("Value", "RangeLimit"))
@@ -64,11 +90,11 @@ def padding_mask(stored: Array, dataset: Any) -> npt.NDArray[np.bool_] | None:
             return np.asarray(mask) if mask.any() else None
     else:
         value, limit = (_as_stored(dataset.get(f"PixelPadding{end}"), stored) for end in ("Value", "RangeLimit"))
-        mask = np.zeros(stored.shape, bool)
         if value is None:
             return None
     low, high = sorted((value, value if limit is None else limit))
-    return np.asarray(mask | ((stored >= low) & (stored <= high)))
+    empty = (stored == low) if low == high else (stored >= low) & (stored <= high)
+    return np.asarray(empty if mask is None else empty | mask)
 
 
 def _as_stored(value: Any, stored: Array) -> int | None:
@@ -79,6 +105,26 @@ def _as_stored(value: Any, stored: Array) -> int | None:
     if stored.dtype.kind == "i":
         return value - span if span // 2 <= value < span else value
     return value + span if -span // 2 <= value < 0 else value
+
+
+def displayed(
+    stored: Array, padding: npt.NDArray[np.bool_] | None, dataset: Any, reading: RadiologyReading
+) -> npt.NDArray[np.float32]:
+    """Maps stored numbers (Y, X) to display values; see ``to_display``.
+
+    Of 16 bits or less they are looked up in a table of all numbers that there are: the same values in a third of the time.
+    """
+    if stored.dtype.kind == "f" or stored.dtype.itemsize > 2 or stored.size <= _AT_A_TIME:
+        return to_display(physical_values(stored, dataset), padding, dataset, reading)
+    low = int(stored.min())
+    numbers = np.arange(low, int(stored.max()) + 1)
+    missing = np.ones(numbers.shape, bool)
+    missing[(stored if padding is None else stored[~padding]).astype(np.intp) - low] = False
+    table = to_display(physical_values(numbers, dataset), missing, dataset, reading)
+    shown = np.empty(stored.shape, np.float32)
+    for rows in _some_rows(stored):
+        np.take(table, stored[rows].astype(np.intp) - low, out=shown[rows], mode="clip")  # "raise" would make a copy
+    return shown
 
 
 def to_display(
@@ -154,12 +200,12 @@ def is_inverse(dataset: Any, reading: RadiologyReading) -> bool:
     raise unreadable(f"Its Presentation LUT Shape {kind}.", "Look at it, and set reading.polarity to photometric or to shape.")
 
 
-def hounsfield(values: Array, dataset: Any) -> npt.NDArray[np.float32]:
-    """Returns Hounsfield units of a CT slice as float32 (Y, X).
+def hounsfield(stored: Array, dataset: Any) -> npt.NDArray[np.float32]:
+    """Returns Hounsfield units of a CT slice's stored numbers as float32 (Y, X).
 
     Raises:
         UnreadableFileError: It is no CT, or its numbers after the modality LUT are something else.
     """
     if why := not_hounsfield(dataset):
         raise unreadable(f"reading.output is hu; {why}.", "Read it with reading.output=display.")
-    return np.asarray(values, dtype=np.float32)
+    return physical_numbers(stored, dataset)

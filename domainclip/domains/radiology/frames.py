@@ -26,6 +26,8 @@ _PLUGINS = {
 _PACKAGES = {"pillow": "pillow", "pylibjpeg": "pylibjpeg pylibjpeg-openjpeg", "frames": "imagecodecs"}
 DECODER_DEPENDENCIES = dict.fromkeys([uid for uid, (module, _) in _PLUGINS.items() if module == _OWN], ("imagecodecs",))
 """Read by pydicom when the plug-in is not available."""
+_LITTLE_ENDIAN = frozenset(("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"))
+"""Transfer syntaxes of uncompressed pixels: implicit, explicit, deflated."""
 _LOSSLESS, _JPEG_LS = 3, 55
 
 
@@ -62,6 +64,34 @@ def frame_decoder(syntax: str) -> Any:
 def package_of(syntax: str) -> str:
     """Names the package that decodes a compressed transfer syntax of ``frame_decoder``."""
     return _PACKAGES[_PLUGINS[syntax][0].rsplit(".", 1)[-1]]
+
+
+def plain_frame(dataset: Any, frame: int) -> Any:
+    """Takes a frame out of uncompressed pixel data, as pydicom does, without its copies.
+
+    Args:
+        dataset: Read with pixels, which are as long as the header says.
+        frame: From 0.
+
+    Returns:
+        (Y, X) integers of the header's sign; the bits above the stored ones do not count. None where this is not the plain case:
+        one sample per pixel in bytes of their own, little-endian, the lowest bit at the lower end. It may lie in ``PixelData``.
+    """
+    import numpy as np
+
+    names = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation")
+    rows, columns, allocated, bits, signed = (dataset.get(name) for name in names)
+    grey = dataset.get("PhotometricInterpretation") in {"MONOCHROME1", "MONOCHROME2"} and dataset.get("SamplesPerPixel") == 1
+    plain = grey and allocated in {8, 16, 32} and signed in {0, 1} and isinstance(bits, int) and 0 < bits <= allocated
+    if not plain or str(dataset.file_meta.TransferSyntaxUID) not in _LITTLE_ENDIAN or not dataset.get("PixelData"):
+        return None
+    kind = np.dtype(f"<{'ui'[signed]}{allocated // 8}")
+    count = rows * columns
+    array = np.frombuffer(dataset.PixelData, kind, count, frame * count * kind.itemsize).reshape(rows, columns)
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    if bits < allocated and (array.max() > high or array.min() < low):
+        array = (array << (allocated - bits)) >> (allocated - bits)
+    return array
 
 
 def decode_jpeg(source: bytes, runner: Any) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from domainclip.sample import Spacing
@@ -16,6 +17,11 @@ _VIEWS = frozenset(("AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "CC", "M
 _NUMBERS = ("PatientID", "OtherPatientIDs", "AccessionNumber", "StudyID", "AdmissionID", "StudyInstanceUID", "SeriesInstanceUID")
 _SHORTEST_NUMBER = 4
 _SEXES = frozenset(("M", "F", "O"))
+_OTHER_TYPES = frozenset((
+    "AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO", "LT", "OB", "OD", "OF", "OL", "OV", "OW", "SH", "SL", "SS",
+    "ST", "SV", "TM", "UC", "UI", "UL", "UR", "US", "UT", "UV",
+))  # fmt: skip
+"""Value representations of PS3.5 6.2 that are neither a name, nor a sequence, nor unknown."""
 _AGE = re.compile(r"(\d{3})([DWMY])")
 
 
@@ -124,7 +130,20 @@ def person_names(header: Any) -> frozenset[str]:
     """Returns the words of every person's name in the header and its sequences (elements of type PN), to keep out of captions."""
     from domainclip.captions.names import header_names
 
-    return header_names(str(name) for element in header.iterall() if element.VR == "PN" for name in _values(element.value))
+    return header_names(str(name) for element in _named(header) for name in _values(element.value))
+
+
+def _named(header: Any) -> Iterator[Any]:
+    """Yields the elements of type PN. Those that the file says to be of another type are not converted, which takes longest."""
+    for raw in header.values():
+        if raw.VR in _OTHER_TYPES:
+            continue
+        element = header[raw.tag]
+        if element.VR == "PN":
+            yield element
+        elif element.VR == "SQ":
+            for item in element.value:
+                yield from _named(item)
 
 
 def person_numbers(header: Any) -> frozenset[str]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from domainclip.domains.radiology.reading import RadiologyReading, unreadable
 from domainclip.sample import Pixels, Sample, SourceItem, Values
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 CHANNELS = ("MONOCHROME2",)
 RGB = ("red", "green", "blue")
@@ -41,7 +45,8 @@ def dicom_sample(item: SourceItem, reading: RadiologyReading) -> Sample:
         spacing = item.spacing or pixel_spacing(frame)[0]
         rgb = reading.colour == "rgb" and is_colour(header)
         values = colour_values(frame) if rgb else Values("hu" if reading.output == "hu" else "display")
-        captions, dropped = captions_without(item.captions, person_names(header), person_numbers(header))
+        known = (person_names(header), person_numbers(header)) if item.captions else (frozenset[str](), frozenset[str]())
+        captions, dropped = captions_without(item.captions, *known)
     return Sample(
         key=item.name,
         axes="CYX",
@@ -74,7 +79,7 @@ def read_dicom_pixels(path: Path, reading: RadiologyReading) -> Pixels:
 
     from domainclip.domains.radiology.colour import read_colour
     from domainclip.domains.radiology.dicom import check_readable, decode_frame, foreign_decoder, is_colour, read_dataset
-    from domainclip.domains.radiology.display import hounsfield, padding_mask, physical_values, to_display
+    from domainclip.domains.radiology.display import displayed, hounsfield, padding_mask
     from domainclip.domains.radiology.functional_groups import FrameHeader
 
     dataset = read_dataset(path, reading, pixels=True)
@@ -89,10 +94,37 @@ def read_dicom_pixels(path: Path, reading: RadiologyReading) -> Pixels:
             stored = np.where(np.isfinite(stored), stored, 0.0)
         shown = None
         if grey:
-            values = physical_values(stored, header)
-            shown = hounsfield(values, header) if reading.output == "hu" else to_display(values, padding, header, reading)
+            shown = hounsfield(stored, header) if reading.output == "hu" else displayed(stored, padding, header, reading)
         array = read_colour(stored, shown, header, reading) if colour or shown is None else shown[None]
     return Pixels(array, {} if padding is None or not padding.any() else {"nodata": padding})
+
+
+def read_numbers(path: Path, reading: RadiologyReading) -> npt.NDArray[np.float32]:
+    """Reads one grey frame of a DICOM file as numbers after the modality LUT: no window, no polarity, padding as it is stored.
+
+    All checks of the header and of compressed frames apply, as for pictures.
+
+    Args:
+        path: The file.
+        reading: Its limits, ``frame`` and ``allow_burned_in`` apply; ``output`` and the window do not.
+
+    Returns:
+        (Y, X) float32: Hounsfield units of CT, the stored numbers where the file has neither a modality LUT nor rescaling.
+
+    Raises:
+        UnreadableFileError: The file cannot be read as ``reading`` asks, or is in colour.
+    """
+    from domainclip.domains.radiology.dicom import check_readable, decode_frame, foreign_decoder, is_colour, read_dataset
+    from domainclip.domains.radiology.display import physical_numbers
+    from domainclip.domains.radiology.functional_groups import FrameHeader
+
+    dataset = read_dataset(path, reading, pixels=True)
+    with foreign_decoder("Reading its pixels"):
+        check_readable(dataset, reading)
+        if is_colour(dataset):
+            raise unreadable("It is in colour; its numbers are no measurements.", "Read it with reading.colour=rgb.")
+        header = FrameHeader(dataset, reading.frame or 0)
+        return physical_numbers(decode_frame(dataset, reading.frame or 0), header)
 
 
 def picture_sample(item: SourceItem, reading: RadiologyReading) -> Sample:
