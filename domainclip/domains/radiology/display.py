@@ -204,8 +204,17 @@ def hounsfield(stored: Array, dataset: Any) -> npt.NDArray[np.float32]:
     """Returns Hounsfield units of a CT slice's stored numbers as float32 (Y, X).
 
     Raises:
+        UnreadableFileError: See ``check_hounsfield``.
+    """
+    check_hounsfield(dataset)
+    return physical_numbers(stored, dataset)
+
+
+def check_hounsfield(dataset: Any) -> None:
+    """Refuses what holds no Hounsfield units.
+
+    Raises:
         UnreadableFileError: It is no CT, or its numbers after the modality LUT are something else.
     """
     if why := not_hounsfield(dataset):
         raise unreadable(f"reading.output is hu; {why}.", "Read it with reading.output=display.")
-    return physical_numbers(stored, dataset)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from domainclip.domains.radiology.colour import read_colour
 from domainclip.domains.radiology.dicom import check_readable, decode_frame, foreign_decoder, is_colour, read_dataset
-from domainclip.domains.radiology.display import padding_mask, physical_values
+from domainclip.domains.radiology.display import padding_mask, physical_numbers
 from domainclip.domains.radiology.functional_groups import FrameHeader
 from domainclip.domains.radiology.reading import RadiologyReading, unreadable
 from domainclip.domains.radiology.series import SliceHeader
@@ -25,7 +25,7 @@ class Frame:
 
     Attributes:
         header: As the frame sees it.
-        values: (Y, X) numbers, or (3, Y, X) red, green, blue of a colour frame.
+        values: (Y, X) float32 numbers, or (3, Y, X) red, green, blue of a colour frame.
         padding: (Y, X) True where there is no data, or None.
     """
 
@@ -68,4 +68,4 @@ def _frame(dataset: Any, number: int, reading: RadiologyReading) -> Frame:
         padding = padding_mask(stored, header)
         if stored.dtype.kind == "f" and padding is not None:
             stored = np.where(np.isfinite(stored), stored, 0.0)
-        return Frame(header, physical_values(stored, header), padding)
+        return Frame(header, physical_numbers(stored, header), padding)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domainclip.domains.radiology.dicom import foreign_decoder
-from domainclip.domains.radiology.display import hounsfield, to_display
+from domainclip.domains.radiology.display import check_hounsfield, to_display
 from domainclip.domains.radiology.functional_groups import FrameHeader
 from domainclip.domains.radiology.geometry import Geometry, evened
 from domainclip.domains.radiology.grid import Grid, on_grid
@@ -117,7 +117,7 @@ class _Windows:
         if frame.values.ndim != 2:
             return
         if self._reading.output == "hu":
-            hounsfield(frame.values, frame.header)
+            check_hounsfield(frame.header)
             return
         voi = choose_voi(frame.header, self._reading)
         self._vois.append(voi)
