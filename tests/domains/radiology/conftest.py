@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from domainclip.domains.base import domains
 from domainclip.sample import SourceItem
 
+sys.path.append(str(Path(__file__).parent))
 PYDICOM_FILES = Path(pydicom.__file__).parent / "data" / "test_files"
 NAME, NUMBER = "Brightwater^Cordelia", "PID-7734519"
 
