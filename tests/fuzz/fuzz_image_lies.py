@@ -271,7 +271,7 @@ def image_bomb(data: bytearray, draw: Draw) -> None:
         body = zlib.compress(bytes(2**26), 9)[2:-4][:-8] * int(_one_of(draw, (1, 16)))
     elif what == 1:
         packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-        body = packer.compress(zlib.decompress(body, -zlib.MAX_WBITS) + bytes(2**26)) + packer.flush()
+        body = packer.compress(zlib.decompress(body, -zlib.MAX_WBITS) + bytes(9 * 2**20)) + packer.flush()
     elif what == 2:
         body = body[: int(len(body) * draw.random())]
     else:

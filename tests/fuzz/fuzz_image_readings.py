@@ -6,6 +6,7 @@ Both fill a plate with stored numbers and display values (colour: as they are ha
 from __future__ import annotations
 
 import hashlib
+import io
 import mmap
 import re
 import sys
@@ -14,7 +15,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pydicom
+from fuzz_image_lies import inflated
 from fuzz_images import PLANTED, READINGS
+from fuzz_seeds import seed_bytes
 
 sys.path.append(str(Path(__file__).parents[1] / "domains" / "radiology"))
 
@@ -92,15 +96,16 @@ def read_pydicom(kind: str, path: Path, plate: Plate) -> dict[str, Any]:
     """
     import warnings
 
-    import pydicom
-
     result: dict[str, Any] = {"facts": {}, "error": ""}
     warnings.simplefilter("ignore")
     frame = int(READINGS[kind].get("frame", 0))
     try:
         dataset = pydicom.dcmread(path)
-        result["facts"] = _facts(dataset, frame)
-        stored = _stored(dataset, frame)
+        result["facts"] = _facts(kind, path, dataset, frame)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            stored = _stored(dataset, frame)
+        result["facts"]["excess"] = any("non-conformant padding" in str(one.message) for one in warned)
         result["stored"] = plate.put(plate.stored, stored)
         result["filled"] = _filled(dataset, frame)
         result["shown"] = plate.put(plate.shown, _display(dataset, stored, frame))
@@ -110,7 +115,7 @@ def read_pydicom(kind: str, path: Path, plate: Plate) -> dict[str, Any]:
 
 
 def _stored(dataset: Any, frame: int) -> npt.NDArray[Any]:
-    """pydicom's pixel array, in which HighBit is heeded, and which decodes lossless JPEG by libjpeg-turbo."""
+    """pydicom's pixel array, in which HighBit is heeded, and which decodes lossless JPEG by liblj92."""
     from pydicom.pixels import pixel_array
     from pydicom.pixels.decoders.base import Decoder
 
@@ -124,19 +129,23 @@ def _stored(dataset: Any, frame: int) -> npt.NDArray[Any]:
     if str(syntax) != _LOSSLESS:
         return pixel_array(dataset, index=frame)
     decoder = Decoder(syntax)
-    decoder.add_plugin("turbo", ("fuzz_turbo", "decode"))
+    decoder.add_plugin("liblj92", ("fuzz_lossless", "decode"))
     return decoder.as_array(dataset, index=frame)[0]
 
 
 def _filled(dataset: Any, frame: int) -> bool:
-    """Whether libjpeg warns: it fills up what it lacks."""
+    """Whether libjpeg warns, or two decoders of lossless JPEG differ: they make up what they lack."""
+    import imagecodecs
     import simplejpeg
 
-    if str(dataset.file_meta.TransferSyntaxUID) != "1.2.840.10008.1.2.4.50":
-        return False
+    syntax = str(dataset.file_meta.TransferSyntaxUID)
     try:
-        simplejpeg.decode_jpeg(_codestream(dataset, frame), "GRAY")
-    except ValueError:
+        if syntax == "1.2.840.10008.1.2.4.50":
+            simplejpeg.decode_jpeg(_codestream(dataset, frame), "GRAY")
+        elif syntax == _LOSSLESS:
+            one, other = (decode(_codestream(dataset, frame)) for decode in (imagecodecs.ljpeg_decode, imagecodecs.jpegsof3_decode))
+            return not np.array_equal(one, other)
+    except (ValueError, RuntimeError):
         return True
     return False
 
@@ -163,13 +172,15 @@ def _codestream(dataset: Any, frame: int) -> bytes:
 _FACTS = (
     "Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit", "NumberOfFrames", "PhotometricInterpretation",
     "BurnedInAnnotation", "Modality", "ImageType", "SOPClassUID", "ConversionType", "PresentationLUTShape", "VOILUTFunction",
-    "WindowCenter", "WindowWidth", "PixelRepresentation",
+    "WindowCenter", "WindowWidth", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit",
 )  # fmt: skip
 
 
-def _facts(dataset: Any, frame: int) -> dict[str, Any]:
+def _facts(kind: str, path: Path, dataset: Any, frame: int) -> dict[str, Any]:
     """What the rules ask of a header, as pydicom reads it; elements that it cannot read are left out."""
-    found: dict[str, Any] = {"syntax": str(dataset.file_meta.get("TransferSyntaxUID"))}
+    found: dict[str, Any] = {"syntax": str(dataset.file_meta.get("TransferSyntaxUID")), "bytes": path.stat().st_size}
+    if found["syntax"] == "1.2.840.10008.1.2.1.99":
+        found["bytes"] = len(inflated(path.read_bytes()))
     for name in _FACTS:
         try:
             value = dataset.get(name)
@@ -185,6 +196,13 @@ def _facts(dataset: Any, frame: int) -> dict[str, Any]:
         stream = _codestream(dataset, frame)
     except Exception:
         return found
+    if kind not in {"ct", "deflated"}:
+        found["altered"] = stream != _codestream(pydicom.dcmread(io.BytesIO(seed_bytes(kind)[0])), frame)
+    if found["syntax"] == "1.2.840.10008.1.2.5":
+        count, *offsets = (int(v) for v in np.frombuffer(stream[:64].ljust(64, b"\0"), "<u4"))
+        ends = [64, *offsets[: min(count, 15)], len(stream)]
+        found["disorder"] = count != _segments(dataset) or any(end < begin for begin, end in zip(ends, ends[1:], strict=False))
+        return found
     if match := _FRAME.search(stream):
         bits, rows, columns, components = (int.from_bytes(part, "big") for part in match.groups())
         found["codestream"] = [rows, columns, components, bits]
@@ -192,6 +210,10 @@ def _facts(dataset: Any, frame: int) -> dict[str, Any]:
         wide, high, left, top, components, bits = (int.from_bytes(part, "big") for part in match.groups())
         found["codestream"] = [high - top, wide - left, components, (bits & 0x7F) + 1]
     return found
+
+
+def _segments(dataset: Any) -> int:
+    return int(dataset.get("SamplesPerPixel") or 1) * int(dataset.BitsAllocated) // 8
 
 
 def _table(item: Any) -> list[int]:

@@ -54,12 +54,13 @@ def _pixel_bytes(facts: Facts) -> int:
 
 
 def _bad_window(facts: Facts) -> bool:
-    widths = re.findall(r"[^\[\], ']+", str(facts.get("WindowWidth") or ""))
     try:
-        lowest = float(widths[0])
+        center, width = (
+            float(re.findall(r"[^\[\], ']+", str(facts.get(name) or ""))[0]) for name in ("WindowCenter", "WindowWidth")
+        )
     except (IndexError, ValueError):
         return True
-    return not 1 <= lowest < float("inf") or str(facts.get("VOILUTFunction")).strip() not in {"None", "LINEAR", "LINEAR_EXACT", "SIGMOID"}
+    return not (1 <= width < float("inf") and abs(center) < float("inf")) or str(facts.get("VOILUTFunction")).strip() not in {"None", "LINEAR", "LINEAR_EXACT", "SIGMOID"}
 
 
 def _other_size(facts: Facts) -> bool:
@@ -109,6 +110,11 @@ CONTRADICTIONS: dict[str, Callable[[Facts], bool]] = {
     "Its Presentation LUT Shape": lambda f: bool(f.get("PresentationLUTShape")),
     "Its functional groups say nothing": lambda f: f["groups"] is not None and f["groups"] <= READINGS["enhanced"]["frame"],
     "A lookup table does not have": _bad_table,
+    "do not fit its header": lambda f: bool(f.get("disorder") or f.get("excess")),
+    "Its compressed pixels end early": lambda f: bool(f.get("altered")),
+    "Its compressed pixels are damaged": lambda f: bool(f.get("altered")),
+    "Reading its padding value failed": lambda f: "damaged" in {f.get("PixelPaddingValue"), f.get("PixelPaddingRangeLimit")},
+    "more elements than any image needs": lambda f: f["bytes"] > 4 * 2**20,
     "It is called grey and has several samples": lambda f: _number(f, "SamplesPerPixel", 1) != 1,
 }
 """Likewise: the file says two things."""

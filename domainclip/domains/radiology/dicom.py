@@ -17,6 +17,7 @@ from domainclip.domains.radiology.parsing_limits import check_parsing
 from domainclip.domains.radiology.reading import RadiologyReading, check_decoded_size, check_file_size, unreadable
 from domainclip.errors import DomainClipError, missing_dependency
 
+_LOSSY_JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 _RLE = "1.2.840.10008.1.2.5"
 _NO_PICTURE = frozenset(("SEG", "RTDOSE", "RTSTRUCT", "RTPLAN", "SR", "PR", "KO", "REG", "ECG", "DOC"))
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -71,7 +72,7 @@ def read_dataset(path: Path, reading: RadiologyReading, *, pixels: bool) -> Any:
                     "Check that it is DICOM; files without file meta information are rewritten by e.g. dcmtk's dcmconv.",
                 )
         with foreign_decoder("Reading its DICOM header"):
-            check_parsing(path, pydicom.filereader.read_file_meta_info(path), reading)
+            check_parsing(path, reading)
             dataset = pydicom.dcmread(path, stop_before_pixels=not pixels)
         if not len(dataset):
             # What pydicom makes of compressed pixels that end without their delimiter.
@@ -219,7 +220,7 @@ def decode_frame(dataset: Any, frame: int) -> npt.NDArray[Any]:
     Raises:
         UnreadableFileError: The pixel data are damaged or do not agree with the header.
     """
-    from domainclip.domains.radiology.frames import frame_decoder
+    from domainclip.domains.radiology.frames import check_filled, frame_decoder, told_reasons
 
     with foreign_decoder("Reading its header"):
         if len([keyword for keyword in _PIXELS if keyword in dataset]) != 1:
@@ -230,7 +231,7 @@ def decode_frame(dataset: Any, frame: int) -> npt.NDArray[Any]:
             _check_codestream(dataset, frame)
         else:
             _check_length(dataset)
-    with foreign_decoder(f"Decoding its pixels ({known_name(syntax, _PRIVATE)})"):
+    with foreign_decoder(f"Decoding its pixels ({known_name(syntax, _PRIVATE)})"), told_reasons():
         if dataset.BitsAllocated == 1 and not syntax.is_encapsulated:
             return _single_bits(dataset, frame)
         options = {"correct_unused_bits": False} if lift else {}
@@ -239,9 +240,18 @@ def decode_frame(dataset: Any, frame: int) -> npt.NDArray[Any]:
             raise unreadable("Its HighBit says that the lowest bits are unused; they are not.", "Export it again.")
         if lift:
             array = (array << (dataset.BitsAllocated - 1 - dataset.HighBit)) >> (dataset.BitsAllocated - dataset.BitsStored)
+        if str(syntax) in _LOSSY_JPEG:
+            check_filled(_frame(dataset, frame), array)
     if array.shape[:2] != (dataset.Rows, dataset.Columns):
         raise unreadable("Its pixels have another size than its header says.", "Fetch it again.")
     return array
+
+
+def _frame(dataset: Any, frame: int) -> bytes:
+    """One frame of encapsulated pixel data, still compressed."""
+    from pydicom.encaps import get_frame
+
+    return get_frame(dataset.PixelData, frame, number_of_frames=frame_count(dataset))
 
 
 def _single_bits(dataset: Any, frame: int) -> npt.NDArray[Any]:
@@ -287,12 +297,10 @@ def _check_codestream(dataset: Any, frame: int) -> None:
     """
     if dataset.file_meta.TransferSyntaxUID == _RLE:
         return
-    from pydicom.encaps import get_frame
-
     from domainclip.domains.radiology.codestream import read_codestream
 
     with foreign_decoder("Reading the header of its compressed pixels"):
-        found = read_codestream(get_frame(dataset.PixelData, frame, number_of_frames=frame_count(dataset)))
+        found = read_codestream(_frame(dataset, frame))
     if (found.rows, found.columns, found.components) != (dataset.Rows, dataset.Columns, int(dataset.get("SamplesPerPixel") or 1)):
         raise unreadable("Its compressed pixels have another size than its header says.", "Fetch it again.")
     wrong = found.bits > dataset.BitsAllocated or (found.components == 3 and found.bits != dataset.BitsStored)

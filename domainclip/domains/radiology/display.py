@@ -56,19 +56,23 @@ def padding_mask(stored: Array, dataset: Any) -> npt.NDArray[np.bool_] | None:
     Returns:
         (Y, X), or None where the header has no padding value and every pixel is a number.
     """
+    with foreign_decoder("Reading its padding value"):
+        value, limit = _padding(stored, dataset)
+    mask = ~np.isfinite(stored) if stored.dtype.kind == "f" else np.zeros(stored.shape, bool)
+    if value is None:
+        return np.asarray(mask) if mask.any() else None
+    low, high = sorted((value, value if limit is None else limit))
+    return np.asarray(mask | ((stored >= low) & (stored <= high)))
+
+
+def _padding(stored: Array, dataset: Any) -> tuple[Any, Any]:
+    """Padding value and range limit, None where there is none."""
     if stored.dtype.kind == "f":
         kind = "DoubleFloatPixel" if stored.dtype.itemsize == 8 else "FloatPixel"
         value, limit = (dataset.get(f"{kind}Padding{end}") for end in ("Value", "RangeLimit"))
-        mask = ~np.isfinite(stored)
-        if value is None:
-            return np.asarray(mask) if mask.any() else None
     else:
         value, limit = (_as_stored(dataset.get(f"PixelPadding{end}"), stored) for end in ("Value", "RangeLimit"))
-        mask = np.zeros(stored.shape, bool)
-        if value is None:
-            return None
-    low, high = sorted((value, value if limit is None else limit))
-    return np.asarray(mask | ((stored >= low) & (stored <= high)))
+    return value, limit
 
 
 def _as_stored(value: Any, stored: Array) -> int | None:

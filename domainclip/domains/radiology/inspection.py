@@ -39,7 +39,11 @@ def inspect_dicom(path: Path) -> Inspection:
     Raises:
         UnreadableFileError: It is damaged, too large, or holds no picture.
     """
-    dataset = read_dataset(path, _LOOK, pixels=True)
+    with foreign_decoder("Reading its header"):
+        return _inspected(read_dataset(path, _LOOK, pixels=True))
+
+
+def _inspected(dataset: Any) -> Inspection:
     missing: list[str] = []
     with foreign_decoder("Reading its header"):
         facts = allowed_facts(dataset)
@@ -50,7 +54,7 @@ def inspect_dicom(path: Path) -> Inspection:
         kind = f"DICOM {known_name(dataset.get('SOPClassUID'), 'without a known SOP class')}, {syntax}"
         frames = frame_count(dataset)
         rows, columns = (int(dataset.get(tag) or 0) for tag in ("Rows", "Columns"))
-        colour, windows = is_colour(dataset), file_windows(header)
+        colour, windows = is_colour(dataset), _windows(header, missing)
         refusals = _refusals(dataset, header)
     seen, values = None, "not decoded"
     try:
@@ -91,6 +95,15 @@ def inspect_dicom(path: Path) -> Inspection:
             ),
         },
     )
+
+
+def _windows(header: FrameHeader, missing: list[str]) -> list[dict[str, Any]]:
+    """Lists the windows; damaged ones do not keep the rest of the file from being seen."""
+    try:
+        return file_windows(header)
+    except UnreadableFileError as error:
+        missing.append(f"Windows: {error.found} They are not listed.")
+        return []
 
 
 def _look_at_pixels(dataset: Any, header: FrameHeader, missing: list[str]) -> tuple[str, dict[str, float]]:

@@ -34,7 +34,7 @@ def pydicom_display(dataset: Any, stored: npt.NDArray[Any], frame: int = 0) -> n
         bits, signed = header.BitsStored, header.PixelRepresentation
         extent = np.array([-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] if signed else [0, 2**bits - 1], float)
         slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
-        low, high = extent * float(1 if slope is None else slope) + float(intercept or 0)
+        low, high = extent if slope is None or intercept is None else extent * float(slope) + float(intercept)
     unit = (shown - low) / (high - low)
     return 1 - unit if header.PhotometricInterpretation == "MONOCHROME1" else unit
 

@@ -1,4 +1,4 @@
-"""A plug-in of pydicom's for lossless JPEG by libjpeg-turbo, beside liblj92, which the readers use: pydicom has none without GPL."""
+"""A plug-in of pydicom's for lossless JPEG by liblj92, beside libjpeg-turbo, which the readers use: pydicom has none without GPL."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def decode(source: bytes, runner: Any) -> bytes:
     """Decodes one frame; pydicom's plug-in interface."""
     import imagecodecs
 
-    array = np.ascontiguousarray(imagecodecs.jpeg8_decode(source))
+    array = np.ascontiguousarray(imagecodecs.ljpeg_decode(source))
     runner.set_option("bits_allocated", 8 * array.dtype.itemsize)
     return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
