@@ -176,6 +176,13 @@ _FACTS = (
 )  # fmt: skip
 
 
+_PLAIN = (
+    *_FACTS, "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "AccessionNumber", "StudyID", "RescaleSlope", "RescaleIntercept",
+    "RescaleType", "ICCProfile", "PixelPresentation",
+)  # fmt: skip
+"""Elements without which a refusal is right."""
+
+
 def _facts(kind: str, path: Path, dataset: Any, frame: int) -> dict[str, Any]:
     """What the rules ask of a header, as pydicom reads it; elements that it cannot read are left out."""
     found: dict[str, Any] = {"syntax": str(dataset.file_meta.get("TransferSyntaxUID")), "bytes": path.stat().st_size}
@@ -188,6 +195,12 @@ def _facts(kind: str, path: Path, dataset: Any, frame: int) -> dict[str, Any]:
             found[name] = "damaged"
             continue
         found[name] = value if value is None or isinstance(value, int) else str(value)
+    found["damaged"] = []
+    for element in _PLAIN:
+        try:
+            dataset.get(element)
+        except Exception:
+            found["damaged"].append(element)
     groups = dataset.get("PerFrameFunctionalGroupsSequence")
     found["groups"] = None if groups is None else len(groups)
     found["tables"] = [_table(item) for name in ("ModalityLUTSequence", "VOILUTSequence") for item in dataset.get(name) or ()]

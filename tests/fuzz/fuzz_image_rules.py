@@ -111,9 +111,10 @@ CONTRADICTIONS: dict[str, Callable[[Facts], bool]] = {
     "Its functional groups say nothing": lambda f: f["groups"] is not None and f["groups"] <= READINGS["enhanced"]["frame"],
     "A lookup table does not have": _bad_table,
     "do not fit its header": lambda f: bool(f.get("disorder") or f.get("excess")),
+    "cannot be read.": lambda f: bool(f["damaged"]),
+    "The header or the end of its compressed pixels": lambda f: bool(f.get("altered")),
     "Its compressed pixels end early": lambda f: bool(f.get("altered")),
     "Its compressed pixels are damaged": lambda f: bool(f.get("altered")),
-    "Reading its padding value failed": lambda f: "damaged" in {f.get("PixelPaddingValue"), f.get("PixelPaddingRangeLimit")},
     "more elements than any image needs": lambda f: f["bytes"] > 4 * 2**20,
     "It is called grey and has several samples": lambda f: _number(f, "SamplesPerPixel", 1) != 1,
 }

@@ -28,11 +28,26 @@ COLOUR = frozenset(("PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT
 """Photometric interpretations that become red, green and blue."""
 
 
+_MEANING = (
+    "Modality", "BurnedInAnnotation", "ImageType", "SOPClassUID", "ConversionType", "Rows", "Columns", "BitsAllocated", "BitsStored",
+    "HighBit", "PixelRepresentation", "SamplesPerPixel", "PlanarConfiguration", "PhotometricInterpretation", "NumberOfFrames",
+    "PixelPresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "RescaleType",
+    "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "ModalityLUTSequence", "PresentationLUTSequence",
+    "PresentationLUTShape", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "PatientID", "StudyInstanceUID",
+    "SeriesInstanceUID", "AccessionNumber", "StudyID", "AdmissionID", "OtherPatientIDs", "ICCProfile",
+)  # fmt: skip
+"""Elements without which nobody knows what the pixels mean, whose they are, or whether they name a person."""
+
+
 @contextlib.contextmanager
-def foreign_decoder(what: str) -> Iterator[None]:
+def foreign_decoder(what: str, dataset: Any = None) -> Iterator[None]:
     """Turns every failure of a foreign decoder into ``UnreadableFileError``, and keeps its warnings to itself.
 
     pydicom's warnings, log lines and exceptions quote header values, a person's name among them.
+
+    Args:
+        what: What is done, for the message.
+        dataset: Its damaged element is named, if it is one that readers need.
     """
     try:
         with quiet_pydicom():
@@ -40,8 +55,20 @@ def foreign_decoder(what: str) -> Iterator[None]:
     except DomainClipError:
         raise
     except Exception as error:  # Decoders of foreign files raise anything; it is passed on as one kind.
+        if dataset is not None and (element := _damaged_element(dataset)):
+            raise unreadable(f"Its {element} cannot be read.", "Export it again, or correct the element.") from error
         found = f"{what} failed ({type(error).__name__})."
         raise unreadable(found, "Open it in another viewer; if it is damaged, fetch it again.") from error
+
+
+def _damaged_element(dataset: Any) -> str:
+    """Names the first needed element that pydicom cannot make sense of ("" when there is none)."""
+    for element in _MEANING:
+        try:
+            dataset.get(element)
+        except Exception:  # noqa: BLE001 - pydicom raises anything at a value that is none of its VR
+            return element
+    return ""
 
 
 def read_dataset(path: Path, reading: RadiologyReading, *, pixels: bool) -> Any:
@@ -299,8 +326,12 @@ def _check_codestream(dataset: Any, frame: int) -> None:
         return
     from domainclip.domains.radiology.codestream import read_codestream
 
-    with foreign_decoder("Reading the header of its compressed pixels"):
-        found = read_codestream(_frame(dataset, frame))
+    with foreign_decoder("Finding its compressed pixels"):
+        stream = _frame(dataset, frame)
+    try:
+        found = read_codestream(stream)
+    except ValueError as error:
+        raise unreadable("The header or the end of its compressed pixels is damaged.", "Fetch it again.") from error
     if (found.rows, found.columns, found.components) != (dataset.Rows, dataset.Columns, int(dataset.get("SamplesPerPixel") or 1)):
         raise unreadable("Its compressed pixels have another size than its header says.", "Fetch it again.")
     wrong = found.bits > dataset.BitsAllocated or (found.components == 3 and found.bits != dataset.BitsStored)

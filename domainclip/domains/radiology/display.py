@@ -56,8 +56,7 @@ def padding_mask(stored: Array, dataset: Any) -> npt.NDArray[np.bool_] | None:
     Returns:
         (Y, X), or None where the header has no padding value and every pixel is a number.
     """
-    with foreign_decoder("Reading its padding value"):
-        value, limit = _padding(stored, dataset)
+    value, limit = _padding(stored, dataset)
     mask = ~np.isfinite(stored) if stored.dtype.kind == "f" else np.zeros(stored.shape, bool)
     if value is None:
         return np.asarray(mask) if mask.any() else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from domainclip.sample import Spacing
@@ -98,10 +99,13 @@ def pixel_spacing(header: Any) -> tuple[Spacing | None, str]:
     """
     damaged = ""
     for tag in ("PixelSpacing", "ImagerPixelSpacing"):
-        stored = header.get(tag)
-        if not stored:
-            continue
-        values = tuple(float(v) for v in stored) if not isinstance(stored, (str, float, int)) else (float(stored),)
+        try:
+            stored = header.get(tag)
+            if not stored:
+                continue
+            values = tuple(float(v) for v in stored) if not isinstance(stored, (str, float, int)) else (float(stored),)
+        except Exception:  # noqa: BLE001 - pydicom raises anything at a value that is none of its VR
+            values = ()
         if len(values) == 2 and all(math.isfinite(v) and v > 0 for v in values):
             return Spacing(values, "mm", tag), ""
         damaged = f"{tag} is not two positive numbers and was left aside. "
@@ -121,10 +125,31 @@ def age_band(age: str) -> str | None:
 
 
 def person_names(header: Any) -> frozenset[str]:
-    """Returns the words of every person's name in the header and its sequences (elements of type PN), to keep out of captions."""
+    """Returns the words of every person's name in the header and its sequences (elements of type PN), to keep out of captions.
+
+    Of an element that cannot be read, all words are taken: it may have been a name.
+    """
     from domainclip.captions.names import header_names
 
-    return header_names(str(name) for element in header.iterall() if element.VR == "PN" for name in _values(element.value))
+    return header_names(_names(header))
+
+
+def _names(dataset: Any) -> Iterator[str]:
+    waiting = [dataset]
+    while waiting:
+        inner = waiting.pop()
+        for tag in list(inner.keys()):
+            try:
+                element = inner[tag]
+                kind, value = element.VR, element.value
+                names = [str(name) for name in _values(value)] if kind == "PN" else []
+            except Exception:  # noqa: BLE001 - pydicom raises anything at a value that is none of its VR
+                raw = inner.get_item(tag).value
+                names = [raw.decode("latin-1")] if isinstance(raw, bytes) else []
+                kind = ""
+            if kind == "SQ":
+                waiting += value or ()
+            yield from names
 
 
 def person_numbers(header: Any) -> frozenset[str]:
@@ -142,6 +167,14 @@ def _values(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) or type(value).__name__ == "MultiValue" else [value] if value else []
 
 
+def _said(header: Any, tag: str) -> str:
+    """The value as text; an element that cannot be read says nothing."""
+    try:
+        return str(header.get(tag) or "").strip()
+    except Exception:  # noqa: BLE001 - pydicom raises anything at a value that is none of its VR
+        return ""
+
+
 def allowed_facts(header: Any) -> dict[str, str]:
     """Returns the allow-listed facts: modality, body_part, view, sex, age_band, photometric.
 
@@ -156,9 +189,9 @@ def allowed_facts(header: Any) -> dict[str, str]:
         "sex": ("PatientSex", _SEXES),
     }
     for fact, (tag, known) in vocabularies.items():
-        value = str(header.get(tag) or "").strip().upper()
+        value = _said(header, tag).upper()
         if value in known:
             facts[fact] = value
-    if band := age_band(str(header.get("PatientAge") or "")):
+    if band := age_band(_said(header, "PatientAge")):
         facts["age_band"] = band
     return facts

@@ -45,7 +45,7 @@ def inspect_dicom(path: Path) -> Inspection:
 
 def _inspected(dataset: Any) -> Inspection:
     missing: list[str] = []
-    with foreign_decoder("Reading its header"):
+    with foreign_decoder("Reading its header", dataset):
         facts = allowed_facts(dataset)
         header = FrameHeader(dataset)
         spacing, no_spacing = pixel_spacing(header)
@@ -108,7 +108,7 @@ def _windows(header: FrameHeader, missing: list[str]) -> list[dict[str, Any]]:
 
 def _look_at_pixels(dataset: Any, header: FrameHeader, missing: list[str]) -> tuple[str, dict[str, float]]:
     """Describes what the numbers mean and decodes the first frame for their range."""
-    with foreign_decoder("Reading its pixels"):
+    with foreign_decoder("Reading its pixels", dataset):
         check_readable(dataset, _LOOK)
         values = _values_of(header, missing)
         stored = decode_frame(dataset, 0)
