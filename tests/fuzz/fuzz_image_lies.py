@@ -243,7 +243,9 @@ def image_codestream(data: bytearray, draw: Draw) -> None:
         else:
             stream[int(draw.integers(40, min(140, len(stream))))] = int(draw.integers(256))
     else:
-        struct.pack_into("<I", stream, 4 * int(draw.integers(4)), _one_of(draw, (0, 1, 3, 15, 63, 64, 65, length, 2**31, 2**32 - 1)))
+        struct.pack_into(
+            "<I", stream, 4 * int(draw.integers(4)), _one_of(draw, (0, 1, 3, 15, 63, 64, 65, length, 2**31, 2**32 - 1))
+        )
     data[at : at + 8 + length] = _ITEM + struct.pack("<I", len(stream)) + stream
 
 
@@ -266,13 +268,13 @@ def deflated(data: bytes) -> bytes:
 def image_bomb(data: bytearray, draw: Draw) -> None:
     """In a deflated file: a body that inflates to a gigabyte, zeros behind the pixels, an end lost, or zlib's own header."""
     start = 144 + struct.unpack_from("<I", data, 140)[0]
-    body, what = bytes(data[start:]), int(draw.integers(4))
+    body, what = bytes(data[start:]), int(draw.integers(8))
     if what == 0:
         body = zlib.compress(bytes(2**26), 9)[2:-4][:-8] * int(_one_of(draw, (1, 16)))
     elif what == 1:
         packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
         body = packer.compress(zlib.decompress(body, -zlib.MAX_WBITS) + bytes(9 * 2**20)) + packer.flush()
-    elif what == 2:
+    elif what < 5:
         body = body[: int(len(body) * draw.random())]
     else:
         body = zlib.compress(zlib.decompress(body, -zlib.MAX_WBITS))

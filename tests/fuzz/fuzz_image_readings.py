@@ -234,6 +234,12 @@ def _table(item: Any) -> list[int]:
     try:
         entries, _, bits = (int(v) for v in item.LUTDescriptor)
         data = item.LUTData
-        return [entries, bits, len(data), int(isinstance(data, bytes)), int(np.max(np.frombuffer(data, "<u2") if isinstance(data, bytes) else data))]
+        return [
+            entries,
+            bits,
+            len(data),
+            int(isinstance(data, bytes)),
+            int(np.max(np.frombuffer(data, "<u2") if isinstance(data, bytes) else data)),
+        ]
     except Exception:
         return []

@@ -40,7 +40,9 @@ def _number(facts: Facts, name: str, otherwise: int = 0) -> int:
 
 
 def _risky(facts: Facts) -> bool:
-    risky = facts.get("Modality") in {"US", "IVUS", "XA", "SC"} or str(facts.get("SOPClassUID")).startswith("1.2.840.10008.5.1.4.1.1.7")
+    risky = facts.get("Modality") in {"US", "IVUS", "XA", "SC"} or str(facts.get("SOPClassUID")).startswith(
+        "1.2.840.10008.5.1.4.1.1.7"
+    )
     return risky or "SCREEN" in str(facts.get("ImageType")) or facts.get("ConversionType") in {"WSD", "SI"}
 
 
@@ -60,7 +62,12 @@ def _bad_window(facts: Facts) -> bool:
         )
     except (IndexError, ValueError):
         return True
-    return not (1 <= width < float("inf") and abs(center) < float("inf")) or str(facts.get("VOILUTFunction")).strip() not in {"None", "LINEAR", "LINEAR_EXACT", "SIGMOID"}
+    return not (1 <= width < float("inf") and abs(center) < float("inf")) or str(facts.get("VOILUTFunction")).strip() not in {
+        "None",
+        "LINEAR",
+        "LINEAR_EXACT",
+        "SIGMOID",
+    }
 
 
 def _other_size(facts: Facts) -> bool:
@@ -168,7 +175,9 @@ def _accepted(answer: Facts, mine: Plate, known: Facts, theirs: Plate, decodes: 
     if "stored" in known:
         other = [name for name in ("shape", "dtype", "sha256") if stored[name] != known["stored"][name]]
         if other:
-            return Verdict("differs", f"stored {other[0]}: {_first(mine.stored, theirs.stored)}; {stored} {known['stored']}", defect=True)
+            return Verdict(
+                "differs", f"stored {other[0]}: {_first(mine.stored, theirs.stored)}; {stored} {known['stored']}", defect=True
+            )
     if decodes:
         if shown["shape"] != known["shown"]["shape"]:
             return Verdict("differs", f"shown {shown} {known['shown']}", defect=True)

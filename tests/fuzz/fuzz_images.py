@@ -89,7 +89,11 @@ def enhanced_seed() -> bytes:
         values.RescaleIntercept, values.RescaleSlope, values.RescaleType = -1024 - number, 1 + number, "HU"
         window.WindowCenter, window.WindowWidth = 3000 * (1 + number), 5000 + 100 * number
         content.StackID, content.InStackPositionNumber, content.FrameComments = "1", number + 1, "Cordelia Brightwater"
-        group.PixelValueTransformationSequence, group.FrameVOILUTSequence, group.FrameContentSequence = [values], [window], [content]
+        group.PixelValueTransformationSequence, group.FrameVOILUTSequence, group.FrameContentSequence = (
+            [values],
+            [window],
+            [content],
+        )
         items.append(group)
     data.PerFrameFunctionalGroupsSequence = items
     data.NumberOfFrames = FRAMES

@@ -47,7 +47,10 @@ def physical_values(stored: Array, dataset: Any) -> Array:
         slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
         if slope is None or intercept is None:
             return stored
-        return np.asarray(stored.astype(np.float64) * float(slope) + float(intercept))
+        slope, intercept = float(slope), float(intercept)
+        if not np.isfinite([abs(slope) * 2.0 ** (8 * stored.dtype.itemsize) + abs(intercept)]).all():
+            raise unreadable("Its rescale slope and intercept give no finite numbers.", "Export it again, or correct them.")
+        return np.asarray(stored.astype(np.float64) * slope + intercept)
 
 
 def padding_mask(stored: Array, dataset: Any) -> npt.NDArray[np.bool_] | None:

@@ -144,12 +144,18 @@ def _names(dataset: Any) -> Iterator[str]:
                 kind, value = element.VR, element.value
                 names = [str(name) for name in _values(value)] if kind == "PN" else []
             except Exception:  # noqa: BLE001 - pydicom raises anything at a value that is none of its VR
-                raw = inner.get_item(tag).value
-                names = [raw.decode("latin-1")] if isinstance(raw, bytes) else []
-                kind = ""
+                names, kind = _raw_words(inner, tag), ""
             if kind == "SQ":
                 waiting += value or ()
             yield from names
+
+
+def _raw_words(dataset: Any, tag: Any) -> list[str]:
+    try:
+        raw = dataset.get_item(tag).value
+    except Exception:  # noqa: BLE001 - an element that claims bytes and has none
+        return []
+    return [raw.decode("latin-1")] if isinstance(raw, bytes) else []
 
 
 def person_numbers(header: Any) -> frozenset[str]:
