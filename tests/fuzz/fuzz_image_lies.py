@@ -1,4 +1,4 @@
-"""Lies in DICOM images that keep the format's grammar: elements, sequences, fragments, codestreams, deflated bodies, character sets."""
+"""Lies in DICOM images that keep the grammar: elements, sequences, fragments, codestreams, deflated bodies, character sets."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ _ADDED: tuple[tuple[tuple[int, int], bytes, bytes], ...] = (
     ((0x0028, 0x1101), b"US", b"\0\1\0\0\x08\0"), ((0x5000, 0x3000), b"OW", bytes(64)), ((0x6000, 0x0010), b"US", b"\xff\xff"),
 )  # fmt: skip
 _CHARACTERS = (
-    b"ISO 2022 IR 87", b"\\ISO 2022 IR 149 ", b"ISO_IR 192", b"GB18030 ", b"Brightwater ", b"ISO_IR 100\\ISO 2022 IR 58 ", b"ISO_IR 13",
+    b"ISO 2022 IR 87", b"\\ISO 2022 IR 149 ", b"ISO_IR 192", b"GB18030 ", b"Brightwater ", b"ISO_IR 100\\ISO 2022 IR 58 ",
+    b"ISO_IR 13",
     b"\\\\\\", b"\xff\xfe",
 )  # fmt: skip
 _NAMES = (b"\x1b$B\xff\xff\x1b(J", b"\xe9\xff\x80=\x1b$)C=\xf0", b"A=B=C=D=E^^^^^^^^", b"\0\0\0\0", b"\xf0\x9f\x92\xa9" * 16)
@@ -223,7 +224,7 @@ def image_codestream(data: bytearray, draw: Draw) -> None:
     at, length = items[1 + int(draw.integers(len(items) - 1))]
     stream = bytearray(data[at + 8 : at + 8 + length])
     if stream[:2] == b"\xff\xd8":
-        place, marker, size = (parts := segments(stream))[int(draw.integers(len(parts)))]
+        place, _, size = (parts := segments(stream))[int(draw.integers(len(parts)))]
         frame = next(one for one in parts if 0xC0 <= one[1] <= 0xC3)[0]
         what = int(draw.integers(5))
         if what == 0:

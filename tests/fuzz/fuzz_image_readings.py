@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import mmap
 import re
 import sys
@@ -214,7 +215,7 @@ def _facts(kind: str, path: Path, dataset: Any, frame: int) -> dict[str, Any]:
     if found["syntax"] == "1.2.840.10008.1.2.5":
         count, *offsets = (int(v) for v in np.frombuffer(stream[:64].ljust(64, b"\0"), "<u4"))
         ends = [64, *offsets[: min(count, 15)], len(stream)]
-        found["disorder"] = count != _segments(dataset) or any(end < begin for begin, end in zip(ends, ends[1:], strict=False))
+        found["disorder"] = count != _segments(dataset) or any(end < begin for begin, end in itertools.pairwise(ends))
         return found
     if match := _FRAME.search(stream):
         bits, rows, columns, components = (int.from_bytes(part, "big") for part in match.groups())

@@ -3,7 +3,7 @@
 Rules, in the order in which they are asked:
 
 1. ``hang`` and ``escaped`` are defects, ``killed`` and ``memory`` where pydicom decodes the file (``fuzz_rules``, rule 1).
-2. A refusal has three parts, none empty, and names neither the file nor its folder nor the person of the seed: else ``unclear``. What
+2. A refusal has three parts, none empty, and names neither the file nor its folder nor the seed's person: else ``unclear``. What
    ``inspect`` says and what a sample carries as facts hold no word of the person: else ``leaks``.
 3. What ``prepare`` reads, ``inspect`` describes: else ``refused by us``.
 4. Where pydicom decodes the frame and its functions show it, we must accept it with equal stored numbers and with display values
@@ -30,6 +30,8 @@ from fuzz_rules import Verdict, is_clear
 
 BLANK, NEAR = 8, 3e-7
 Facts = dict[str, Any]
+_NO_PICTURE = {"SEG", "RTDOSE", "RTSTRUCT", "SR", "PR", "KO", "REG", "ECG", "DOC"}
+_PLAIN = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"}
 
 
 def _number(facts: Facts, name: str, otherwise: int = 0) -> int:
@@ -95,7 +97,7 @@ def _bad_table(facts: Facts) -> bool:
 POLICY: dict[str, Callable[[Facts], bool]] = {
     "Its header says that words are burnt": lambda f: str(f.get("BurnedInAnnotation")).strip().upper() == "YES",
     "whose header does not say that the picture is free": lambda f: _unstated(f) and _risky(f),
-    "It holds no picture (modality": lambda f: f.get("Modality") in {"SEG", "RTDOSE", "RTSTRUCT", "SR", "PR", "KO", "REG", "ECG", "DOC"},
+    "It holds no picture (modality": lambda f: f.get("Modality") in _NO_PICTURE,
     "It has several frames": lambda f: _number(f, "NumberOfFrames", 1) > 1,
     "reading.frame is": lambda f: _number(f, "NumberOfFrames", 1) <= READINGS["enhanced"]["frame"],
     "Its pixels would need": lambda f: _pixel_bytes(f) > 512 * 2**20,
@@ -105,7 +107,7 @@ POLICY: dict[str, Callable[[Facts], bool]] = {
     "Its photometric interpretation is": lambda f: (
         f.get("PhotometricInterpretation") not in {"MONOCHROME1", "MONOCHROME2"} or _number(f, "SamplesPerPixel", 1) == 1
     ),
-    "which is not decoded here": lambda f: f["syntax"] not in {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"},
+    "which is not decoded here": lambda f: f["syntax"] not in _PLAIN,
     "one grey channel is read": lambda f: not str(f.get("PhotometricInterpretation")).startswith("MONOCHROME"),
 }  # fmt: skip
 """Words of a refusal to what must hold of the header: the owner's decision, or beyond what is read."""

@@ -1,7 +1,8 @@
-"""The radiology seeds that mutants are made of: DICOM images, small, whole, with texture everywhere and a made-up person in them.
+"""The radiology seeds that mutants are made of: DICOM images, small, whole, with texture everywhere and a made-up person in
+them.
 
-Fixed to the byte as the slides' seeds are (``fuzz_seeds``). Every seed states that nothing is burnt in, has sequences of defined and
-of undefined length, a private block, and the person in plain, nested and private elements.
+Fixed to the byte as the slides' seeds are (``fuzz_seeds``). Every seed states that nothing is burnt in, has sequences of defined
+and of undefined length, a private block, and the person in plain, nested and private elements.
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ def enhanced_seed() -> bytes:
     data.PerFrameFunctionalGroupsSequence = items
     data.NumberOfFrames = FRAMES
     described = {
-        "rows": HEIGHT, "columns": WIDTH, "samples_per_pixel": 1, "bits_allocated": 16, "bits_stored": 16, "pixel_representation": 0,
+        "rows": HEIGHT, "columns": WIDTH, "samples_per_pixel": 1, "bits_allocated": 16, "bits_stored": 16,
+        "pixel_representation": 0,
         "photometric_interpretation": "MONOCHROME2", "number_of_frames": 1,
     }  # fmt: skip
     frames = [RLELosslessEncoder.encode(field(16, 10 + n), encoding_plugin="pydicom", **described) for n in range(FRAMES)]

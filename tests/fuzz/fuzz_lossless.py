@@ -1,4 +1,4 @@
-"""A plug-in of pydicom's for lossless JPEG by liblj92, beside libjpeg-turbo, which the readers use: pydicom has none without GPL."""
+"""A plug-in of pydicom's for lossless JPEG by liblj92; the readers use libjpeg-turbo. pydicom has none without GPL."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Reads hostile mutants of slides and of DICOM images and prints how each ended.
 
 ``python tests/fuzz/run.py --mutants 800 [--format svs] [--json]``, about half an hour on one core.
-Exit status 1 when there is a defect. ``fuzz_rules`` and ``fuzz_image_rules`` say what one is, ``fuzz_mutants`` how mutants are made. To
-look at one mutant: ``--format svs --only 137 --keep FOLDER`` writes it there.
+Exit status 1 when there is a defect. ``fuzz_rules`` and ``fuzz_image_rules`` say what one is, ``fuzz_mutants`` how mutants
+are made. To look at one: ``--format svs --only 137 --keep FOLDER`` writes it there.
 """
 
 from __future__ import annotations

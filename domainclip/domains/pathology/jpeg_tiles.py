@@ -8,7 +8,6 @@ simplejpeg can be told to fail at each warning, as OpenSlide does.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt

@@ -29,8 +29,9 @@ COLOUR = frozenset(("PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT
 
 
 _MEANING = (
-    "Modality", "BurnedInAnnotation", "ImageType", "SOPClassUID", "ConversionType", "Rows", "Columns", "BitsAllocated", "BitsStored",
-    "HighBit", "PixelRepresentation", "SamplesPerPixel", "PlanarConfiguration", "PhotometricInterpretation", "NumberOfFrames",
+    "Modality", "BurnedInAnnotation", "ImageType", "SOPClassUID", "ConversionType", "Rows", "Columns", "BitsAllocated",
+    "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel", "PlanarConfiguration",
+    "PhotometricInterpretation", "NumberOfFrames",
     "PixelPresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "RescaleType",
     "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "ModalityLUTSequence", "PresentationLUTSequence",
     "PresentationLUTShape", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "PatientID", "StudyInstanceUID",
@@ -278,7 +279,8 @@ def _frame(dataset: Any, frame: int) -> bytes:
     """One frame of encapsulated pixel data, still compressed."""
     from pydicom.encaps import get_frame
 
-    return get_frame(dataset.PixelData, frame, number_of_frames=frame_count(dataset))
+    found: bytes = get_frame(dataset.PixelData, frame, number_of_frames=frame_count(dataset))
+    return found
 
 
 def _single_bits(dataset: Any, frame: int) -> npt.NDArray[Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any, BinaryIO
 
 from domainclip.domains.radiology.reading import unreadable
 
 MOST_READS = 1_000_000
-"""A header's element takes one read or two, an item one; pydicom needs 2 s for so many. A frame of an enhanced object takes about 100."""
+"""A header's element takes one read or two, an item one; pydicom needs 2 s for so many. A frame of an enhanced object takes about
+100 of them."""
 SMALL = 4 * 2**20
 """Bytes that hold fewer than half so many of the shortest elements, which have 8 bytes: smaller files are not looked at."""
 MOST_META = 1000
@@ -107,10 +109,10 @@ def _items(file: Any, length: int, implicit: bool, little: bool) -> list[tuple[i
     end, found = file.tell() + length, []
     while file.tell() + 8 <= end:
         head = file.read(8)
-        order = "little" if little else "big"
-        tag = tuple(int.from_bytes(head[at : at + 2], order) for at in (0, 2))
-        size = int.from_bytes(head[4:8], order)
-        if len(head) < 8 or tag != (0xFFFE, 0xE000):
+        if len(head) < 8:
+            break
+        group, number, size = struct.unpack("<HHI" if little else ">HHI", head)
+        if (group, number) != (0xFFFE, 0xE000):
             break
         begin = file.tell()
         stop = end if size == 2**32 - 1 else min(begin + size, end)

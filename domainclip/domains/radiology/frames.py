@@ -116,7 +116,10 @@ def decode_jpeg(source: bytes, runner: Any) -> bytes:
 
     header = read_codestream(source)
     if header.process == _LOSSLESS:
-        array = imagecodecs.jpeg8_decode(source)
+        try:
+            array = imagecodecs.jpeg8_decode(source)
+        except imagecodecs.Jpeg8Error:
+            _damaged(_OUT_OF_STEP)
         if left := bits_left(source, array) // 8:
             _damaged(_SHORT if left < 0 else _OUT_OF_STEP)
     elif header.process == _JPEG_LS:

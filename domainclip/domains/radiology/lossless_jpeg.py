@@ -19,9 +19,9 @@ def bits_left(data: bytes, pixels: npt.NDArray[Any]) -> int:
     """Counts the bits of a scan that its pixels did not take; below 0 it was too short for them.
 
     Each pixel takes the code of its difference's category, and as many bits as the category says (none for 16); so the decoded
-    pixels say how long the scan was. Whole scans are filled up to a byte, so 0 to 7 are left; bytes of zeros behind them do not count,
-    as some writers pad with them. A code that no table has leaves more, since nobody can say how long it was. Streams with restart
-    markers or several scans are not judged: 0.
+    pixels say how long the scan was. Whole scans are filled up to a byte, so 0 to 7 are left; bytes of zeros behind them do not
+    count, as some writers pad with them. A code that no table has leaves more, since nobody can say how long it was. Streams with
+    restart markers or several scans are not judged: 0.
 
     Args:
         data: A stream of process 14.
@@ -88,7 +88,8 @@ def _categories(plane: npt.NDArray[Any], predictor: int, shift: int, precision: 
         else above + ((left - corner) >> 1) if predictor == 6
         else (left + above) >> 1
     )  # fmt: skip
-    return _CATEGORY[(x - expected) & 0xFFFF]
+    found: npt.NDArray[np.uint8] = _CATEGORY[(x - expected) & 0xFFFF]
+    return found
 
 
 _DIFFERENCES = np.arange(2**16)

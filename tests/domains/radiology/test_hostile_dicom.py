@@ -1,4 +1,4 @@
-"""Hostile DICOM files by name: each ends soon, within bounds of memory, as a refusal that a person can act on and that names nobody."""
+"""Hostile DICOM files by name: each ends soon, in bounds of memory, as a refusal that a person can act on and that names nobody."""
 
 import io
 import json
@@ -9,7 +9,6 @@ import sys
 import zlib
 from pathlib import Path
 
-import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
