@@ -10,8 +10,9 @@ Rules, in the order in which they are asked:
    equal within 3e-7: else ``refused by us`` or ``differs``. Two kinds of refusal are right, if the header bears them out: those of
    ``POLICY`` (what the owner must allow, what no picture is, limits) and those of ``CONTRADICTIONS`` (the file says two things, and
    a reader would have to guess). Nothing else is.
-5. Where pydicom fails, or libjpeg filled up what it lacked, we may refuse; or accept, where no block of 8 x 8 stored numbers of one
-   value is new and unmarked (the seeds have none): else ``silently blank``.
+5. Where pydicom fails we may refuse; or accept, where no block of 8 x 8 stored numbers is of one value and unmarked (the seeds have
+   none): else ``silently blank``. Where pydicom decodes and libjpeg warned of damage, we may refuse; or accept with equal numbers,
+   without a block of the grey with which libjpeg fills up. Other blocks of one colour are what the damaged stream says.
 """
 
 from __future__ import annotations
@@ -191,7 +192,8 @@ def _accepted(answer: Facts, mine: Plate, known: Facts, theirs: Plate, decodes: 
             return Verdict("differs", f"shown by {far.max():g}, at {int(far.argmax())}", defect=True)
         return Verdict("equal")
     blank = _blank(mine, stored["shape"])
-    if blank and ("stored" not in known or known.get("filled")):
+    grey = [block for block in blank if set(re.findall(r"[\d.]+", block.split("]")[0])) == {"128.0"}]
+    if grey if "stored" in known else blank:
         return Verdict("silently blank", f"{blank[0]} of {len(blank)}; {known['error']}", defect=True)
     return Verdict("accepted by us", known["error"], blank_as_said=bool(blank))
 

@@ -250,7 +250,7 @@ def decode_frame(dataset: Any, frame: int) -> npt.NDArray[Any]:
     """
     from domainclip.domains.radiology.frames import check_filled, frame_decoder, told_reasons
 
-    with foreign_decoder("Reading its header"):
+    with foreign_decoder("Reading its header", dataset):
         if len([keyword for keyword in _PIXELS if keyword in dataset]) != 1:
             raise unreadable("It has no pixel data, or two kinds of them.", "Fetch it again.")
         syntax = dataset.file_meta.TransferSyntaxUID

@@ -51,7 +51,7 @@ def _inspected(dataset: Any) -> Inspection:
         spacing, no_spacing = pixel_spacing(header)
         ids = identifiers(dataset)
         syntax = known_name(getattr(dataset.file_meta, "TransferSyntaxUID", None), "no known transfer syntax")
-        kind = f"DICOM {known_name(dataset.get('SOPClassUID'), 'without a known SOP class')}, {syntax}"
+        kind = f"DICOM {known_name(_class_of(dataset), 'without a known SOP class')}, {syntax}"
         frames = frame_count(dataset)
         rows, columns = (int(dataset.get(tag) or 0) for tag in ("Rows", "Columns"))
         colour, windows = is_colour(dataset), _windows(header, missing)
@@ -95,6 +95,13 @@ def _inspected(dataset: Any) -> Inspection:
             ),
         },
     )
+
+
+def _class_of(dataset: Any) -> Any:
+    try:
+        return dataset.get("SOPClassUID")
+    except Exception:  # noqa: BLE001 - pydicom raises anything at a value that is none of its VR; no pixel hangs on this one
+        return None
 
 
 def _windows(header: FrameHeader, missing: list[str]) -> list[dict[str, Any]]:
