@@ -1,4 +1,4 @@
-"""Compressed frames that lost something: what decoders make up is refused, what writers add is not; and elements that nobody needs."""
+"""Compressed frames that lost something: what decoders make up is refused, what writers add is not; elements nobody needs."""
 
 import numpy as np
 import pydicom
@@ -89,7 +89,8 @@ def test_the_name_of_a_broken_element_stays_out_of_captions(ramp, make_dicom, tm
 
 
 def test_a_broken_spacing_is_left_aside_and_told(read, radiology, ramp, make_dicom, tmp_path):
-    path = broken(make_dicom, tmp_path / "s.dcm", ramp, b"\x28\x00\x30\x00", b"DS\x08\x000.7\\0.80", b"DS\x08\x000.7x0.80", PixelSpacing=["0.7", "0.80"])  # fmt: skip
+    right, wrong = b"DS\x08\x000.7\\0.80", b"DS\x08\x000.7x0.80"
+    path = broken(make_dicom, tmp_path / "s.dcm", ramp, b"\x28\x00\x30\x00", right, wrong, PixelSpacing=["0.7", "0.80"])
     assert read(path)[0].spacing is None
     assert any("PixelSpacing is not two positive numbers" in line for line in radiology.inspect(path).missing)
 

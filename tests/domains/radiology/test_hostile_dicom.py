@@ -9,6 +9,7 @@ import sys
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -153,10 +154,11 @@ def test_deflated_bombs(deflated_head, secrets, tmp_path):
     refused(deflated(deflated_head, small, tmp_path / "Doe.dcm"), "more elements than any image needs", secrets)
 
 
-def test_bytes_behind_a_deflated_end(deflated_head, tmp_path):
-    """zlib says forever that they are left."""
-    path = tmp_path / "Doe.dcm"
-    path.write_bytes(deflated_head + b"behind" * 100)
+def test_bytes_behind_a_deflated_end(ramp, make_dicom, tmp_path):
+    """More of them than one read takes: asked again, zlib says forever that they are left."""
+    pixels = np.tile(ramp, (16, 16))
+    path = make_dicom(tmp_path / "Doe.dcm", pixels, syntax=DeflatedExplicitVRLittleEndian, **WINDOW)
+    path.write_bytes(path.read_bytes() + b"behind" * 40_000)
     assert set(ends(path).values()) == {"read"}
 
 
@@ -206,6 +208,7 @@ WRONG = {
     "text for a number": (b"\x28\x00\x10\x00US\x02\0", b"\x28\x00\x10\x00LO\x02\0", "no rows, columns or bits"),
     "a sequence for text": (b"\x08\x00\x60\x00CS", b"\x08\x00\x60\x00SQ", ""),
     "none at all": (b"\x28\x00\x10\x00US", b"\x28\x00\x10\x00\x01\x02", ""),
+    "an unknown one for the bits": (b"\x28\x00\x01\x01US", b"\x28\x00\x01\x01Ur", "BitsStored cannot be read"),
     "a decimal for pixels": (b"\x28\x00\x00\x01US\x02\0", b"\x28\x00\x00\x01DS\x02\0", "no rows, columns or bits"),
 }
 
