@@ -154,11 +154,10 @@ def test_deflated_bombs(deflated_head, secrets, tmp_path):
     refused(deflated(deflated_head, small, tmp_path / "Doe.dcm"), "more elements than any image needs", secrets)
 
 
-def test_bytes_behind_a_deflated_end(ramp, make_dicom, tmp_path):
-    """More of them than one read takes: asked again, zlib says forever that they are left."""
-    pixels = np.tile(ramp, (16, 16))
-    path = make_dicom(tmp_path / "Doe.dcm", pixels, syntax=DeflatedExplicitVRLittleEndian, **WINDOW)
-    path.write_bytes(path.read_bytes() + b"behind" * 40_000)
+def test_bytes_behind_a_deflated_end(make_dicom, tmp_path):
+    """Stopped at a mebibyte of output and asked again, zlib says forever that they are left."""
+    path = make_dicom(tmp_path / "Doe.dcm", np.zeros((1024, 1024), np.uint16), syntax=DeflatedExplicitVRLittleEndian, **WINDOW)
+    path.write_bytes(path.read_bytes() + b"behind" * 100)
     assert set(ends(path).values()) == {"read"}
 
 
