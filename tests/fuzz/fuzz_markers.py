@@ -305,3 +305,5 @@ DICOM_LIES: tuple[Lie, ...] = (
     dicom_number, dicom_number, dicom_number, dicom_length, dicom_length, dicom_value, dicom_value, dicom_frames, dicom_frames,
     dicom_codec,
 )  # fmt: skip
+ELEMENT_LIES: tuple[Lie, ...] = (dicom_length, dicom_length, dicom_value, dicom_value)
+"""Those of DICOM that any object can have."""

@@ -6,9 +6,11 @@ import struct
 import zlib
 from collections.abc import Callable
 
+import fuzz_image_lies
 import fuzz_markers
 import fuzz_tiff
 import numpy as np
+from fuzz_images import IMAGES
 from fuzz_seeds import seed_bytes
 
 Draw = np.random.Generator
@@ -19,7 +21,7 @@ def mutant(kind: str, number: int) -> tuple[bytes, str, str]:
     """Makes one mutant.
 
     Args:
-        kind: One of ``fuzz_seeds.FORMATS``.
+        kind: One of ``fuzz_seeds.FORMATS`` or ``fuzz_images.IMAGES``.
         number: From 0.
 
     Returns:
@@ -31,6 +33,9 @@ def mutant(kind: str, number: int) -> tuple[bytes, str, str]:
     draw = np.random.default_rng([zlib.crc32(kind.encode()), number])
     data, said = bytearray(seed), []
     lies = _lies(kind, suffix)
+    inflated = kind == "deflated" and draw.random() < 0.75  # else the deflated bytes themselves
+    if inflated:
+        data, lies = fuzz_image_lies.inflated(seed), fuzz_image_lies.PLAIN_LIES + fuzz_markers.ELEMENT_LIES
     for _ in range(1 if draw.random() < 0.75 else 2):
         ways = lies if draw.random() < 0.6 else BLIND
         way = ways[int(draw.integers(len(ways)))]
@@ -39,6 +44,8 @@ def mutant(kind: str, number: int) -> tuple[bytes, str, str]:
         except (LookupError, ValueError, StopIteration, AssertionError, struct.error, zlib.error):
             BLIND[0](data, draw)  # the first lie left nothing to parse
         said.append(way.__name__)
+    if inflated:
+        data = bytearray(fuzz_image_lies.deflated(data))
     if bytes(data) == seed:
         data[int(draw.integers(len(data)))] ^= 0xFF
         said.append("one byte")
@@ -101,6 +108,10 @@ BLIND: tuple[Callable[[bytearray, Draw], None], ...] = (
 def _lies(kind: str, suffix: str) -> tuple[Callable[[bytearray, Draw], None], ...]:
     if kind == "dicom":
         return fuzz_markers.DICOM_LIES
+    if kind == "deflated":
+        return (fuzz_image_lies.image_bomb,)
+    if kind in IMAGES:
+        return (fuzz_image_lies.PLAIN_LIES if kind == "ct" else fuzz_image_lies.FRAME_LIES) + fuzz_markers.ELEMENT_LIES
     if kind == "flat":
         return fuzz_markers.JPEG_LIES if suffix == ".jpg" else fuzz_markers.PNG_LIES
     return fuzz_tiff.LIES

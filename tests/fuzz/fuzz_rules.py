@@ -33,9 +33,9 @@ from fuzz_readings import NODATA, OUTSIDE, READ, REFUSED, SIDE, Canvas
 BLANK = 32
 OUTCOMES = (
     "equal", "accepted by us", "refused both", "refused, misread", "refused by us", "differs", "silently blank", "uneven",
-    "unclear", "escaped", "hang", "killed", "memory",
+    "refused by policy", "refused, contradicts", "unclear", "leaks", "escaped", "hang", "killed", "memory",
 )  # fmt: skip
-DEFECTS = frozenset({"refused by us", "differs", "silently blank", "uneven", "unclear", "escaped", "hang"})
+DEFECTS = frozenset({"refused by us", "differs", "silently blank", "uneven", "unclear", "leaks", "escaped", "hang"})
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def judge(path: Path, ours: Ended, mine: Canvas, reference: Ended, theirs: Canva
         return Verdict(ours.how, ours.trace, defect=True)
     if ours.how in {"killed", "memory"}:
         return Verdict(ours.how, ours.trace + ("\nthe reference decodes it" if decodes else ""), defect=decodes)
-    unclear = [step for step, said in ours.answer["refusals"].items() if not _clear(said, path)]
+    unclear = [step for step, said in ours.answer["refusals"].items() if not is_clear(said, path)]
     if unclear:
         return Verdict("unclear", f"{unclear[0]}: {ours.answer['refusals'][unclear[0]]}", defect=True)
     if ours.answer["uneven"]:
@@ -122,6 +122,8 @@ def _constant(canvas: Canvas, where: npt.NDArray[np.bool_]) -> list[str]:
     return found
 
 
-def _clear(three: list[str], path: Path) -> bool:
-    text = " ".join(three)
-    return all(part.strip() for part in three) and path.name not in text and str(path.parent) not in text and path.stem not in text
+def is_clear(three: list[str], path: Path, persons: tuple[str, ...] = ()) -> bool:
+    """Whether a refusal has three parts, none empty, and names neither file nor folder nor a person."""
+    text = " ".join(three).casefold()
+    named = (path.name, str(path.parent), path.stem, *persons)
+    return all(part.strip() for part in three) and not any(name.casefold() in text for name in named)

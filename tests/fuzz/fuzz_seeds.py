@@ -1,4 +1,4 @@
-"""The five seed files that mutants are made of: small, whole, read by their reference library, with texture everywhere.
+"""The five slides that mutants are made of: small, whole, read by their reference library, with texture everywhere.
 
 Everything is a function of this file and of the pinned encoders: the texture is drawn in integers, identifiers are fixed. So mutant
 n of a format is the same bytes on every machine with the versions of ``constraints.txt``.
@@ -10,6 +10,7 @@ import io
 from collections.abc import Callable
 
 import fuzz_dicom
+import fuzz_images
 import numpy as np
 import numpy.typing as npt
 import tifffile
@@ -112,6 +113,7 @@ def jpeg_seed() -> bytes:
 
 _WRITERS: dict[str, Callable[[], bytes]] = {
     "tiff": tiff_seed, "svs": svs_seed, "ome": ome_seed, "dicom": dicom_seed, "flat": png_seed, "flat jpeg": jpeg_seed,
+    **fuzz_images.WRITERS,
 }  # fmt: skip
 
 
@@ -119,12 +121,12 @@ def seed_bytes(kind: str, number: int = 0) -> tuple[bytes, str]:
     """Returns the bytes of a format's seed and the suffix; "flat" takes PNG and JPEG in turn.
 
     Args:
-        kind: One of ``FORMATS``.
+        kind: One of ``FORMATS`` or ``fuzz_images.IMAGES``.
         number: Of the mutant that is made of it.
     """
     if kind == "flat" and number % 2:
         return _seed("flat jpeg"), ".jpg"
-    return _seed(kind), SUFFIX[kind]
+    return _seed(kind), SUFFIX.get(kind, ".dcm")
 
 
 _made: dict[str, bytes] = {}

@@ -1,8 +1,8 @@
-"""Reads hostile mutants of five formats and prints how each ended.
+"""Reads hostile mutants of slides and of DICOM images and prints how each ended.
 
-``python tests/fuzz/run.py --mutants 800 [--format svs] [--json]``, about 20 minutes on one core.
-Exit status 1 when there is a defect. ``fuzz_rules`` says what one is, ``fuzz_mutants`` how mutants are made. To look at one mutant:
-``--format svs --only 137 --keep FOLDER`` writes it there.
+``python tests/fuzz/run.py --mutants 800 [--format svs] [--json]``, about half an hour on one core.
+Exit status 1 when there is a defect. ``fuzz_rules`` and ``fuzz_image_rules`` say what one is, ``fuzz_mutants`` how mutants
+are made. To look at one: ``--format svs --only 137 --keep FOLDER`` writes it there.
 """
 
 from __future__ import annotations
@@ -23,10 +23,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(1, str(Path(__file__).parents[2]))
 
 from fuzz_forks import Ended, forked
+from fuzz_image_readings import Plate, read_image, read_pydicom
+from fuzz_image_rules import judge_image
+from fuzz_images import IMAGES
 from fuzz_mutants import mutant
 from fuzz_readings import Canvas, read_ours, read_reference
 from fuzz_rules import OUTCOMES, Verdict, judge
 from fuzz_seeds import FORMATS, seed_bytes
+
+ALL = (*FORMATS, *IMAGES)
 
 
 @dataclass
@@ -53,11 +58,23 @@ class Report:
 
 
 class Bench:
-    """A folder, two canvases, and a process warmed by one good file of each format."""
+    """A folder, two canvases, two plates, and a process warmed by one good file of each format."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, formats: Iterable[str] = ALL) -> None:
         self.folder = folder
         self.mine, self.theirs = Canvas(), Canvas()
+        self.plates = Plate(), Plate()
+        wanted = list(formats)
+        for kind in wanted:
+            if kind in IMAGES:
+                path = folder / f"warm_{kind}.dcm"
+                path.write_bytes(seed_bytes(kind)[0])
+                read_image(kind, path, self.plates[0])
+                read_pydicom(kind, path, self.plates[1])
+        if any(kind in FORMATS for kind in wanted):
+            self._warm_slides(folder)
+
+    def _warm_slides(self, folder: Path) -> None:
         for number, kind in enumerate((*FORMATS, "flat")):
             data, suffix = seed_bytes(kind, number // len(FORMATS))
             path = folder / f"warm{number}" / f"seed{suffix}"
@@ -75,6 +92,8 @@ class Bench:
         path = place / f"Doe_Jane_1961{suffix}"
         path.write_bytes(data)
         try:
+            if kind in IMAGES:
+                return self._image(kind, path)
             self.mine.clear()
             self.theirs.clear()
             ours = forked(lambda: read_ours(path, self.mine))
@@ -83,6 +102,14 @@ class Bench:
             return judge(path, ours, self.mine, reference, self.theirs, misread.answer.get("says")), ours.seconds
         finally:
             shutil.rmtree(place)
+
+    def _image(self, kind: str, path: Path) -> tuple[Verdict, float]:
+        mine, theirs = self.plates
+        mine.clear()
+        theirs.clear()
+        ours = forked(lambda: read_image(kind, path, mine))
+        reference = forked(lambda: read_pydicom(kind, path, theirs))
+        return judge_image(kind, path, ours, mine, reference, theirs), ours.seconds
 
 
 def _second_opinion(path: Path) -> str | None:
@@ -127,7 +154,7 @@ def main() -> int:
     """Parses the options, prints tables or one JSON document."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mutants", type=int, default=800, help="of each format")
-    parser.add_argument("--format", choices=FORMATS, action="append", help="only this one; may be repeated")
+    parser.add_argument("--format", choices=ALL, action="append", help="only this one; may be repeated")
     parser.add_argument("--only", type=int, help="one mutant by its number; -1 is the seed")
     parser.add_argument("--keep", type=Path, help="write the mutants that were read into this folder")
     parser.add_argument("--json", action="store_true", help="one JSON document")
@@ -135,8 +162,8 @@ def main() -> int:
     numbers = range(-1, options.mutants) if options.only is None else [options.only]
     reports = []
     with tempfile.TemporaryDirectory(prefix="fuzz") as folder:
-        bench = Bench(Path(folder))
-        for kind in options.format or FORMATS:
+        bench = Bench(Path(folder), options.format or ALL)
+        for kind in options.format or ALL:
             reports.append(run(kind, numbers, bench, options.keep))
             if not options.json:
                 _show(reports[-1])
@@ -150,8 +177,8 @@ def _show(report: Report) -> None:
     print(f"{report.kind}: {total} files (the seed and its mutants), {report.seconds:.0f} s, slowest {report.slowest:.1f} s")
     for outcome in OUTCOMES:
         if report.outcomes[outcome]:
-            print(f"  {outcome:18} {report.outcomes[outcome]:5}")
-    print(f"  {'(blank as said)':18} {report.blank_as_said:5}")
+            print(f"  {outcome:21} {report.outcomes[outcome]:5}")
+    print(f"  {'(blank as said)':21} {report.blank_as_said:5}")
     for title, lines in (("DEFECT", report.defects), ("survived", report.survived)):
         for line in lines:
             detail = str(line["detail"]).strip().replace("\n", "\n      ")

@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fuzz_forks import Ended, forked
+from fuzz_image_readings import Plate
+from fuzz_image_rules import CONTRADICTIONS, POLICY, judge_image
+from fuzz_images import IMAGES
 from fuzz_mutants import mutant
 from fuzz_readings import NODATA, READ, REFUSED, Canvas
 from fuzz_rules import judge
-from fuzz_seeds import FORMATS, texture
-from run import Bench, run
+from fuzz_seeds import texture
+from run import ALL, Bench, run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks and their limits are Linux's")
 DOE = Path("folder_of_slides/Doe_Jane.tif")
@@ -26,7 +29,7 @@ def bench(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", ALL)
 def test_fifty_mutants_have_no_defect(bench, kind):
     report = run(kind, range(-1, 50), bench)
     assert sum(report.outcomes.values()) == 51
@@ -36,7 +39,7 @@ def test_fifty_mutants_have_no_defect(bench, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", ALL)
 def test_seeds_are_read_as_the_reference_reads_them(bench, kind):
     report = run(kind, [-1], bench)
     assert report.outcomes == {"equal": 1}, report.defects
@@ -44,7 +47,7 @@ def test_seeds_are_read_as_the_reference_reads_them(bench, kind):
 
 
 def test_mutants_are_a_function_of_format_and_number():
-    for kind in FORMATS:
+    for kind in ALL:
         made = [mutant(kind, number)[0] for number in range(30)]
         assert made == [mutant(kind, number)[0] for number in range(30)]
         assert len(set(made)) == 30
@@ -116,3 +119,73 @@ def test_verdicts_of_refusals_and_ends():
     assert verdict(*both, Ended("escaped")).defect
     assert verdict(*both, Ended("killed"), ended(whole=False)).defect is False
     assert verdict(canvas(), canvas(), Ended("killed")).defect is True
+
+
+HEADER = {
+    "damaged": [], "tables": [], "groups": None, "bytes": 0, "PhotometricInterpretation": "MONOCHROME2", "SamplesPerPixel": 1,
+    "BitsAllocated": 16, "BitsStored": 12, "HighBit": 11, "BurnedInAnnotation": "NO", "WindowCenter": "1", "WindowWidth": "2",
+    "VOILUTFunction": "LINEAR", "NumberOfFrames": "9", "codestream": [0, 0, 1, 12], "syntax": "1.2.840.10008.1.2.1",
+}  # fmt: skip
+"""None of the listed reasons but two holds of it."""
+
+
+def plates():
+    mine, theirs = Plate(), Plate()
+    numbers = np.random.default_rng(1).integers(0, 4096, (16, 16), np.uint16)
+    answers = []
+    for plate in (mine, theirs):
+        kept = plate.put(plate.stored, numbers)
+        answers.append({"stored": kept, "shown": plate.put(plate.shown, numbers[..., None] / 4095)})
+    return mine, theirs, *answers
+
+
+def image_verdict(mine, theirs, ours, reference, refusal=None, **more):
+    answer = {"recognised": True, "refusals": {"read": refusal} if refusal else {}, "leaks": []} | more
+    if not refusal:
+        answer |= ours
+    facts = {"facts": {"damaged": [], "tables": [], "groups": None, "syntax": "", "bytes": 0}, "error": ""}
+    return judge_image("ct", DOE, Ended("answered", answer), mine, Ended("answered", facts | reference), theirs)
+
+
+def test_verdicts_of_images():
+    mine, theirs, ours, reference = plates()
+    assert image_verdict(mine, theirs, ours, reference).outcome == "equal"
+    mine.shown[7] += 1e-6
+    assert image_verdict(mine, theirs, ours, reference).outcome == "differs"
+    mine.missing[7] = 1
+    assert image_verdict(mine, theirs, ours, reference).outcome == "equal"
+    other = ours | {"stored": ours["stored"] | {"sha256": "0"}}
+    assert image_verdict(mine, theirs, other, reference).outcome == "differs"
+    assert image_verdict(mine, theirs, ours, {"error": "fails"}).outcome == "accepted by us"
+    mine.stored[:256] = 7
+    assert image_verdict(mine, theirs, ours, {"error": "fails"}).outcome == "silently blank"
+    assert image_verdict(mine, theirs, ours, reference, leaks=["Brightwater"]).outcome == "leaks"
+
+
+def test_verdicts_of_refused_images():
+    mine, theirs, ours, reference = plates()
+    refusals = [("It failed.", "refused by us"), *((words, "refused by us") for words in (*POLICY, *CONTRADICTIONS))]
+    for found, outcome in refusals:
+        known = reference | {"facts": HEADER}
+        if found in {"It has several frames", "Its photometric interpretation is"}:
+            continue  # they hold of this header
+        assert image_verdict(mine, theirs, ours, known, ["asked", found, "do"]).outcome == outcome, found
+    burnt = reference | {"facts": {"BurnedInAnnotation": "YES"}}
+    words = "Its header says that words are burnt into the picture."
+    assert image_verdict(mine, theirs, ours, burnt, ["asked", words, "do"]).outcome == "refused by policy"
+    assert image_verdict(mine, theirs, ours, {"error": "fails"}, ["asked", "found", "do"]).outcome == "refused both"
+    assert image_verdict(mine, theirs, ours, reference, ["asked", "of Cordelia", "do"]).outcome == "unclear"
+
+
+def test_the_images_have_no_block_of_one_number():
+    import io
+
+    import pydicom
+    from fuzz_seeds import seed_bytes
+
+    for kind in IMAGES:
+        if kind != "cr":  # pydicom has no decoder of lossless JPEG without GPL
+            stored = pydicom.dcmread(io.BytesIO(seed_bytes(kind)[0])).pixel_array
+            planes = np.moveaxis(stored, -1, 0) if kind == "colour" else stored.reshape(-1, 80, 96)
+            blocks = planes.reshape(-1, 10, 8, 12, 8)
+            assert (blocks.max(axis=(2, 4)) != blocks.min(axis=(2, 4))).all(), kind

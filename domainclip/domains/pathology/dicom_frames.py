@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from domainclip.domains.jpeg_markers import is_filled_up
 from domainclip.domains.pathology.dicom_header import DAMAGED, Instance, PixelLayout
-from domainclip.domains.pathology.jpeg_tiles import decoded_strictly, is_filled_up, jpeg_header
+from domainclip.domains.pathology.jpeg_tiles import decoded_strictly, jpeg_header
 from domainclip.domains.pathology.slides import RGB, unreadable
 from domainclip.errors import FOREIGN_ERRORS, missing_dependency
 

@@ -8,7 +8,6 @@ simplejpeg can be told to fail at each warning, as OpenSlide does.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +23,6 @@ _SCAN, _APP0, _APP14 = 0xDA, 0xE0, 0xEE
 _ALONE = frozenset((0x01, *range(0xD0, 0xD9)))
 _JPEG_LS = 0xF7
 """SOF55 (ITU-T T.87 C.2.2)."""
-_MCU = 16
-"""Pixels across the largest common minimum coded unit (chroma at half size)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +138,3 @@ def decoded_strictly(data: bytes, header: JpegHeader | None, ycbcr: bool | None 
         mark = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([int(ycbcr)])
         data = data[: header.scan] + mark + data[header.scan :]
     return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
-
-
-def is_filled_up(piece: npt.NDArray[Any], bits: int = 8) -> bool:
-    """Whether the last coded unit of a tile is the grey that stands for coefficients that never came.
-
-    Args:
-        piece: (H, W, C), decoded.
-        bits: Of a sample.
-    """
-    filler = 1 << (bits - 1)
-    return bool((piece[-8:, -8:] == filler).all()) and bool((piece[-_MCU:, -_MCU:] == filler).all())

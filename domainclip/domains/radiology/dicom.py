@@ -18,6 +18,7 @@ from domainclip.domains.radiology.parsing_limits import check_parsing
 from domainclip.domains.radiology.reading import RadiologyReading, check_decoded_size, check_file_size, unreadable
 from domainclip.errors import DomainClipError, missing_dependency
 
+_LOSSY_JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 _RLE = "1.2.840.10008.1.2.5"
 _NO_PICTURE = frozenset(("SEG", "RTDOSE", "RTSTRUCT", "RTPLAN", "SR", "PR", "KO", "REG", "ECG", "DOC"))
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -28,11 +29,27 @@ COLOUR = frozenset(("PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT
 """Photometric interpretations that become red, green and blue."""
 
 
+_MEANING = (
+    "Modality", "BurnedInAnnotation", "ImageType", "SOPClassUID", "ConversionType", "Rows", "Columns", "BitsAllocated",
+    "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel", "PlanarConfiguration",
+    "PhotometricInterpretation", "NumberOfFrames",
+    "PixelPresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "RescaleType",
+    "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "ModalityLUTSequence", "PresentationLUTSequence",
+    "PresentationLUTShape", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "PatientID", "StudyInstanceUID",
+    "SeriesInstanceUID", "AccessionNumber", "StudyID", "AdmissionID", "OtherPatientIDs", "ICCProfile",
+)  # fmt: skip
+"""Elements without which nobody knows what the pixels mean, whose they are, or whether they name a person."""
+
+
 @contextlib.contextmanager
-def foreign_decoder(what: str) -> Iterator[None]:
+def foreign_decoder(what: str, dataset: Any = None) -> Iterator[None]:
     """Turns every failure of a foreign decoder into ``UnreadableFileError``, and keeps its warnings to itself.
 
     pydicom's warnings, log lines and exceptions quote header values, a person's name among them.
+
+    Args:
+        what: What is done, for the message.
+        dataset: Its damaged element is named, if it is one that readers need.
     """
     try:
         with quiet_pydicom():
@@ -40,8 +57,20 @@ def foreign_decoder(what: str) -> Iterator[None]:
     except DomainClipError:
         raise
     except Exception as error:  # Decoders of foreign files raise anything; it is passed on as one kind.
+        if dataset is not None and (element := _damaged_element(dataset)):
+            raise unreadable(f"Its {element} cannot be read.", "Export it again, or correct the element.") from error
         found = f"{what} failed ({type(error).__name__})."
         raise unreadable(found, "Open it in another viewer; if it is damaged, fetch it again.") from error
+
+
+def _damaged_element(dataset: Any) -> str:
+    """Names the first needed element that pydicom cannot make sense of ("" when there is none)."""
+    for element in _MEANING:
+        try:
+            dataset.get(element)
+        except Exception:  # noqa: BLE001 - pydicom raises anything at a value that is none of its VR
+            return element
+    return ""
 
 
 def read_dataset(path: Path, reading: RadiologyReading, *, pixels: bool) -> Any:
@@ -72,7 +101,7 @@ def read_dataset(path: Path, reading: RadiologyReading, *, pixels: bool) -> Any:
                     "Check that it is DICOM; files without file meta information are rewritten by e.g. dcmtk's dcmconv.",
                 )
             with foreign_decoder("Reading its DICOM header"):
-                dataset = parse(file, lambda meta: check_parsing(path, meta, reading), pixels=pixels)
+                dataset = parse(file, lambda: check_parsing(path, reading), pixels=pixels)
         if not len(dataset):
             # What pydicom makes of compressed pixels that end without their delimiter.
             raise unreadable("It has no elements that can be read: it is empty or cut short.", "Fetch it again.")
@@ -219,9 +248,9 @@ def decode_frame(dataset: Any, frame: int) -> npt.NDArray[Any]:
     Raises:
         UnreadableFileError: The pixel data are damaged or do not agree with the header.
     """
-    from domainclip.domains.radiology.frames import frame_decoder, plain_frame
+    from domainclip.domains.radiology.frames import check_filled, frame_decoder, plain_frame, told_reasons
 
-    with foreign_decoder("Reading its header"):
+    with foreign_decoder("Reading its header", dataset):
         if len([keyword for keyword in _PIXELS if keyword in dataset]) != 1:
             raise unreadable("It has no pixel data, or two kinds of them.", "Fetch it again.")
         syntax = dataset.file_meta.TransferSyntaxUID
@@ -230,7 +259,7 @@ def decode_frame(dataset: Any, frame: int) -> npt.NDArray[Any]:
             _check_codestream(dataset, frame)
         else:
             _check_length(dataset)
-    with foreign_decoder(f"Decoding its pixels ({known_name(syntax, _PRIVATE)})"):
+    with foreign_decoder(f"Decoding its pixels ({known_name(syntax, _PRIVATE)})"), told_reasons():
         if dataset.BitsAllocated == 1 and not syntax.is_encapsulated:
             return _single_bits(dataset, frame)
         if not lift and (plain := plain_frame(dataset, frame)) is not None:
@@ -241,9 +270,19 @@ def decode_frame(dataset: Any, frame: int) -> npt.NDArray[Any]:
             raise unreadable("Its HighBit says that the lowest bits are unused; they are not.", "Export it again.")
         if lift:
             array = (array << (dataset.BitsAllocated - 1 - dataset.HighBit)) >> (dataset.BitsAllocated - dataset.BitsStored)
+        if str(syntax) in _LOSSY_JPEG:
+            check_filled(_frame(dataset, frame), array)
     if array.shape[:2] != (dataset.Rows, dataset.Columns):
         raise unreadable("Its pixels have another size than its header says.", "Fetch it again.")
     return array
+
+
+def _frame(dataset: Any, frame: int) -> bytes:
+    """One frame of encapsulated pixel data, still compressed."""
+    from pydicom.encaps import get_frame
+
+    found: bytes = get_frame(dataset.PixelData, frame, number_of_frames=frame_count(dataset))
+    return found
 
 
 def _single_bits(dataset: Any, frame: int) -> npt.NDArray[Any]:
@@ -289,12 +328,14 @@ def _check_codestream(dataset: Any, frame: int) -> None:
     """
     if dataset.file_meta.TransferSyntaxUID == _RLE:
         return
-    from pydicom.encaps import get_frame
-
     from domainclip.domains.radiology.codestream import read_codestream
 
-    with foreign_decoder("Reading the header of its compressed pixels"):
-        found = read_codestream(get_frame(dataset.PixelData, frame, number_of_frames=frame_count(dataset)))
+    with foreign_decoder("Finding its compressed pixels"):
+        stream = _frame(dataset, frame)
+    try:
+        found = read_codestream(stream)
+    except ValueError as error:
+        raise unreadable("The header or the end of its compressed pixels is damaged.", "Fetch it again.") from error
     if (found.rows, found.columns, found.components) != (dataset.Rows, dataset.Columns, int(dataset.get("SamplesPerPixel") or 1)):
         raise unreadable("Its compressed pixels have another size than its header says.", "Fetch it again.")
     wrong = found.bits > dataset.BitsAllocated or (found.components == 3 and found.bits != dataset.BitsStored)

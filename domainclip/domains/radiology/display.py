@@ -47,19 +47,32 @@ def physical_values(stored: Array, dataset: Any) -> Array:
     with foreign_decoder("Applying its modality LUT"):
         if tables := dataset.get("ModalityLUTSequence"):
             return look_up(stored, tables[0], dataset.file_meta.TransferSyntaxUID.is_little_endian)[0]
+        rescaling = _rescaling(stored, dataset)
+        return stored if rescaling is None else np.asarray(stored.astype(np.float64) * rescaling[0] + rescaling[1])
+
+
+def _rescaling(stored: Array, dataset: Any) -> tuple[float, float] | None:
+    """Slope and intercept, None where the file has not both.
+
+    Raises:
+        UnreadableFileError: They give no finite numbers.
+    """
+    with foreign_decoder("Reading its rescale slope and intercept"):
         slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
         if slope is None or intercept is None:
-            return stored
-        return np.asarray(stored.astype(np.float64) * float(slope) + float(intercept))
+            return None
+        slope, intercept = float(slope), float(intercept)
+    if not np.isfinite([abs(slope) * 2.0 ** (8 * stored.dtype.itemsize) + abs(intercept)]).all():
+        raise unreadable("Its rescale slope and intercept give no finite numbers.", "Export it again, or correct them.")
+    return slope, intercept
 
 
 def physical_numbers(stored: Array, dataset: Any) -> npt.NDArray[np.float32]:
     """Does what ``physical_values`` does and rounds to float32, some rows at a time: numbers in float64 never leave the cache."""
-    slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
-    if dataset.get("ModalityLUTSequence") or slope is None or intercept is None:
+    rescaling = None if dataset.get("ModalityLUTSequence") else _rescaling(stored, dataset)
+    if rescaling is None:
         return np.asarray(physical_values(stored, dataset), dtype=np.float32)
-    with foreign_decoder("Applying its rescale slope and intercept"):
-        slope, intercept = float(slope), float(intercept)
+    slope, intercept = rescaling
     whole = slope == 1 and intercept.is_integer() and abs(intercept) < 2**20
     if whole and stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2:
         return np.add(stored, np.float32(intercept), dtype=np.float32)  # no number of 16 bits and such an intercept is rounded
@@ -81,20 +94,23 @@ def padding_mask(stored: Array, dataset: Any) -> npt.NDArray[np.bool_] | None:
     Returns:
         (Y, X), or None where the header has no padding value and every pixel is a number.
     """
-    mask = None
-    if stored.dtype.kind == "f":
-        kind = "DoubleFloatPixel" if stored.dtype.itemsize == 8 else "FloatPixel"
-        value, limit = (dataset.get(f"{kind}Padding{end}") for end in ("Value", "RangeLimit"))
-        mask = ~np.isfinite(stored)
-        if value is None:
-            return np.asarray(mask) if mask.any() else None
-    else:
-        value, limit = (_as_stored(dataset.get(f"PixelPadding{end}"), stored) for end in ("Value", "RangeLimit"))
-        if value is None:
-            return None
+    value, limit = _padding(stored, dataset)
+    mask = ~np.isfinite(stored) if stored.dtype.kind == "f" else None
+    if value is None:
+        return np.asarray(mask) if mask is not None and mask.any() else None
     low, high = sorted((value, value if limit is None else limit))
     empty = (stored == low) if low == high else (stored >= low) & (stored <= high)
     return np.asarray(empty if mask is None else empty | mask)
+
+
+def _padding(stored: Array, dataset: Any) -> tuple[Any, Any]:
+    """Padding value and range limit, None where there is none."""
+    if stored.dtype.kind == "f":
+        kind = "DoubleFloatPixel" if stored.dtype.itemsize == 8 else "FloatPixel"
+        value, limit = (dataset.get(f"{kind}Padding{end}") for end in ("Value", "RangeLimit"))
+    else:
+        value, limit = (_as_stored(dataset.get(f"PixelPadding{end}"), stored) for end in ("Value", "RangeLimit"))
+    return value, limit
 
 
 def _as_stored(value: Any, stored: Array) -> int | None:

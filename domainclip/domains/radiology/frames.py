@@ -6,8 +6,13 @@ pydicom tries whatever happens to be installed, one after another, so that the s
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
+
+from domainclip.domains.radiology.reading import unreadable
 
 _OWN = "domainclip.domains.radiology.frames"
 # Transfer syntax to module and function; pydicom's own plug-ins where a dependency of ours backs them.
@@ -29,6 +34,11 @@ DECODER_DEPENDENCIES = dict.fromkeys([uid for uid, (module, _) in _PLUGINS.items
 _LITTLE_ENDIAN = frozenset(("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"))
 """Transfer syntaxes of uncompressed pixels: implicit, explicit, deflated."""
 _LOSSLESS, _JPEG_LS = 3, 55
+_MISFIT, _SHORT = "Its compressed pixels do not fit its header.", "Its compressed pixels end early."
+_OUT_OF_STEP = "Its compressed pixels are damaged: the decoder lost its way in them."
+_GREY = 128
+_AGAIN = "Fetch it again; if it is the same, export it anew."
+_told: ContextVar[str] = ContextVar("told", default="")
 
 
 def is_available(uid: str) -> bool:
@@ -38,6 +48,25 @@ def is_available(uid: str) -> bool:
     except ImportError:
         return False
     return uid in DECODER_DEPENDENCIES
+
+
+@contextlib.contextmanager
+def told_reasons() -> Iterator[None]:
+    """Refuses a file for the reason that a plug-in here gave; pydicom makes one RuntimeError of all that its plug-ins raise."""
+    token = _told.set("")
+    try:
+        yield
+    except RuntimeError as error:
+        if found := _told.get():
+            raise unreadable(found, _AGAIN) from error
+        raise
+    finally:
+        _told.reset(token)
+
+
+def _damaged(found: str) -> NoReturn:
+    _told.set(found)
+    raise ValueError(found)
 
 
 @lru_cache(maxsize=32)
@@ -107,16 +136,22 @@ def decode_jpeg(source: bytes, runner: Any) -> bytes:
         The samples, colour by pixel, little-endian.
 
     Raises:
-        ValueError: The codestream's process is none that its transfer syntax may hold.
+        ValueError: The codestream's process is none that its transfer syntax may hold, or a lossless scan is damaged.
     """
     import imagecodecs
     import numpy as np
 
     from domainclip.domains.radiology.codestream import read_codestream
+    from domainclip.domains.radiology.lossless_jpeg import bits_left
 
     header = read_codestream(source)
     if header.process == _LOSSLESS:
-        array = imagecodecs.ljpeg_decode(source)
+        try:
+            array = imagecodecs.jpeg8_decode(source)
+        except imagecodecs.Jpeg8Error:
+            _damaged(_OUT_OF_STEP)
+        if left := bits_left(source, array) // 8:
+            _damaged(_SHORT if left < 0 else _OUT_OF_STEP)
     elif header.process == _JPEG_LS:
         array = imagecodecs.jpegls_decode(source)
     elif header.process in {0, 1, 2}:
@@ -127,6 +162,31 @@ def decode_jpeg(source: bytes, runner: Any) -> bytes:
     runner.set_option("bits_allocated", 8 * array.dtype.itemsize)
     runner.set_option("planar_configuration", 0)
     return np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def check_filled(source: bytes, array: Any) -> None:
+    """Refuses a frame of lossy JPEG that ends in the grey with which libjpeg fills up what is missing.
+
+    Where 8 bits end in that grey, libjpeg is asked whether it warns; those of 12 bits are refused, since nobody can be asked.
+
+    Raises:
+        UnreadableFileError: It was filled up.
+    """
+    import simplejpeg
+
+    from domainclip.domains.jpeg_markers import is_filled_up
+    from domainclip.domains.radiology.codestream import read_codestream
+
+    bits = read_codestream(source).bits
+    if not ((array[-8:, -8:] == _GREY).all() if bits == 8 else is_filled_up(array, bits)):
+        return
+    try:
+        if bits == 8:
+            simplejpeg.decode_jpeg(source, "GRAY")
+            return
+    except ValueError:
+        pass
+    raise unreadable(_SHORT, _AGAIN)
 
 
 def decode_rle(source: bytes, runner: Any) -> bytes:
@@ -142,7 +202,7 @@ def decode_rle(source: bytes, runner: Any) -> bytes:
         The samples, by plane, little-endian.
 
     Raises:
-        ValueError: The number of segments does not fit the header, or one of them is too short.
+        ValueError: The segments do not fit the header, or one of them is too short or too long.
     """
     import imagecodecs
     import numpy as np
@@ -150,17 +210,20 @@ def decode_rle(source: bytes, runner: Any) -> bytes:
     pixels, samples, width = runner.rows * runner.columns, runner.samples_per_pixel, runner.bits_allocated // 8
     table = np.frombuffer(source[:64], "<u4")
     if table.size != 16 or runner.bits_allocated % 8 or int(table[0]) != samples * width:
-        raise ValueError("segments do not fit the header")
+        _damaged(_MISFIT)
     ends = [*(int(at) for at in table[1 : samples * width + 1]), len(source)]
     planes = np.empty((samples, pixels, width), np.uint8)
     # Some encoders end a segment with a run that overshoots; a run has 128 bytes at most.
     room = bytearray(pixels + 128)
     for number in range(samples * width):
         if not 64 <= ends[number] <= ends[number + 1]:
-            raise ValueError("segments out of order")
-        got = imagecodecs.packbits_decode(source[ends[number] : ends[number + 1]], out=room)
+            _damaged(_MISFIT)
+        try:
+            got = imagecodecs.packbits_decode(source[ends[number] : ends[number + 1]], out=room)
+        except imagecodecs.PackbitsError:  # it has more than the frame
+            _damaged(_MISFIT)
         if len(got) < pixels:
-            raise ValueError("segment too short")
+            _damaged(_SHORT)
         planes[number // width, :, width - 1 - number % width] = np.frombuffer(got, np.uint8, pixels)
     runner.set_option("planar_configuration", 1)
     return planes.tobytes()

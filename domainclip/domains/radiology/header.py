@@ -104,10 +104,13 @@ def pixel_spacing(header: Any) -> tuple[Spacing | None, str]:
     """
     damaged = ""
     for tag in ("PixelSpacing", "ImagerPixelSpacing"):
-        stored = header.get(tag)
-        if not stored:
-            continue
-        values = tuple(float(v) for v in stored) if not isinstance(stored, (str, float, int)) else (float(stored),)
+        try:
+            stored = header.get(tag)
+            if not stored:
+                continue
+            values = tuple(float(v) for v in stored) if not isinstance(stored, (str, float, int)) else (float(stored),)
+        except Exception:  # noqa: BLE001 - pydicom raises anything at a value that is none of its VR
+            values = ()
         if len(values) == 2 and all(math.isfinite(v) and v > 0 for v in values):
             return Spacing(values, "mm", tag), ""
         damaged = f"{tag} is not two positive numbers and was left aside. "
@@ -127,23 +130,39 @@ def age_band(age: str) -> str | None:
 
 
 def person_names(header: Any) -> frozenset[str]:
-    """Returns the words of every person's name in the header and its sequences (elements of type PN), to keep out of captions."""
+    """Returns the words of every person's name in the header and its sequences (elements of type PN), to keep out of captions.
+
+    Of an element that cannot be read, all words are taken: it may have been a name.
+    """
     from domainclip.captions.names import header_names
 
-    return header_names(str(name) for element in _named(header) for name in _values(element.value))
+    return header_names(_names(header))
 
 
-def _named(header: Any) -> Iterator[Any]:
-    """Yields the elements of type PN. Those that the file says to be of another type are not converted, which takes longest."""
-    for raw in header.values():
-        if raw.VR in _OTHER_TYPES:
-            continue
-        element = header[raw.tag]
-        if element.VR == "PN":
-            yield element
-        elif element.VR == "SQ":
-            for item in element.value:
-                yield from _named(item)
+def _names(dataset: Any) -> Iterator[str]:
+    waiting = [dataset]
+    while waiting:
+        inner = waiting.pop()
+        for tag, stated in [(raw.tag, raw.VR) for raw in inner.values()]:
+            if stated in _OTHER_TYPES:
+                continue  # To convert them would take longest of all, and they are no names.
+            try:
+                element = inner[tag]
+                kind, value = element.VR, element.value
+                names = [str(name) for name in _values(value)] if kind == "PN" else []
+            except Exception:  # noqa: BLE001 - pydicom raises anything at a value that is none of its VR
+                names, kind = _raw_words(inner, tag), ""
+            if kind == "SQ":
+                waiting += value or ()
+            yield from names
+
+
+def _raw_words(dataset: Any, tag: Any) -> list[str]:
+    try:
+        raw = dataset.get_item(tag).value
+    except Exception:  # noqa: BLE001 - an element that claims bytes and has none
+        return []
+    return [raw.decode("latin-1")] if isinstance(raw, bytes) else []
 
 
 def person_numbers(header: Any) -> frozenset[str]:
@@ -161,6 +180,14 @@ def _values(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) or type(value).__name__ == "MultiValue" else [value] if value else []
 
 
+def _said(header: Any, tag: str) -> str:
+    """The value as text; an element that cannot be read says nothing."""
+    try:
+        return str(header.get(tag) or "").strip()
+    except Exception:  # noqa: BLE001 - pydicom raises anything at a value that is none of its VR
+        return ""
+
+
 def allowed_facts(header: Any) -> dict[str, str]:
     """Returns the allow-listed facts: modality, body_part, view, sex, age_band, photometric.
 
@@ -175,9 +202,9 @@ def allowed_facts(header: Any) -> dict[str, str]:
         "sex": ("PatientSex", _SEXES),
     }
     for fact, (tag, known) in vocabularies.items():
-        value = str(header.get(tag) or "").strip().upper()
+        value = _said(header, tag).upper()
         if value in known:
             facts[fact] = value
-    if band := age_band(str(header.get("PatientAge") or "")):
+    if band := age_band(_said(header, "PatientAge")):
         facts["age_band"] = band
     return facts

@@ -37,7 +37,7 @@ def dicom_sample(item: SourceItem, reading: RadiologyReading) -> Sample:
     )
 
     header = read_dataset(item.path, reading, pixels=False)
-    with foreign_decoder("Reading its header"):
+    with foreign_decoder("Reading its header", header):
         check_readable(header, reading)
         ids = identifiers(header) | dict(item.ids)
         facts = allowed_facts(header)
@@ -83,7 +83,7 @@ def read_dicom_pixels(path: Path, reading: RadiologyReading) -> Pixels:
     from domainclip.domains.radiology.functional_groups import FrameHeader
 
     dataset = read_dataset(path, reading, pixels=True)
-    with foreign_decoder("Reading its pixels"):
+    with foreign_decoder("Reading its pixels", dataset):
         check_readable(dataset, reading)
         header = FrameHeader(dataset, reading.frame or 0)
         colour = is_colour(dataset)

@@ -39,18 +39,22 @@ def inspect_dicom(path: Path) -> Inspection:
     Raises:
         UnreadableFileError: It is damaged, too large, or holds no picture.
     """
-    dataset = read_dataset(path, _LOOK, pixels=True)
-    missing: list[str] = []
     with foreign_decoder("Reading its header"):
+        return _inspected(read_dataset(path, _LOOK, pixels=True))
+
+
+def _inspected(dataset: Any) -> Inspection:
+    missing: list[str] = []
+    with foreign_decoder("Reading its header", dataset):
         facts = allowed_facts(dataset)
         header = FrameHeader(dataset)
         spacing, no_spacing = pixel_spacing(header)
         ids = identifiers(dataset)
         syntax = known_name(getattr(dataset.file_meta, "TransferSyntaxUID", None), "no known transfer syntax")
-        kind = f"DICOM {known_name(dataset.get('SOPClassUID'), 'without a known SOP class')}, {syntax}"
+        kind = f"DICOM {known_name(_class_of(dataset), 'without a known SOP class')}, {syntax}"
         frames = frame_count(dataset)
         rows, columns = (int(dataset.get(tag) or 0) for tag in ("Rows", "Columns"))
-        colour, windows = is_colour(dataset), file_windows(header)
+        colour, windows = is_colour(dataset), _windows(header, missing)
         refusals = _refusals(dataset, header)
     seen, values = None, "not decoded"
     try:
@@ -93,9 +97,25 @@ def inspect_dicom(path: Path) -> Inspection:
     )
 
 
+def _class_of(dataset: Any) -> Any:
+    try:
+        return dataset.get("SOPClassUID")
+    except Exception:  # noqa: BLE001 - pydicom raises anything at a value that is none of its VR; no pixel hangs on this one
+        return None
+
+
+def _windows(header: FrameHeader, missing: list[str]) -> list[dict[str, Any]]:
+    """Lists the windows; damaged ones do not keep the rest of the file from being seen."""
+    try:
+        return file_windows(header)
+    except UnreadableFileError as error:
+        missing.append(f"Windows: {error.found} They are not listed.")
+        return []
+
+
 def _look_at_pixels(dataset: Any, header: FrameHeader, missing: list[str]) -> tuple[str, dict[str, float]]:
     """Describes what the numbers mean and decodes the first frame for their range."""
-    with foreign_decoder("Reading its pixels"):
+    with foreign_decoder("Reading its pixels", dataset):
         check_readable(dataset, _LOOK)
         values = _values_of(header, missing)
         stored = decode_frame(dataset, 0)

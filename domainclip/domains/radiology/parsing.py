@@ -41,12 +41,12 @@ class _Header:
 _KEPT: dict[_Key, _Header] = {}
 
 
-def parse(file: BinaryIO, check: Callable[[Any], None], *, pixels: bool) -> Any:
+def parse(file: BinaryIO, check: Callable[[], str], *, pixels: bool) -> Any:
     """Parses a DICOM file.
 
     Args:
         file: Opened from a path; its position does not matter.
-        check: Called with the file meta information before anything else is parsed; raises where that should not be done.
+        check: Called before anything is parsed; raises where that should not be done, else returns the transfer syntax UID.
         pixels: Also load the (still compressed) pixel data, and all behind them.
 
     Returns:
@@ -59,10 +59,9 @@ def parse(file: BinaryIO, check: Callable[[Any], None], *, pixels: bool) -> Any:
     key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     header = _KEPT.pop(key, None)
     if header is None or not pixels:
-        meta = pydicom.filereader.read_file_meta_info(file.name)
-        check(meta)
+        syntax = check()
         file.seek(0)
-        if pixels and meta.get("TransferSyntaxUID") == DEFLATED:
+        if pixels and syntax == DEFLATED:
             return pydicom.dcmread(file)  # there is no place in the file to go on from
         dataset = pydicom.dcmread(file, stop_before_pixels=True)
         header = _header(dataset, file.tell())

@@ -1,15 +1,16 @@
-"""What is checked in a DICOM file's bytes before pydicom reads them: what it inflates to, and how many items its sequences have."""
+"""What is checked in a DICOM file's bytes before pydicom reads them: what it inflates to, how many items and elements it has."""
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from domainclip.domains.dicom_kind import DEFLATED
+from domainclip.domains.radiology.element_limits import SMALL, check_elements, meta_of
 from domainclip.domains.radiology.reading import RadiologyReading, check_decoded_size, unreadable
 
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
@@ -20,27 +21,41 @@ MOST_ITEMS = 300_000
 """30,000 frames with ten functional groups each; pydicom takes 20 us for the shortest item there is, which has 8 bytes."""
 
 
-def check_parsing(path: Path, meta: Any, reading: RadiologyReading) -> None:
+def check_parsing(path: Path, reading: RadiologyReading) -> str:
     """Refuses files that pydicom would read without end.
 
     Args:
         path: The file.
-        meta: Its file meta information, a ``pydicom.Dataset``.
         reading: Its limit holds for what a deflated file inflates to.
 
+    Returns:
+        Its transfer syntax UID, "" without one.
+
     Raises:
-        UnreadableFileError: It inflates to more, or its sequences have more than ``MOST_ITEMS`` items.
+        UnreadableFileError: It inflates to more, its sequences have more than ``MOST_ITEMS`` items, or its header has too many
+            elements.
     """
-    syntax = str(meta.get("TransferSyntaxUID") or "")
+    with path.open("rb") as file:
+        syntax, start = meta_of(file)
     item = _ITEM if syntax != _BIG_ENDIAN else bytes((_ITEM[1], _ITEM[0], _ITEM[3], _ITEM[2]))
+    size = path.stat().st_size
     if syntax == DEFLATED:
-        # Behind preamble and DICM, the group length element and the rest of group 2.
-        start = 132 + 12 + int(meta.FileMetaInformationGroupLength)
-        items = _count(_inflated(path, start, reading), item)
-    elif path.stat().st_size <= MOST_ITEMS * 8 or sum(_at_most(piece, item) for piece in _plain(path)) <= MOST_ITEMS:
-        return
-    else:
-        items = _count(_plain(path), item)
+        inflated = io.BytesIO()
+        _check_items(_count(_kept(_inflated(path, start, reading), inflated), item))
+        if inflated.tell() > SMALL:
+            inflated.seek(0)
+            check_elements(inflated, syntax)
+        return syntax
+    if size > MOST_ITEMS * 8 and sum(_at_most(piece, item) for piece in _plain(path)) > MOST_ITEMS:
+        _check_items(_count(_plain(path), item))
+    if size > SMALL:
+        with path.open("rb") as file:
+            file.seek(start)
+            check_elements(file, syntax)
+    return syntax
+
+
+def _check_items(items: int) -> None:
     if items > MOST_ITEMS:
         found = f"Its sequences have more than {MOST_ITEMS} items."
         raise unreadable(found, "Leave it out, or convert it to classic DICOM, e.g. with dcm4che's emf2sf.")
@@ -52,6 +67,12 @@ def _count(pieces: Iterator[bytes], item: bytes) -> int:
         items += (before + piece).count(item)
         before = piece[-len(item) + 1 :]
     return items
+
+
+def _kept(pieces: Iterator[bytes], into: io.BytesIO) -> Iterator[bytes]:
+    for piece in pieces:
+        into.write(piece)
+        yield piece
 
 
 def _at_most(piece: bytes, item: bytes) -> int:
@@ -78,4 +99,5 @@ def _inflated(path: Path, start: int, reading: RadiologyReading) -> Iterator[byt
                 total += len(plain)
                 check_decoded_size(total, reading)
                 yield plain
-                piece = inflate.unconsumed_tail
+                # Behind the end of the stream zlib keeps saying that the same bytes are left.
+                piece = b"" if inflate.eof else inflate.unconsumed_tail

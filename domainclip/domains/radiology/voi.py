@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,7 +116,7 @@ def file_windows(dataset: Any) -> list[dict[str, Any]]:
             said: Any = [item.get("LUTExplanation") for item in luts]
         else:
             pairs = zip(_numbers(dataset.get("WindowCenter")), _numbers(dataset.get("WindowWidth")), strict=False)
-            found = [{"centre": centre, "width": width} for centre, width in pairs]
+            found = [{"centre": _finite(centre), "width": _finite(width)} for centre, width in pairs]
             said = dataset.get("WindowCenterWidthExplanation") or ()
             said = (said,) if isinstance(said, str) else said
         for window, words in zip(found, said, strict=False):
@@ -158,10 +159,15 @@ def _explained(dataset: Any, words: str, luts: list[Any], windows: int) -> tuple
 
 
 def _numbers(stored: Any) -> list[float]:
-    """Returns the values of an element of any multiplicity."""
+    """Returns the values of an element of any multiplicity; NaN stands for an empty one among several."""
     if stored is None or stored == "":
         return []
-    return [float(v) for v in stored] if hasattr(stored, "__iter__") and not isinstance(stored, str) else [float(stored)]
+    several = stored if hasattr(stored, "__iter__") and not isinstance(stored, str) else [stored]
+    return [float("nan") if value is None or value == "" else float(value) for value in several]
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
 
 
 def apply_window(array: Array, center: float, width: float, function: str = "LINEAR") -> npt.NDArray[np.float64]:

@@ -10,7 +10,8 @@ import numpy as np
 import pydicom
 import pytest
 import yaml
-from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
+from pydicom.pixels import apply_color_lut, pixel_array
+from pydicom_oracle import pydicom_display
 
 from domainclip.domains.radiology.dicom import decode_frame
 from domainclip.errors import UnreadableFileError
@@ -139,33 +140,4 @@ def with_native_tables(dataset):
         for colour in ("Red", "Green", "Blue"):
             element = dataset[f"{colour}PaletteColorLookupTableData"]
             element.value = np.frombuffer(element.value, ">u2").astype("<u2").tobytes()
-    return dataset
-
-
-def pydicom_display(dataset, stored):
-    """Display values by pydicom's functions, scaled to 0..1 by the output range that it documents."""
-    header = first_frame(dataset)
-    values = apply_modality_lut(stored, header)
-    shown = apply_voi_lut(values, header).astype(float)
-    if header.get("VOILUTSequence"):
-        low, high = 0.0, 2.0 ** header.VOILUTSequence[0].LUTDescriptor[2] - 1
-    elif header.get("WindowWidth") is None:
-        counted = shown[stored != header.PixelPaddingValue] if "PixelPaddingValue" in header else shown
-        low, high = counted.min(), counted.max()
-        shown = np.clip(shown, low, high)
-    else:
-        bits, signed = header.BitsStored, header.PixelRepresentation
-        extent = np.array([-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] if signed else [0, 2**bits - 1], float)
-        low, high = extent * float(header.get("RescaleSlope") or 1) + float(header.get("RescaleIntercept") or 0)
-    unit = (shown - low) / (high - low)
-    return 1 - unit if header.PhotometricInterpretation == "MONOCHROME1" else unit
-
-
-def first_frame(dataset):
-    """Lifts the first frame's functional groups to the top, where pydicom's functions look."""
-    groups = [dataset.get("SharedFunctionalGroupsSequence") or [], dataset.get("PerFrameFunctionalGroupsSequence") or []]
-    for items in groups:
-        for macro in items[0] if items else ():
-            if macro.keyword in {"PixelValueTransformationSequence", "FrameVOILUTSequence"} and macro.value:
-                dataset.update({element.tag: element for element in macro.value[0]})
     return dataset
