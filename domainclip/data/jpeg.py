@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from domainclip.domains.jpeg_markers import EOI, SOS, segments
 from domainclip.errors import UnreadableFileError
 
-_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+_IN_SCANS = frozenset({0x01, *range(0xD0, 0xD8)})
+"""Markers that may stand within entropy-coded data: TEM and RSTn."""
 _KEPT_APP = {0xE0: b"JFIF\x00", 0xEE: b"Adobe"}
 
 
@@ -25,37 +27,27 @@ def bare_jpeg(data: bytes) -> bytes:
     kept = [b"\xff\xd8"]
     at = 2
     while True:
-        at, marker = _next_marker(data, at)
-        if marker == 0xD9:
-            kept.append(b"\xff\xd9")
-            return b"".join(kept)
-        if marker in _STANDALONE:
-            continue
-        length = int.from_bytes(data[at : at + 2], "big")
-        if length < 2 or at + length > len(data):
-            raise _broken("a segment of the JPEG stream is cut off")
-        body = data[at + 2 : at + length]
-        at += length
-        if marker in _KEPT_APP and body.startswith(_KEPT_APP[marker]):
-            body = body[:12] + b"\x00\x00" if marker == 0xE0 else body[:12]
-            kept.append(b"\xff" + bytes([marker]) + (len(body) + 2).to_bytes(2, "big") + body)
-        elif not (0xE0 <= marker <= 0xEF or marker == 0xFE):
-            kept.append(b"\xff" + bytes([marker]) + length.to_bytes(2, "big") + body)
-        if marker == 0xDA:
-            end = _scan_end(data, at)
-            kept.append(data[at:end])
-            at = end
+        last = None
+        for part in segments(data, at):
+            last = part
+            if part.marker == EOI:
+                return b"".join([*kept, b"\xff\xd9"])
+            if part.length < 2 or part.end > len(data):
+                raise _broken("a segment of the JPEG stream is cut off")
+            kept += _kept(part.marker, data[part.start : part.end])
+        if last is None or last.marker != SOS:
+            raise _broken("the JPEG stream ends early or is out of step")
+        at = _scan_end(data, last.end)
+        kept.append(data[last.end : at])
 
 
-def _next_marker(data: bytes, at: int) -> tuple[int, int]:
-    """Returns the position after the next marker, and its code; fill bytes before it are skipped."""
-    if at + 1 >= len(data) or data[at] != 0xFF:
-        raise _broken("the JPEG stream ends early or is out of step")
-    while at < len(data) and data[at] == 0xFF:
-        at += 1
-    if at >= len(data):
-        raise _broken("the JPEG stream ends early")
-    return at + 1, data[at]
+def _kept(marker: int, body: bytes) -> list[bytes]:
+    """Returns a segment as it stays, with its marker and length; nothing of those that decoding does not need."""
+    if marker in _KEPT_APP and body.startswith(_KEPT_APP[marker]):
+        body = body[:12] + b"\x00\x00" if marker == 0xE0 else body[:12]
+    elif 0xE0 <= marker <= 0xEF or marker == 0xFE:
+        return []
+    return [b"\xff" + bytes([marker]) + (len(body) + 2).to_bytes(2, "big") + body]
 
 
 def _scan_end(data: bytes, at: int) -> int:
@@ -64,7 +56,7 @@ def _scan_end(data: bytes, at: int) -> int:
         at = data.find(b"\xff", at)
         if at < 0 or at + 1 >= len(data):
             raise _broken("the JPEG stream has no end")
-        if data[at + 1] == 0x00 or data[at + 1] in _STANDALONE:
+        if data[at + 1] == 0x00 or data[at + 1] in _IN_SCANS:
             at += 2
         elif data[at + 1] == 0xFF:
             at += 1

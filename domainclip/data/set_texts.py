@@ -14,11 +14,12 @@ from typing import IO, Any
 from domainclip.captions.build import CAPTION_COLUMNS
 from domainclip.data.index_table import COLUMNS
 from domainclip.domains import magic
+from domainclip.domains.jpeg_markers import segments
 
 _MOST_INFLATED = 2**20
 _JPEG_END = b"\xff\xd9"
-_STANDALONE = frozenset((0x01, *range(0xD0, 0xDA)))  # markers without a length: TEM, RST, SOI, EOI
-_PIXELS_FOLLOW = 0xDA
+_APP0 = 0xE0
+"""The first marker of application segments and comments (ITU-T T.81 table B.1)."""
 # Columns that we write numbers of bytes and pixels into; JSON texts of numbers alone.
 _COUNTS = frozenset(("offset", "size", "height", "width", "depth", "masks", "window", "shape", "geo", "spacing", "values"))
 _OURS = frozenset((*COLUMNS, *CAPTION_COLUMNS))
@@ -216,18 +217,9 @@ def _png_texts(data: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _jpeg_texts(data: bytes) -> Iterator[tuple[str, str]]:
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        kind = data[at + 1]
-        if kind in _STANDALONE or kind == 0xFF:
-            at += 1 if kind == 0xFF else 2
-            continue
-        size = int.from_bytes(data[at + 2 : at + 4], "big")
-        if kind >= 0xE0:
-            yield f"JPEG segment FF{kind:02X}", data[at + 4 : at + 2 + size].decode("latin-1")
-        at += 2 + size
-        if kind == _PIXELS_FOLLOW:
-            break
+    for part in segments(data):
+        if part.marker >= _APP0:
+            yield f"JPEG segment FF{part.marker:02X}", data[part.start : part.end].decode("latin-1")
     end = data.rfind(_JPEG_END)
     if end >= 0 and end + 2 < len(data):
         yield "behind the end of a JPEG", data[end + 2 :].decode("latin-1")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from domainclip.domains.jpeg2000_siz import read_siz
 from domainclip.domains.jpeg_markers import is_filled_up
 from domainclip.domains.pathology.dicom_header import DAMAGED, Instance, PixelLayout
 from domainclip.domains.pathology.jpeg_tiles import decoded_strictly, jpeg_header
@@ -200,7 +201,11 @@ def decoded(data: bytes, tile: tuple[int, int], layout: PixelLayout) -> RGB:
             raise ValueError("another size")
         return _as_rgb(np.moveaxis(np.frombuffer(planes, np.uint8).reshape(3, rows, columns), 0, -1), layout.photometric)
     header = None if layout.syntax in _J2K | _HTJ2K else jpeg_header(data)
-    stated = _codestream_size(data) if header is None else (header.width, header.height, len(header.components), header.bits)
+    if header is None:
+        siz = read_siz(data)
+        stated = (siz.columns, siz.rows, siz.components, siz.bits + 128 * siz.signed)
+    else:
+        stated = (header.width, header.height, len(header.components), header.bits)
     if stated != (columns, rows, 3, 8):
         raise ValueError("another size")
     if layout.syntax in _JPEG:
@@ -232,13 +237,3 @@ def _as_rgb(stored: npt.NDArray[Any], photometric: str) -> RGB:
     mixed = np.stack((y + 1.402 * red, y - 0.344136 * blue - 0.714136 * red, y + 1.772 * blue), axis=-1)
     result: RGB = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
     return result
-
-
-def _codestream_size(data: bytes) -> tuple[int, int, int, int]:
-    """(columns, rows, components, bits) of JPEG 2000's SIZ marker (ITU-T T.800 A.5.1), which follows SOC."""
-    if data[:4] != b"\xff\x4f\xff\x51" or len(data) < 51:
-        raise ValueError("no codestream")
-    right, bottom, left, top = (int.from_bytes(data[at : at + 4], "big") for at in (8, 12, 16, 20))
-    components = int.from_bytes(data[40:42], "big")
-    bits = max(data[at] + 1 for at in (42, 45, 48))
-    return right - left, bottom - top, components, bits

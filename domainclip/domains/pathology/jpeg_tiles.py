@@ -12,17 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from domainclip.domains.jpeg_markers import FRAMES, SOS, segments
 from domainclip.errors import missing_dependency
 
 _END, _TRAILING = b"\xff\xd9", 16
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""Markers that begin a frame, SOFn (ITU-T T.81 B.1.1.3)."""
 _HUFFMAN = frozenset((0xC0, 0xC1, 0xC2))
 """Baseline, extended and progressive: what libjpeg decodes to 8 bits."""
-_SCAN, _APP0, _APP14 = 0xDA, 0xE0, 0xEE
-_ALONE = frozenset((0x01, *range(0xD0, 0xD9)))
-_JPEG_LS = 0xF7
-"""SOF55 (ITU-T T.87 C.2.2)."""
+_APP0, _APP14 = 0xE0, 0xEE
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +59,20 @@ def jpeg_header(data: bytes) -> JpegHeader | None:
     Args:
         data: A stream with its tables.
     """
-    at, jfif, adobe = 2, False, None
+    jfif, adobe = False, None
     frame: tuple[int, int, int, int, tuple[int, ...]] | None = None
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF or marker in _ALONE:
-            at += 1 if marker == 0xFF else 2
-            continue
-        if marker == _SCAN:
-            return None if frame is None else JpegHeader(*frame, jfif, adobe, at)
-        length, body = int.from_bytes(data[at + 2 : at + 4], "big"), data[at + 4 : at + 18]
-        if (marker in _FRAMES or marker == _JPEG_LS) and len(body) >= 6:
+    for part in segments(data):
+        marker, body = part.marker, data[part.start : part.start + 14]
+        if marker == SOS:
+            return None if frame is None else JpegHeader(*frame, jfif, adobe, part.at)
+        if marker in FRAMES and len(body) >= 6:
             tall, wide = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
-            frame = marker, body[0], wide, tall, tuple(data[at + 10 + 3 * i] for i in range(body[5]) if at + 10 + 3 * i < len(data))
+            places = (part.start + 6 + 3 * number for number in range(body[5]))
+            frame = marker, body[0], wide, tall, tuple(data[at] for at in places if at < len(data))
         elif marker == _APP0 and body.startswith(b"JFIF\0"):
             jfif = True
         elif marker == _APP14 and body.startswith(b"Adobe") and len(body) >= 12:
             adobe = body[11]
-        at += 2 + max(length, 2)
     return None
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_SOI, _SOC_SIZ = b"\xff\xd8", b"\xff\x4f\xff\x51"
-_NO_SEGMENT = frozenset((0x01, *range(0xD0, 0xD9)))
-_SOS, _EOI = 0xDA, 0xD9
-_SOF = frozenset((*range(0xC0, 0xD0), 0xF7)) - {0xC4, 0xC8, 0xCC}
+from domainclip.domains.jpeg2000_siz import read_siz
+from domainclip.domains.jpeg_markers import EOI, FRAMES, SOS, segments
+
+_SOI = b"\xff\xd8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,40 +43,28 @@ def read_codestream(data: bytes) -> Codestream:
 
 
 def _jpeg2000(data: bytes) -> Codestream:
-    """Reads the SIZ marker (ITU-T T.800 A.5.1), in a raw codestream or in a JP2 file."""
-    at = data.find(_SOC_SIZ)
-    if at < 0 or len(data) < at + 43:
-        raise ValueError("no SIZ marker")
-    at += 4
-    x, y, x0, y0 = (int.from_bytes(data[at + o : at + o + 4], "big") for o in (4, 8, 12, 16))
-    components = int.from_bytes(data[at + 36 : at + 38], "big")
-    sizes = data[at + 38 : at + 38 + 3 * components]
-    if len(sizes) != 3 * components or not components:
-        raise ValueError("SIZ marker cut short")
-    return Codestream(y - y0, x - x0, components, max((b & 0x7F) + 1 for b in sizes[::3]), -1)
+    siz = read_siz(data)
+    return Codestream(siz.rows, siz.columns, siz.components, siz.bits, -1)
 
 
 def _jpeg(data: bytes) -> Codestream:
-    """Walks the segments to the first scan (ITU-T T.81 B.1.1); a second frame header before it is refused."""
+    """Walks the segments to the first scan; a second frame header before it is refused."""
     at, found = 2, None
-    while at + 4 <= len(data):
-        if data[at] != 0xFF:
-            raise ValueError("no marker where one must be")
-        code = data[at + 1]
-        if code == 0xFF or code in _NO_SEGMENT:
-            at += 1 if code == 0xFF else 2
-            continue
-        if code in {_SOS, _EOI}:
+    for part in segments(data):
+        at = part.at
+        if part.marker in {SOS, EOI}:
             break
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        if length < 2:
+        if part.length < 2:
             raise ValueError("segment without length")
-        if code in _SOF:
-            if found is not None or len(data) < at + 10:
+        if part.marker in FRAMES:
+            if found is not None or len(data) < part.at + 10:
                 raise ValueError("two frame headers, or one cut short")
-            rows, columns = (int.from_bytes(data[at + o : at + o + 2], "big") for o in (5, 7))
-            found = Codestream(rows, columns, data[at + 9], data[at + 4], code - 0xC0)
-        at += 2 + length
+            rows, columns = (int.from_bytes(data[part.at + o : part.at + o + 2], "big") for o in (5, 7))
+            found = Codestream(rows, columns, data[part.at + 9], data[part.start], part.marker - 0xC0)
+        at = part.end
+    else:
+        if at + 4 <= len(data):
+            raise ValueError("no marker where one must be")
     if found is None:
         raise ValueError("no frame header")
     # Within a scan 0xFF is never followed by 0xD9 (T.81 B.1.1.5), so only the marker itself is found. Decoders of lossy JPEG make
