@@ -103,6 +103,14 @@ def padding_mask(stored: Array, dataset: Any) -> npt.NDArray[np.bool_] | None:
     return np.asarray(empty if mask is None else empty | mask)
 
 
+def masked(stored: Array, dataset: Any) -> tuple[Array, npt.NDArray[np.bool_] | None]:
+    """Finds padding, and puts 0 in place of what is no number; see ``padding_mask``."""
+    padding = padding_mask(stored, dataset)
+    if stored.dtype.kind == "f" and padding is not None:
+        stored = np.where(np.isfinite(stored), stored, 0.0)
+    return stored, padding
+
+
 def _padding(stored: Array, dataset: Any) -> tuple[Any, Any]:
     """Padding value and range limit, None where there is none."""
     if stored.dtype.kind == "f":

@@ -75,11 +75,9 @@ def read_dicom_pixels(path: Path, reading: RadiologyReading) -> Pixels:
     Raises:
         UnreadableFileError: The file cannot be read as ``reading`` asks.
     """
-    import numpy as np
-
     from domainclip.domains.radiology.colour import read_colour
     from domainclip.domains.radiology.dicom import check_readable, decode_frame, foreign_decoder, is_colour, read_dataset
-    from domainclip.domains.radiology.display import displayed, hounsfield, padding_mask
+    from domainclip.domains.radiology.display import displayed, hounsfield, masked
     from domainclip.domains.radiology.functional_groups import FrameHeader
 
     dataset = read_dataset(path, reading, pixels=True)
@@ -88,12 +86,9 @@ def read_dicom_pixels(path: Path, reading: RadiologyReading) -> Pixels:
         header = FrameHeader(dataset, reading.frame or 0)
         colour = is_colour(dataset)
         grey = str(dataset.get("PhotometricInterpretation")).startswith("MONOCHROME")
-        stored = decode_frame(dataset, reading.frame or 0)
-        padding = padding_mask(stored, header) if grey else None
-        if stored.dtype.kind == "f" and padding is not None:
-            stored = np.where(np.isfinite(stored), stored, 0.0)
-        shown = None
+        stored, padding, shown = decode_frame(dataset, reading.frame or 0), None, None
         if grey:
+            stored, padding = masked(stored, header)
             shown = hounsfield(stored, header) if reading.output == "hu" else displayed(stored, padding, header, reading)
         array = read_colour(stored, shown, header, reading) if colour or shown is None else shown[None]
     return Pixels(array, {} if padding is None or not padding.any() else {"nodata": padding})

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from domainclip.domains.radiology.colour import read_colour
 from domainclip.domains.radiology.dicom import check_readable, decode_frame, foreign_decoder, is_colour, read_dataset
-from domainclip.domains.radiology.display import padding_mask, physical_numbers
+from domainclip.domains.radiology.display import masked, physical_numbers
 from domainclip.domains.radiology.functional_groups import FrameHeader
 from domainclip.domains.radiology.reading import RadiologyReading, unreadable
 from domainclip.domains.radiology.series import SliceHeader
@@ -57,7 +57,7 @@ def frames_of(paths: Sequence[Path], slices: Sequence[SliceHeader], reading: Rad
 
 
 def _frame(dataset: Any, number: int, reading: RadiologyReading) -> Frame:
-    with foreign_decoder("Reading its pixels"):
+    with foreign_decoder("Reading its pixels", dataset):
         check_readable(dataset, reading.model_copy(update={"frame": number}))
         header = FrameHeader(dataset, number)
         stored = decode_frame(dataset, number)
@@ -65,7 +65,5 @@ def _frame(dataset: Any, number: int, reading: RadiologyReading) -> Frame:
             if str(dataset.get("PhotometricInterpretation")).startswith("MONOCHROME"):
                 raise unreadable("It is grey with a colour palette, which volumes and time series do not take.", "Use axes=CYX.")
             return Frame(header, read_colour(stored, None, header, reading), None)
-        padding = padding_mask(stored, header)
-        if stored.dtype.kind == "f" and padding is not None:
-            stored = np.where(np.isfinite(stored), stored, 0.0)
+        stored, padding = masked(stored, header)
         return Frame(header, physical_numbers(stored, header), padding)
