@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -70,6 +70,14 @@ class RadiologyReading(Section):
         if idle:
             raise ValueError(f"{' and '.join(idle)} would do nothing with axes={self.axes}")
         return self
+
+    @field_validator("window", mode="before")
+    @classmethod
+    def _two_numbers(cls, window: Any) -> Any:
+        numbers = isinstance(window, list | tuple) and all(isinstance(one, int | float) for one in window)
+        if window is not None and not isinstance(window, str) and not (numbers and len(window) == 2):
+            raise ValueError("give [centre, width], a name such as lung, or file:WORDS")
+        return window
 
     @field_validator("window")
     @classmethod

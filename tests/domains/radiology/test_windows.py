@@ -178,3 +178,9 @@ def test_a_real_radiograph_and_its_monochrome1_twin_show_the_same(read, pydicom_
     twin, original = read(tmp_path / "twin.dcm")[1].array, read(path)[1].array
     assert original.std() > 0.01
     np.testing.assert_allclose(twin, original, atol=1e-6)
+
+
+@pytest.mark.parametrize("window", [[1, 2, 3], [40], 40, ["a", "b"], {"centre": 40}])
+def test_a_window_of_another_form_is_refused_in_words(radiology, window):
+    with pytest.raises(ValueError, match=r"give \[centre, width\], a name such as lung, or file:WORDS"):
+        radiology.reading_model(window=window)
