@@ -101,7 +101,7 @@ def read_dataset(path: Path, reading: RadiologyReading, *, pixels: bool) -> Any:
                     "Check that it is DICOM; files without file meta information are rewritten by e.g. dcmtk's dcmconv.",
                 )
             with foreign_decoder("Reading its DICOM header"):
-                dataset = parse(file, lambda: check_parsing(path, reading), pixels=pixels)
+                dataset = parse(file, lambda: check_parsing(path, reading), reading.max_decoded_mib, pixels=pixels)
         if not len(dataset):
             # What pydicom makes of compressed pixels that end without their delimiter.
             raise unreadable("It has no elements that can be read: it is empty or cut short.", "Fetch it again.")

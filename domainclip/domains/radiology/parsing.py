@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from domainclip.domains.dicom_kind import DEFLATED
+from domainclip.errors import DomainClipError
 
 _PIXEL_TAGS = ((0x7FE0, 0x0008), (0x7FE0, 0x0009), (0x7FE0, 0x0010))
 _LARGEST_KEPT = 2**20
@@ -39,14 +40,17 @@ class _Header:
 
 
 _KEPT: dict[_Key, _Header] = {}
+_REFUSED: dict[tuple[_Key, Hashable], DomainClipError] = {}
+"""The last file whose check refused it: to count a flood of elements takes seconds, and inspect, samples and read all ask."""
 
 
-def parse(file: BinaryIO, check: Callable[[], str], *, pixels: bool) -> Any:
+def parse(file: BinaryIO, check: Callable[[], str], limits: Hashable, *, pixels: bool) -> Any:
     """Parses a DICOM file.
 
     Args:
         file: Opened from a path; its position does not matter.
         check: Called before anything is parsed; raises where that should not be done, else returns the transfer syntax UID.
+        limits: What ``check`` depends on beside the file; a refusal under other limits does not count.
         pixels: Also load the (still compressed) pixel data, and all behind them.
 
     Returns:
@@ -59,7 +63,7 @@ def parse(file: BinaryIO, check: Callable[[], str], *, pixels: bool) -> Any:
     key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     header = _KEPT.pop(key, None)
     if header is None or not pixels:
-        syntax = check()
+        syntax = _checked((key, limits), check)
         file.seek(0)
         if pixels and syntax == DEFLATED:
             return pydicom.dcmread(file)  # there is no place in the file to go on from
@@ -74,6 +78,17 @@ def parse(file: BinaryIO, check: Callable[[], str], *, pixels: bool) -> Any:
         file.seek(0)
         return pydicom.dcmread(file)
     return _continued(header, file, header.end)
+
+
+def _checked(key: tuple[_Key, Hashable], check: Callable[[], str]) -> str:
+    if key in _REFUSED:
+        raise _REFUSED[key]
+    try:
+        return check()
+    except DomainClipError as error:
+        _REFUSED.clear()
+        _REFUSED[key] = error
+        raise
 
 
 def _header(dataset: Any, end: int) -> _Header:

@@ -163,7 +163,15 @@ def _numbers(stored: Any) -> list[float]:
     if stored is None or stored == "":
         return []
     several = stored if hasattr(stored, "__iter__") and not isinstance(stored, str) else [stored]
-    return [float("nan") if value is None or value == "" else float(value) for value in several]
+    return [_number(value) for value in several]
+
+
+def _number(value: Any) -> float:
+    """Returns a value, NaN where it is none ("4,5", say): whoever needs it refuses it."""
+    try:
+        return float("nan") if value is None or value == "" else float(value)
+    except ValueError:
+        return float("nan")
 
 
 def _finite(number: float) -> float | None:
