@@ -23,6 +23,11 @@ class DomainClipError(Exception):
         self.asked, self.found, self.remedy = asked, found, remedy
         super().__init__(f"{asked}\n  Found: {found}\n  To do: {remedy}")
 
+    @property
+    def reason(self) -> str:
+        """What was found and what to do, as one line: what ``rejected.jsonl`` keeps of a file."""
+        return f"{self.found.rstrip('.')}. {self.remedy}"
+
     def __reduce__(self) -> tuple[object, ...]:
         # The default would call the class with one argument, and worker processes hand errors over by copying.
         return (type(self), (self.asked, self.found, self.remedy))
@@ -39,7 +44,7 @@ class DiskFullError(UsageError):
 class UnreadableFileError(DomainClipError):
     """One foreign file cannot be used. In bulk work it lands in ``rejected.jsonl`` and the job goes on.
 
-    ``found`` is the reason that is written there, so it names neither path nor identifier.
+    ``reason`` is written there, so neither ``found`` nor ``remedy`` names a path or an identifier.
     """
 
 

@@ -61,7 +61,7 @@ def inspect(
     def work(reporter: Reporter) -> None:
         from domainclip.domains.detect import inspect_file
 
-        reading = _reading(domain, settings or (), overview is not None or region is not None)
+        reading = _reading(file, domain, settings or (), overview is not None or region is not None)
         _refuse_idle(file, table, overview, region, um_per_px, output, None if reading is not None else settings)
         if domain is not None and (file.is_dir() or _may_be_reports(file)):
             from domainclip.cli.inspect_folder import report_folder
@@ -97,14 +97,16 @@ def inspect(
     return run_verb(work, as_json=as_json, debug=debug)
 
 
-def _reading(domain: str | None, settings: list[str] | tuple[str, ...], pictured: bool) -> BaseModel | None:
-    """Returns the reading options by which a named domain looks at files; None where there are none, or a picture is asked for."""
-    if domain is None or pictured or not settings or not all(setting.startswith("reading.") for setting in settings):
+def _reading(file: Path, domain: str | None, settings: list[str] | tuple[str, ...], pictured: bool) -> BaseModel | None:
+    """Returns the reading options by which the domain looks at files; None where there are none, or a picture is asked for."""
+    known = domain is not None or file.is_file()
+    if not known or pictured or not settings or not all(setting.startswith("reading.") for setting in settings):
         return None
     from domainclip.domains.base import InspectsItems, checked_reading, domains
+    from domainclip.domains.detect import detect_domain
     from domainclip.heads.reading import reading_settings
 
-    reader = domains.get(domain)
+    reader = domains.get(domain or detect_domain(file))
     return checked_reading(reader, reading_settings(settings)) if isinstance(reader, InspectsItems) else None
 
 

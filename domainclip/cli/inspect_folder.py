@@ -59,12 +59,14 @@ def report_folder(
     alike = Counter(look.problem for look in looks)
     firsts = {look.problem: look for look in reversed(looks)}
     shown = [look for look in looks if look.seen is not None or firsts[look.problem] is look]
-    lines = [f"{folder}: {len(looks)} files", *(line(look) for look in shown[:_MOST_LISTED])]
+    parts = sum(map(len, listing.members.values()))
+    whole = f"{len(looks)} images of {len(looks) + parts} files" if parts else f"{len(looks)} files"
+    lines = [f"{folder}: {whole}", *(line(look) for look in shown[:_MOST_LISTED])]
     if len(shown) > _MOST_LISTED:
         lines.append(f"  and {len(shown) - _MOST_LISTED} more (--json lists all)")
-    if listing.companions or listing.noise:
+    if listing.companions - parts or listing.noise:
         lines.append(
-            f"Left aside: {listing.companions} files of images or beside them, {listing.noise} hidden ones or the system's own"
+            f"Left aside: {listing.companions - parts} files beside images, {listing.noise} hidden ones or the system's own"
         )
     lines.append("Scale from: " + ", ".join(f"{step} {count}" for step, count in counts.items()))
     if table is not None:

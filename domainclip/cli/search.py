@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from domainclip.cli.options import Debug, Json
+from domainclip.cli.options import Debug, Json, Setting
 from domainclip.cli.output import Reporter, run_verb
 
 if TYPE_CHECKING:
@@ -28,10 +28,13 @@ def register(app: typer.Typer) -> None:
 def search(
     index: Annotated[Path, typer.Argument(help="Folder that `domainclip index` wrote.", metavar="INDEX")],
     text: Annotated[str | None, typer.Argument(help="What to look for.")] = None,
-    image: Annotated[Path | None, typer.Option("--image", help="Look for images like this one.")] = None,
+    image: Annotated[
+        Path | None, typer.Option("--image", help="Look for images like this one, read as those of the index were.")
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many hits.")] = 10,
     by: Annotated[str, typer.Option("--by", help="Rank whole images, or each slice and frame: image or slice.")] = "image",
     language: Annotated[str | None, typer.Option("--language", help="Language of the text.")] = None,
+    settings: Setting = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> int:
@@ -39,6 +42,7 @@ def search(
 
     def work(reporter: Reporter) -> None:
         from domainclip.errors import UsageError, unknown_name
+        from domainclip.heads.reading import reading_settings
         from domainclip.heads.retrieval import Retriever
 
         if (text is None) == (image is None):
@@ -47,7 +51,10 @@ def search(
         if by not in {"image", "slice"}:
             raise unknown_name("thing to rank", by, ("image", "slice"))
         ranked: Literal["image", "slice"] = "slice" if by == "slice" else "image"
-        hits = Retriever.load(index).search(text if text is not None else image, k=k, language=language, by=ranked)
+        if settings and image is None:
+            raise UsageError(f"The index {index} was to be searched.", "--set would do nothing here.", "It is for --image FILE.")
+        query, reading = text if text is not None else image, reading_settings(settings or ())
+        hits = Retriever.load(index).search(query, k=k, language=language, by=ranked, reading=reading)
         lines = [_line(rank, hit, ranked) for rank, hit in enumerate(hits, 1)]
         document = {"index": str(index), "query": text or str(image), "hits": [asdict(hit) for hit in hits]}
         reporter.document(document, lines)

@@ -28,7 +28,7 @@ def _look(domain: Domain, item: SourceItem, reading: dict[str, Any] | None) -> d
         options = None if reading is None else domain.reading_model.model_validate(reading)
         return {"seen": inspection_to_json(inspected(domain, item, options))}
     except DomainClipError as error:
-        return {"problem": f"{error.found.rstrip('.')}. {error.remedy}"}
+        return {"problem": error.reason}
     except MemoryError:
         return {"problem": "reading needs more memory than the limit", "spent": True}
     except Exception as error:  # noqa: BLE001 - whatever a decoder raises on a hostile file, the job goes on; the kind is reported.

@@ -102,8 +102,7 @@ def write_spool(
             except UnreadableFileError as error:
                 file.seek(0)
                 file.truncate()
-                reason = f"{error.found.rstrip('.')}. {error.remedy}"
-                lines = [{"key": keyed_hash(item.name, plan.key), "reason": reason}]
+                lines = [{"key": keyed_hash(item.name, plan.key), "reason": error.reason}]
             total = file.tell()
         if plan.overviews:
             _write_overview(domain, item, reading, plan, number)
@@ -164,7 +163,7 @@ def _encoded(sample: Sample, jpeg: bytes | None, plan: SpoolPlan) -> tuple[dict[
     try:
         stored = encode_image(sample.read(), sample.axes, sample.values, jpeg, plan.jpeg_quality)
     except UnreadableFileError as error:
-        return {"key": key, "reason": error.found}, []
+        return {"key": key, "reason": error.reason}, []
     group = sample.group or sample.key
     names, digest = sorted(stored.masks), hashlib.sha256(stored.data).hexdigest()
     record = sample_to_json(sample)

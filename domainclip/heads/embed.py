@@ -96,7 +96,9 @@ def write_features(
         if not writer.count:
             raise stream.nothing()
         set_id = stream.remember_paths()
-        return writer.finish(kind, {"set_id": set_id, "pooling": pooling, "model": model_facts(model)})
+        return writer.finish(
+            kind, {"set_id": set_id, "pooling": pooling, "reading": stream.of_queries(), "model": model_facts(model)}
+        )
     except BaseException:
         writer.close()
         raise
@@ -231,7 +233,22 @@ class Stream:
             return self.model.to_tensor(image)
         except DomainClipError as error:
             # One file with other channels or values among many is a rejected file; when all are, ``nothing`` says why.
-            return Rejected(one.key, error.found, one.item)
+            return Rejected(one.key, error.reason, one.item)
+
+    def of_queries(self) -> dict[str, Any]:
+        """Returns the reader's options by which a query must be read too, to be like the images: windows, say.
+
+        The domain names them (``reading_model.of_queries``); they hold no path.
+        """
+        if self._prepared is not None:
+            from domainclip.domains.base import domains
+
+            reader = domains.get(self._prepared.domain) if self._prepared.domain in domains else None
+            reading: Mapping[str, Any] = self._prepared.card.get("reading") or {}
+        else:
+            reader, reading = self._domain, self._reading
+        names: frozenset[str] = getattr(getattr(reader, "reading_model", None), "of_queries", frozenset())
+        return {name: value for name, value in reading.items() if name in names}
 
     def remember_paths(self) -> str | None:
         """Writes the owner's map of a raw source, and returns the identifier under which it lies (a prepared set has its own)."""

@@ -270,4 +270,4 @@ def opened(found: Found) -> Image | Rejected:
     try:
         return found.open()
     except UnreadableFileError as error:
-        return Rejected(found.key, error.found, found.item)
+        return Rejected(found.key, error.reason, found.item)

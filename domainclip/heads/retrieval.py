@@ -120,13 +120,22 @@ class Retriever:
     def __len__(self) -> int:
         return 0 if self._features is None else len(self._features)
 
-    def search(self, query: Any, k: int = 10, language: str | None = None, by: Literal["image", "slice"] = "image") -> list[Hit]:
+    def search(
+        self,
+        query: Any,
+        k: int = 10,
+        language: str | None = None,
+        by: Literal["image", "slice"] = "image",
+        reading: Mapping[str, Any] | None = None,
+    ) -> list[Hit]:
         """Finds the ``k`` nearest images, the nearest first; of volumes and time series also their nearest slice or frame.
 
         Args:
             query: A text (``str``), or an image: a ``Path``, PIL image, array, tensor or Sample.
             k: How many hits, at least 1; fewer come when the index is smaller.
             language: Language of a text.
+            reading: Options of the domain's reader for a ``Path``, over those that the images of the index were read with. A single
+                picture may be searched for in an index of volumes: ``{"axes": "CYX"}``.
             by: ``slice`` ranks all slices and frames instead of whole images, so that one image may come several times.
 
         Raises:
@@ -137,13 +146,24 @@ class Retriever:
         if k < 1:
             raise UsageError(f"{k} hits were asked for.", "That is none.", "Ask for one or more.")
         text = isinstance(query, str)
-        vector = self.model.encode_text(query, language=language) if text else self.model.encode_image(query)
+        vector = (
+            self.model.encode_text(query, language=language)
+            if text
+            else self.model.encode_image(query, reading=self._query_reading(reading))
+        )
         if len(vector) != 1:
             raise UsageError("An index was to be searched.", f"The query holds {len(vector)} images.", "Search one at a time.")
         if by == "slice":
             return self._slice_hits(vector, k)
         scores, positions = top_k(self._features, vector, k)
         return [self._hit(int(row), float(score), vector) for score, row in zip(scores[0], positions[0], strict=True)]
+
+    def _query_reading(self, reading: Mapping[str, Any] | None) -> dict[str, Any]:
+        own = {**(self.facts.get("reading") or {}), **(reading or {})}
+        if own.get("axes") == "CYX":  # what is about volumes alone would do nothing
+            for name in ("plane", "spacing_mm", "stride", "gaps"):
+                own.pop(name, None)
+        return own
 
     def _slice_hits(self, vector: Features, k: int) -> list[Hit]:
         if self._slices is None:

@@ -153,3 +153,21 @@ def test_each_step_of_the_chain_is_counted_once(report, wanted, step, sections):
     assert [caption.section for caption in report_captions(parse_report(report), counts, wanted=wanted)] == sections
     steps = {name: count for name, count in counts.items() if name.startswith(("used_", "fallback_", "empt"))}
     assert steps == {step: 1}
+
+
+DENYING = {
+    "en": ("no", "without", "negative for", "free of", "no evidence of"),
+    "de": ("ohne", "kein", "keine", "keinen", "nicht", "weder"),
+    "fr": ("sans", "pas de", "pas d'", "aucun", "aucune"),
+    "es": ("sin", "ni"),
+    "pt": ("sem", "não", "nem"),
+}
+
+
+@pytest.mark.parametrize(("language", "word"), [(language, word) for language, words in DENYING.items() for word in words])
+def test_a_page_break_never_parts_a_denial_from_its_object(language, word):
+    from domainclip.captions.sentences import split_sentences
+
+    text = f"Xxxx {word}\n\nxxxx yyyy. Zzzz."
+    assert split_sentences(text, language) == [f"Xxxx {word} xxxx yyyy.", "Zzzz."]
+    assert split_sentences("Xxxx und\n\nxxxx.", language) == ["Xxxx und", "xxxx."]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from domainclip.errors import UsageError
+from domainclip.errors import UnreadableFileError, UsageError
 from domainclip.heads.embed import embed
 from domainclip.heads.feature_table import read_features, read_slices
 from domainclip.heads.retrieval import Retriever, slice_place
@@ -143,6 +143,44 @@ def test_frames_of_a_cine(model, tmp_path):
     assert (hit.axis, hit.slices) == ("T", 7)
     assert hit.frame == hit.slice
     assert hit.path == str(tmp_path / "cines" / "a.dcm")
+
+
+def test_a_query_is_read_as_the_index_was(model, folder):
+    window = {"axes": "CYX", "output": "display", "window": [1000.0, 300.0]}
+    retriever = Retriever(model).fit(folder / "patient2", reading=window)
+    path = sorted((folder / "patient2").iterdir())[0]
+    (hit,) = retriever.search(path, k=1)
+    assert (hit.path, hit.score) == (str(path), pytest.approx(1.0, abs=1e-5))
+    (other,) = retriever.search(path, k=1, reading={"window": [0.0, 100.0]})
+    assert other.score < 0.9999
+
+
+def test_volumes_are_searched_for_by_volumes_and_by_pictures(model, folder, index):
+    retriever = Retriever.load(index, model)
+    (hit,) = retriever.search(folder / "patient1", k=1)
+    assert Path(hit.path).parent == folder / "patient1"
+    assert hit.score == pytest.approx(1.0, abs=1e-5)
+    path = sorted((folder / "patient1").iterdir())[3]
+    with pytest.raises(UnreadableFileError, match="one slice"):
+        retriever.search(path, k=1)
+    (hit,) = retriever.search(path, k=1, by="slice", reading={"axes": "CYX"})
+    assert (hit.path, hit.slice_score) == (str(path), pytest.approx(1.0, abs=1e-4))
+
+
+def test_a_slice_of_a_nifti_file_is_named_by_its_number_there(model, tmp_path):
+    import nibabel
+
+    numbers = np.random.default_rng(0).random((12, 12, 6)).astype(np.float32)
+    affine = np.diag([-1.0, -1.0, -4.0, 1.0])  # the file's slices lead to the feet, ours to the head
+    image = nibabel.Nifti1Image(numbers, affine)
+    image.header["cal_max"] = 1.0  # shown from 0 to 1
+    nibabel.save(image, tmp_path / "a.nii")
+    retriever = Retriever(model).fit(tmp_path / "a.nii", reading={"axes": "CZYX"})
+    for number in range(6):
+        shown = numbers[:, :, number].T[None]
+        query = Sample("q", "CYX", ("MONOCHROME2",), Values("display"), lambda shown=shown: Pixels(shown))
+        (hit,) = retriever.search(query, k=1, by="slice")
+        assert (hit.frame, hit.slice) == (number, 5 - number)
 
 
 def test_slices_of_pictures_cannot_be_searched(model, folder):

@@ -190,17 +190,21 @@ def frame_count(dataset: Any) -> int:
 def burned_in(dataset: Any) -> str:
     """Says why the pixels may name a person ("" when the header gives no reason to think so).
 
-    BurnedInAnnotation (0028,0301) YES; or no statement on an ultrasound, a secondary capture, an angiogram or a screen
-    capture, where scanners write names into the picture.
+    BurnedInAnnotation (0028,0301) YES, or anything else than NO; or no statement on an ultrasound, an endoscopy, a fluoroscopy, an
+    angiogram, a secondary capture or a screen capture, where devices write names into the picture.
     """
     stated = str(dataset.get("BurnedInAnnotation") or "").strip().upper()
     if stated == "YES":
         return "Its header says that words are burnt into the picture (BurnedInAnnotation YES)."
     if stated == "NO":
         return ""
+    if stated:
+        return "Its header says neither YES nor NO to words burnt into the picture (BurnedInAnnotation)."
     kind = " ".join(str(part).upper() for part in (dataset.get("ImageType") or ()))
     risky = {
         "an ultrasound": dataset.get("Modality") in {"US", "IVUS"},
+        "an endoscopy": dataset.get("Modality") == "ES",
+        "a fluoroscopy": dataset.get("Modality") == "RF",
         "an angiogram": dataset.get("Modality") == "XA",
         "a secondary capture": dataset.get("Modality") == "SC"
         or str(dataset.get("SOPClassUID") or "").startswith(_SECONDARY_CAPTURE),

@@ -94,7 +94,13 @@ class Radiology:
         Raises:
             UnreadableFileError: It cannot be read.
         """
-        if not isinstance(reading, RadiologyReading) or reading.axes == "CYX" or not is_dicom(item.path) or is_nifti(item.path):
+        if not isinstance(reading, RadiologyReading) or reading.axes == "CYX":
+            return self.inspect(item.path)
+        if is_nifti(item.path):
+            from domainclip.domains.radiology.nifti_volume import inspect_nifti
+
+            return inspect_nifti(item.path, reading)
+        if not is_dicom(item.path):
             return self.inspect(item.path)
         from domainclip.domains.radiology.series_inspection import inspect_series
 

@@ -14,6 +14,9 @@ _MACROS = {
     "PlaneOrientationSequence": ("ImageOrientationPatient",),
     "FrameContentSequence": ("StackID", "InStackPositionNumber", "TemporalPositionIndex", "DimensionIndexValues"),
     "FrameAnatomySequence": ("FrameLaterality",),
+    "MRDiffusionSequence": ("DiffusionBValue", "DiffusionGradientDirectionSequence"),
+    "MREchoSequence": ("EffectiveEchoTime",),
+    "CardiacSynchronizationSequence": ("NominalCardiacTriggerDelayTime",),
 }
 """Macros of PS3.3 C.7.6.16.2 that say what the pixels mean and where they lie, with the attributes taken from them."""
 _MACRO_OF = {attribute: macro for macro, attributes in _MACROS.items() for attribute in attributes}

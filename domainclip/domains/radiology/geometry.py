@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from domainclip.domains.radiology.reading import unreadable
+from domainclip.domains.radiology.reading import RadiologyReading, unreadable
 from domainclip.domains.radiology.series import SliceHeader, normal_of
 
 UNEVEN = 0.05
@@ -18,6 +18,7 @@ TILTED_DEGREES = 0.5
 _ROUNDING_MM = 0.05
 """Some scanners write positions to 0.1 mm."""
 _OBLIQUE_DEGREES = 20.0
+_MOST_FILLED = 3
 _PLANES = ("sagittal", "coronal", "axial")
 """By the patient's axis (LPS) that the slices follow: x left, y posterior, z superior."""
 
@@ -118,12 +119,29 @@ def _step(
     return np.asarray(step)
 
 
-def refuse_gaps(grid: Geometry) -> None:
-    """Refuses stacks with missing or uneven slices, saying which.
+def refuse_gaps(grid: Geometry, reading: RadiologyReading, stated: Sequence[float | None] = ()) -> None:
+    """Refuses stacks with missing or uneven slices, saying which; with ``reading.gaps=interpolate`` only those with wide gaps.
+
+    Args:
+        grid: Of the stack.
+        reading: ``gaps`` and ``stride``.
+        stated: What headers say of the distance of slices in mm, where they do.
 
     Raises:
         UnreadableFileError: There are some.
     """
+    widest = float(np.diff(grid.places).max())
+    if reading.gaps == "interpolate":
+        if widest > _MOST_FILLED + 1.5:
+            found = f"Its widest gap lacks about {round(widest) - 1} slices; up to {_MOST_FILLED} in a row are interpolated."
+            raise unreadable(found, "Fetch the whole series, or read its slices one by one: reading.axes=CYX.")
+        return
+    said = sorted(value for value in stated if value is not None)
+    if said and grid.spacing[0] > 1.5 * said[len(said) // 2] * reading.stride:
+        raise unreadable(
+            f"Slices are missing: they lie {grid.spacing[0]:.4g} mm apart, their headers say {said[len(said) // 2]:.4g} mm.",
+            "Fetch the whole series; or set reading.gaps=interpolate, which takes the slices that are there.",
+        )
     if grid.even:
         return
     steps = np.diff(grid.places)

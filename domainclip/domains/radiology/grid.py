@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from domainclip.domains.radiology.reading import RadiologyReading
+from domainclip.domains.radiology.reading import RadiologyReading, unreadable
 from domainclip.errors import missing_dependency
 
 AXIS_CODES = {"axial": "LPS", "coronal": "LIP", "sagittal": "PIL"}
@@ -16,6 +17,8 @@ AXIS_CODES = {"axial": "LPS", "coronal": "LIP", "sagittal": "PIL"}
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _DATA_SHARE = 0.5
 _SLAB = 16
+_BYTES = 5
+"""A voxel's: its number and its mask."""
 
 
 @dataclass(slots=True)
@@ -67,7 +70,7 @@ def turned(grid: Grid, codes: str) -> Grid:
     return Grid(turn(grid.array), None if grid.empty is None else turn(grid.empty), _LPS_TO_RAS @ affine @ back)
 
 
-def resampled(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
+def resampled(grid: Grid, spacing_mm: tuple[float, float, float], most_mib: float) -> Grid:
     """Resamples a volume trilinearly, as MONAI's Spacing does, to a grid with right angles: a tilted gantry is straightened.
 
     Slab by slab (MONAI's SpatialResample): Spacing itself would need six times the memory of a large CT.
@@ -75,11 +78,13 @@ def resampled(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
     Args:
         grid: The volume.
         spacing_mm: Z, Y, X.
+        most_mib: Largest result.
 
     Returns:
         The volume; what lies outside of the slices is empty. Nothing smooths it before it is made smaller.
 
     Raises:
+        UnreadableFileError: The result would be larger.
         MissingDependencyError: MONAI is not installed.
     """
     try:
@@ -90,7 +95,8 @@ def resampled(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
     target = np.asarray(zoom_affine(source, spacing_mm[::-1], diagonal=False), np.float64)
     shape, offset = compute_shape_offset(grid.array.shape[::-1], source, target, False)
     target[:3, 3] = np.asarray(offset)[:3]
-    low = np.float32(0 if grid.empty is None else grid.array[~grid.empty].min(initial=0))
+    some = grid.empty is not None and not grid.empty.all()
+    low = np.float32(grid.array[~grid.empty].min() if some and grid.empty is not None else 0)
 
     def numbers(part: slice) -> npt.NDArray[np.float32]:
         return grid.array[part] if grid.empty is None else np.where(grid.empty[part], low, grid.array[part])
@@ -99,6 +105,12 @@ def resampled(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
         return np.ones(grid.array[part].shape, np.float32) if grid.empty is None else (~grid.empty[part]).astype(np.float32)
 
     size = (int(shape[0]), int(shape[1]), int(shape[2]))
+    if (mib := math.prod(size) * _BYTES / 2**20) > most_mib:
+        voxels = " x ".join(str(one) for one in reversed(size))
+        raise unreadable(
+            f"reading.spacing_mm makes {voxels} voxels of it, {mib:.0f} MiB; the limit is {most_mib:g} MiB.",
+            "Choose a coarser spacing_mm; or set reading.max_decoded_mib higher if you trust the file.",
+        )
     array, empty = np.empty(size[::-1], np.float32), np.empty(size[::-1], bool)
     for first in range(0, size[2], _SLAB):
         slab = _Slab(source, target, (*size[:2], min(_SLAB, size[2] - first)), first, len(grid.array))
@@ -144,4 +156,4 @@ def on_grid(grid: Grid, reading: RadiologyReading) -> Grid:
     """
     if reading.plane != "acquired":
         grid = turned(grid, AXIS_CODES[reading.plane])
-    return grid if reading.spacing_mm is None else resampled(grid, reading.spacing_mm)
+    return grid if reading.spacing_mm is None else resampled(grid, reading.spacing_mm, reading.max_decoded_mib)

@@ -16,6 +16,7 @@ from domainclip.domains.radiology.nifti import NiftiHeader, read_header, read_st
 from domainclip.domains.radiology.reading import RadiologyReading, unreadable
 from domainclip.domains.radiology.voi import Voi, apply_window, whole_range
 from domainclip.domains.radiology.windows import FILE, WINDOWS
+from domainclip.errors import UnreadableFileError
 from domainclip.sample import Pixels, Sample, SourceItem, Spacing, Values
 
 _PLANES = ("sagittal", "coronal", "axial")
@@ -89,9 +90,23 @@ def _grid_facts(header: NiftiHeader, reading: RadiologyReading) -> dict[str, Any
     acquired = _acquired(header)
     if reading.plane != "acquired":
         grid = turned(grid, AXIS_CODES[reading.plane])
-    facts = {"plane": acquired if reading.plane == "acquired" else reading.plane}
+    facts: dict[str, Any] = {"plane": acquired if reading.plane == "acquired" else reading.plane}
+    if reading.plane in {"acquired", acquired}:
+        facts["slice_frames"] = _numbers_in_file(header)[:: reading.stride]
+        if reading.spacing_mm is not None:
+            facts["slice_step"] = reading.spacing_mm[0] / grid.spacing[0]
     spacing, source = (grid.spacing, source) if reading.spacing_mm is None else (reading.spacing_mm, "resampled")
     return {"spacing": spacing, "source": source, "meta": facts}
+
+
+def _numbers_in_file(header: NiftiHeader) -> list[int]:
+    """Returns the number that each slice has in the file, along its slice axis."""
+    axis = 2 if header.affine is None else header.slice_axis
+    lengths = [1, 1, 1]
+    lengths[2 - axis] = header.shape[axis]
+    # Numbered along that axis and turned as the volume is: one voxel across, so that nothing else is moved.
+    numbered = np.arange(header.shape[axis], dtype=np.float32).reshape(lengths)
+    return [int(number) for number in _placed(Grid(numbered, None, _affine(header)), header).array.ravel()]
 
 
 def _affine(header: NiftiHeader) -> npt.NDArray[np.float64]:
@@ -165,15 +180,19 @@ def _window(header: NiftiHeader, reading: RadiologyReading) -> Voi | None:
     return Voi("cal_min, cal_max", (low + high) / 2, high - low, "LINEAR_EXACT")
 
 
-def inspect_nifti(path: Path) -> Inspection:
+def inspect_nifti(path: Path, reading: RadiologyReading | None = None) -> Inspection:
     """Looks at a NIfTI file; its texts are not shown.
+
+    Args:
+        path: The file.
+        reading: Options by which it is to be read; None lists what may have to be set.
 
     Raises:
         UnreadableFileError: It is damaged, too large, or holds no volume.
     """
-    look = RadiologyReading(axes="CZYX", frame=0)
+    look = reading or RadiologyReading(axes="CZYX", frame=0)
     header = read_header(path, look)
-    stored = read_stored(path, header, look, 0, 1)
+    stored = read_stored(path, header, look, min(look.frame or 0, header.shape[3] - 1), 1)
     numbers = stored.astype(np.float64) * header.slope + header.intercept
     known = numbers[np.isfinite(numbers)]
     moments, (z, y, x) = (
@@ -181,12 +200,18 @@ def inspect_nifti(path: Path) -> Inspection:
         _placed(Grid(np.zeros(stored.shape, np.float32), None, _affine(header)), header).array.shape,
     )
     facts = _grid_facts(header, look)
-    missing = ["Volume: set reading.axes=CZYX to read it."]
-    if moments > 1:
-        missing.append(f"Moments: it holds {moments} volumes in time; choose one with reading.frame (from 0).")
-    missing.append(
-        "Values: the file does not say what its numbers mean; if they are Hounsfield units, set reading.nifti_values=hu."
-    )
+    missing = []
+    if reading is None:
+        missing.append("Volume: set reading.axes=CZYX to read it.")
+        if moments > 1:
+            missing.append(f"Moments: it holds {moments} volumes in time; choose one with reading.frame (from 0).")
+    else:
+        try:
+            nifti_sample(SourceItem(path, path.name), reading)
+        except UnreadableFileError as error:
+            missing.append(f"Volume: {error.reason}")
+    if look.nifti_values != "hu":
+        missing.append("Values: the file does not say what its numbers mean; of Hounsfield units, set reading.nifti_values=hu.")
     if header.affine is None:
         missing.append("Orientation: the file does not say how it lies in the patient; its third axis gives the slices.")
     missing.append("Group: the file names no patient; give it in the manifest's column group.")
@@ -205,5 +230,5 @@ def inspect_nifti(path: Path) -> Inspection:
         else {"minimum": float(known.min()), "maximum": float(known.max()), "pixels": float(stored.size)},
         group="",
         missing=tuple(missing),
-        details={"slices": z, "moments": moments, **facts["meta"]},
+        details={"slices": z, "moments": moments, "plane": facts["meta"].get("plane", "")},
     )

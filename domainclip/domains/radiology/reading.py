@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,6 +16,13 @@ _ASKED = "A radiology image was to be read."
 
 class RadiologyReading(Section):
     """How radiology files become pixels. Display values are always in the sense of MONOCHROME2: larger is brighter."""
+
+    of_queries: ClassVar[frozenset[str]] = frozenset((
+        "axes", "plane", "spacing_mm", "stride", "gaps", "nifti_values", "output", "window", "voi_index", "frame",
+        "allow_burned_in",
+        "colour", "polarity", "bits_stored",
+    ))  # fmt: skip
+    """What an image that is searched for must be read by as well."""
 
     axes: Literal["CYX", "CZYX", "TCYX"] = Field(
         "CYX",

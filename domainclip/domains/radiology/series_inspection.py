@@ -8,7 +8,8 @@ from domainclip.domains.base import Inspection
 from domainclip.domains.radiology.dicom import foreign_decoder, frame_count
 from domainclip.domains.radiology.header import allowed_facts, group_of
 from domainclip.domains.radiology.reading import RadiologyReading
-from domainclip.domains.radiology.volumes import Series, read_series, sample_of, stacks
+from domainclip.domains.radiology.series import Stack
+from domainclip.domains.radiology.volumes import read_series, sample_of, stacks
 from domainclip.errors import UnreadableFileError
 from domainclip.identifiers import keyed_hash, owner_key
 from domainclip.sample import Sample, SourceItem
@@ -29,9 +30,13 @@ def inspect_series(item: SourceItem, reading: RadiologyReading) -> Inspection:
         except UnreadableFileError as error:
             told.append((None, f"{error.found} {error.remedy}"))
     good = [sample for sample, _ in told if sample is not None]
-    rows, columns = max((part[0].size for part in parts), key=lambda size: size[0] * size[1])
+    rows, columns = max((part.slices[0].size for part in parts), key=lambda size: size[0] * size[1])
     spacing = next((sample.spacing for sample in good if sample.spacing is not None), None)
-    missing = [f"Stack {number}: {problem}" for number, (_, problem) in enumerate(told) if problem]
+    missing = [f"Copies: {series.copies} files hold a picture of another file again; they are left out."] if series.copies else []
+    stated = series.header.get("ImagesInAcquisition")
+    if isinstance(stated, int) and len(parts) == 1 and stated > len(series.slices):
+        missing.append(f"Slices: {len(series.slices)} are here; the header speaks of {stated} in the acquisition.")
+    missing += [f"Stack {number}: {problem}" for number, (_, problem) in enumerate(told) if problem]
     if "patient" not in series.ids:
         missing.append("Group: no PatientID; the study stands for it; give column group in a manifest.")
     with foreign_decoder("Reading its header"):
@@ -55,14 +60,14 @@ def inspect_series(item: SourceItem, reading: RadiologyReading) -> Inspection:
         details={
             **facts,
             "stacks": {
-                str(number): _told(series, part, sample) for number, (part, (sample, _)) in enumerate(zip(parts, told, strict=True))
+                str(number): _told(part, sample) for number, (part, (sample, _)) in enumerate(zip(parts, told, strict=True))
             },
         },
     )
 
 
-def _told(series: Series, part: Any, sample: Sample | None) -> dict[str, Any]:
+def _told(part: Stack, sample: Sample | None) -> dict[str, Any]:
     if sample is None:
-        return {"slices": len(part), "usable": "no"}
-    names = ("slices", "frames", "plane", "gantry_tilt_degrees", "slices_interpolated")
-    return {name: sample.meta[name] for name in names if name in sample.meta}
+        return {"slices": len(part.slices), "usable": "no", **dict(part.told_by)}
+    names = ("slices", "frames", "plane", "window", "gantry_tilt_degrees", "slices_interpolated")
+    return {name: sample.meta[name] for name in names if name in sample.meta} | dict(part.told_by)

@@ -18,7 +18,7 @@ from domainclip.domains.radiology.grid import Grid, on_grid
 from domainclip.domains.radiology.physical import Frame, frames_of
 from domainclip.domains.radiology.reading import RadiologyReading, unreadable
 from domainclip.domains.radiology.series import SliceHeader
-from domainclip.domains.radiology.voi import Voi, choose_voi, voi_tables, whole_range
+from domainclip.domains.radiology.voi import Voi, voi_tables, whole_range
 from domainclip.sample import Pixels
 
 Floats = npt.NDArray[np.float32]
@@ -39,7 +39,7 @@ def read_volume(paths: Sequence[Path], slices: Sequence[SliceHeader], grid: Geom
     Raises:
         UnreadableFileError: A slice cannot be read, or the slices have windows of different kinds.
     """
-    windows = _Windows(reading)
+    windows = _Windows(reading, slices)
     array, empty = _stacked(_seen(frames_of(paths, slices, reading), windows), len(slices), slices[0].size)
     if not grid.even:
         array = evened(array, grid)
@@ -60,7 +60,7 @@ def read_moments(paths: Sequence[Path], frames: Sequence[SliceHeader], reading: 
     Raises:
         UnreadableFileError: A frame cannot be read.
     """
-    windows = _Windows(reading)
+    windows = _Windows(reading, frames)
     seen = frames_of(paths, frames, reading)
     first = next(seen)
     if first.values.ndim == 3:
@@ -104,26 +104,22 @@ def _stacked(frames: Any, count: int, size: tuple[int, int]) -> tuple[Floats, np
 class _Windows:
     """The windows of all slices, and the one that is shown: slices under windows of their own could not be compared."""
 
-    def __init__(self, reading: RadiologyReading) -> None:
+    def __init__(self, reading: RadiologyReading, slices: Sequence[SliceHeader]) -> None:
         self._reading = reading
+        self._vois = [one.voi for one in slices]
         self._header: FrameHeader | None = None
-        self._vois: list[Voi] = []
         self._tables: set[tuple[Any, ...]] = set()
 
     def see(self, frame: Frame) -> None:
-        """Notes what a slice says of its window; of Hounsfield units, whether it has them."""
+        """Notes the table of a slice that is shown by one; of Hounsfield units, whether it has them."""
         if self._header is None:
             self._header = frame.header
-        if frame.values.ndim != 2:
-            return
-        if self._reading.output == "hu":
+        if frame.values.ndim == 2 and self._reading.output == "hu":
             check_hounsfield(frame.header)
-            return
-        voi = choose_voi(frame.header, self._reading)
-        self._vois.append(voi)
-        if voi.source == "VOILUTSequence":
+        first = self._vois[0]
+        if first is not None and first.source == "VOILUTSequence":
             with foreign_decoder("Reading its VOI LUT"):
-                table = voi_tables(frame.header)[voi.index]
+                table = voi_tables(frame.header)[first.index]
                 self._tables.add((tuple(int(v) for v in table.LUTDescriptor), bytes(np.asarray(table["LUTData"].value).tobytes())))
 
     def apply(self, array: Floats, empty: npt.NDArray[np.bool_] | None) -> None:
@@ -134,13 +130,38 @@ class _Windows:
             array[number] = to_display(array[number], None if empty is None else empty[number], self._header, self._reading, voi)
 
     def _chosen(self, array: Floats, empty: npt.NDArray[np.bool_] | None) -> Voi:
-        kinds = {(voi.source, voi.function) for voi in self._vois}
-        if len(kinds) > 1 or len(self._tables) > 1:
-            raise unreadable("Its slices are shown in different ways (windows, tables).", "Set reading.window.")
-        first = self._vois[0]
-        if first.source == "image-range":
-            return whole_range(array, empty)
-        if first.source == "VOILUTSequence":
-            return first
-        centers, widths = ([getattr(voi, name) for voi in self._vois] for name in ("center", "width"))
-        return Voi(first.source, statistics.median(centers), statistics.median(widths), first.function, first.index)
+        if len(self._tables) > 1:
+            raise unreadable(_DIFFERENT, "Set reading.window.")
+        voi = common_voi(self._vois)
+        return whole_range(array, empty) if voi.source == "image-range" else voi
+
+
+_DIFFERENT = "Its slices are shown in different ways (windows, tables)."
+_MOST_WIDER = 2.0
+
+
+def common_voi(vois: Sequence[Voi | None]) -> Voi:
+    """Returns what all slices are shown by: their one table or range, or the median of their windows where these are alike.
+
+    Windows are alike whose widths lie within a factor of 2 of the median, and whose centres lie within half of the median's width.
+
+    Raises:
+        UnreadableFileError: Slices are shown in different ways.
+    """
+    known = [voi for voi in vois if voi is not None]
+    first = known[0]
+    if len({(voi.source, voi.function, voi.index) for voi in known}) > 1 or len(known) != len(vois):
+        raise unreadable(_DIFFERENT, "Set reading.window.")
+    if first.source in {"image-range", "VOILUTSequence"}:
+        return first
+    center, width = statistics.median(voi.center for voi in known), statistics.median(voi.width for voi in known)
+    apart = [
+        voi for voi in known if abs(voi.center - center) > width / 2 or not 1 / _MOST_WIDER <= voi.width / width <= _MOST_WIDER
+    ]
+    if apart:
+        found = (
+            f"Its slices have windows that differ too much for one: {apart[0].center:g}/{apart[0].width:g} among them, where the "
+        )
+        raise unreadable(f"{found}median is {center:g}/{width:g}.", "Set reading.window.")
+    same = all((voi.center, voi.width) == (center, width) for voi in known)
+    return Voi(first.source if same else f"median of {len(known)} slices", center, width, first.function, first.index)

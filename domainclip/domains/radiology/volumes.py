@@ -18,8 +18,8 @@ from domainclip.domains.radiology.grid import AXIS_CODES, Grid, turned
 from domainclip.domains.radiology.header import allowed_facts, group_of, identifiers, person_names, person_numbers
 from domainclip.domains.radiology.images import CHANNELS, RGB
 from domainclip.domains.radiology.reading import RadiologyReading, unreadable
-from domainclip.domains.radiology.series import SliceHeader, moments_of, slice_headers, stacks_of
-from domainclip.domains.radiology.stack_pixels import read_moments, read_volume
+from domainclip.domains.radiology.series import SliceHeader, Stack, moments_of, slice_headers, stacks_of
+from domainclip.domains.radiology.stack_pixels import common_voi, read_moments, read_volume
 from domainclip.errors import UnreadableFileError
 from domainclip.heartbeat import beat
 from domainclip.sample import Pixels, Sample, SourceItem, Spacing, Values
@@ -38,6 +38,7 @@ class Series:
         ids: Patient, study and series, raw.
         names: Words of persons' names in all headers, folded; empty unless captions were given.
         numbers: Likewise, numbers of patient and examination.
+        copies: Files that hold a picture of another file again (the same SOP Instance UID); they are left out.
     """
 
     paths: tuple[Path, ...]
@@ -46,6 +47,7 @@ class Series:
     ids: Mapping[str, str]
     names: frozenset[str]
     numbers: frozenset[str]
+    copies: int = 0
 
 
 def read_series(item: SourceItem, reading: RadiologyReading) -> Series:
@@ -61,11 +63,17 @@ def read_series(item: SourceItem, reading: RadiologyReading) -> Series:
     slices: list[SliceHeader] = []
     names, numbers = frozenset[str](), frozenset[str]()
     first, ids = None, dict[str, str]()
+    instances, copies = set[str](), 0
     for file, path in enumerate(paths):
         header = read_dataset(path, reading, pixels=False)
         with foreign_decoder("Reading its header"):
             check_readable(header, reading.model_copy(update={"frame": 0}))
             own = identifiers(header)
+            if len(paths) == 1 and "series" not in own and int(header.get("NumberOfFrames") or 1) == 1:
+                raise unreadable(
+                    "It has no Series Instance UID, so nobody knows which slices belong to it.",
+                    "Export it again with one, or read it as a picture: reading.axes=CYX.",
+                )
             if first is None:
                 first, ids = header, own
             elif own != ids:
@@ -75,9 +83,14 @@ def read_series(item: SourceItem, reading: RadiologyReading) -> Series:
                 )
             if item.captions:
                 names, numbers = names | person_names(header), numbers | person_numbers(header)
-        slices += slice_headers(header, file)
+            instance = str(header.get("SOPInstanceUID") or "")
+        if instance and instance in instances:
+            copies += 1  # The same picture under another name, as in a study that was copied twice.
+            continue
+        instances.add(instance)
+        slices += slice_headers(header, file, reading)
         beat()
-    return Series(paths, tuple(slices), first, ids, names, numbers)
+    return Series(paths, tuple(slices), first, ids, names, numbers, copies)
 
 
 def series_samples(item: SourceItem, reading: RadiologyReading) -> Iterator[Sample]:
@@ -100,7 +113,7 @@ def series_samples(item: SourceItem, reading: RadiologyReading) -> Iterator[Samp
             yield _sample(item, key, series, reading, partial(_refused, error), None, {})
 
 
-def stacks(series: Series, reading: RadiologyReading) -> list[list[SliceHeader]]:
+def stacks(series: Series, reading: RadiologyReading) -> list[Stack]:
     """Splits a series into what becomes one sample each: stacks of a volume, or frames at one place.
 
     Raises:
@@ -109,19 +122,30 @@ def stacks(series: Series, reading: RadiologyReading) -> list[list[SliceHeader]]
     if reading.axes == "CZYX":
         return stacks_of(series.slices)
     parts = moments_of(series.slices)
-    if max(map(len, parts)) == 1:
+    if max(map(len, parts), default=0) == 1:
         found = "It is one frame" if len(parts) == 1 else f"No two of its {len(parts)} frames lie at the same place"
         raise unreadable(f"{found}: it makes no time series.", "Read pictures (reading.axes=CYX), or a volume (CZYX).")
-    return parts
+    return [Stack(tuple(part)) for part in parts]
 
 
-def sample_of(item: SourceItem, key: str, series: Series, part: Sequence[SliceHeader], reading: RadiologyReading) -> Sample:
+def sample_of(item: SourceItem, key: str, series: Series, part: Stack, reading: RadiologyReading) -> Sample:
     """Returns the sample of a stack or of frames at one place.
 
     Raises:
         UnreadableFileError: It makes none: it lacks slices, places, or fits no limit.
     """
-    return (_volume if reading.axes == "CZYX" else _moments)(item, key, series, part, reading)
+    if len({one.photometric for one in part.slices}) > 1:
+        found = "Some of its slices are MONOCHROME1 and some MONOCHROME2."
+        raise unreadable(found, "Export the series again, or read the slices one by one: reading.axes=CYX.")
+    if part.lacking and reading.gaps == "refuse":
+        raise unreadable(
+            f"It lacks {part.lacking} slices that others at the same places have.",
+            "Fetch the whole series; or set reading.gaps=interpolate, which takes the slices that are there.",
+        )
+    sample = (_volume if reading.axes == "CZYX" else _moments)(item, key, series, part.slices, reading)
+    facts: dict[str, Any] = {"told_apart_by": dict(part.told_by)} if part.told_by else {}
+    facts |= {"copies_left_out": series.copies} if series.copies else {}
+    return sample.with_(meta={**sample.meta, **facts}) if facts else sample
 
 
 def _refused(error: UnreadableFileError) -> Pixels:
@@ -135,11 +159,12 @@ def _volume(item: SourceItem, key: str, series: Series, stack: Sequence[SliceHea
     slices, grid = ordered(stack)
     if reading.stride > 1:
         slices, grid = ordered(slices[:: reading.stride])
-    if reading.gaps == "refuse":
-        refuse_gaps(grid)
+    refuse_gaps(grid, reading, [one.stated_spacing for one in slices])
     depth = round(grid.places[-1]) + 1
     _check_size(depth, slices[0].size, 1, reading)
     facts: dict[str, Any] = {"slices": depth, "plane": grid.plane if reading.plane == "acquired" else reading.plane}
+    if slices[0].voi is not None:
+        facts["window"] = str(common_voi([one.voi for one in slices]))
     if grid.tilt_degrees:
         facts["gantry_tilt_degrees"] = grid.tilt_degrees
     if depth != len(slices):
@@ -163,7 +188,9 @@ def _moments(item: SourceItem, key: str, series: Series, group: Sequence[SliceHe
     _check_size(len(frames), frames[0].size, 3 if colour else 1, reading)
     place = frames[0].spacing
     spacing = item.spacing or (Spacing(place, "mm", "PixelSpacing") if place else None)
-    facts = {"frames": len(frames)} | _origin(frames, len(series.paths))
+    facts: dict[str, Any] = {"frames": len(frames)} | _origin(frames, len(series.paths))
+    if frames[0].voi is not None:
+        facts["window"] = str(common_voi([one.voi for one in frames]))
     return _sample(item, key, series, reading, partial(read_moments, series.paths, frames, reading), spacing, facts)
 
 

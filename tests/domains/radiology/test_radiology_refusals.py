@@ -59,6 +59,11 @@ BURNED = [
     ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, True),
     ({"ConversionType": "WSD"}, True),
     ({"Modality": "DX"}, False),
+    ({"Modality": "ES"}, True),
+    ({"Modality": "RF"}, True),
+    ({"Modality": "RF", "BurnedInAnnotation": "NO"}, False),
+    ({"Modality": "CT", "BurnedInAnnotation": "Y"}, True),
+    ({"Modality": "CT", "BurnedInAnnotation": "UNKNOWN"}, True),
 ]
 
 
@@ -191,3 +196,14 @@ def test_sentences_with_the_header_s_names_leave_the_owner_s_captions(tmp_path, 
     (sample,) = radiology.samples(SourceItem(path, "file", captions=captions), radiology.reading_model())
     assert [caption.text for caption in sample.captions] == ["Clear lungs.", "Ok."]
     assert sample.meta["sentences_with_name_dropped"] == 3
+
+
+@pytest.mark.parametrize(
+    ("age", "band"),
+    [("089Y", "80-89"), ("090Y", "90+"), ("120Y", "90+"), ("005D", "0-9"), ("018M", "0-9"), ("9Y", None), ("", None)],
+)
+def test_ages_from_90_on_are_one_band(age, band):
+    # 45 CFR 164.514(b)(2)(i)(C): all ages over 89 are one category of 90 or older.
+    from domainclip.domains.radiology.header import age_band
+
+    assert age_band(age) == band

@@ -115,7 +115,7 @@ def test_the_resampling_is_that_of_monai(rng_volume, spacing):
     from domainclip.domains.radiology import grid as grids
 
     array, affine = rng_volume
-    ours = grids.resampled(grids.Grid(array, None, affine), spacing)
+    ours = grids.resampled(grids.Grid(array, None, affine), spacing, 512.0)
     ras = np.diag([-1.0, -1, 1, 1]) @ affine
     tensor = MetaTensor(torch.from_numpy(array.transpose(2, 1, 0).copy())[None], affine=torch.from_numpy(ras))
     theirs = Spacing(pixdim=spacing[::-1], mode="bilinear", padding_mode="border")(tensor)
