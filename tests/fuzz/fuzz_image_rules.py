@@ -96,6 +96,9 @@ def _bad_table(facts: Facts) -> bool:
 
 
 POLICY: dict[str, Callable[[Facts], bool]] = {
+    "Its header says neither YES nor NO to words burnt": lambda f: (
+        str(f.get("BurnedInAnnotation") or "").strip().upper() not in {"", "YES", "NO"}
+    ),
     "Its header says that words are burnt": lambda f: str(f.get("BurnedInAnnotation")).strip().upper() == "YES",
     "whose header does not say that the picture is free": lambda f: _unstated(f) and _risky(f),
     "It holds no picture (modality": lambda f: f.get("Modality") in _NO_PICTURE,
