@@ -43,7 +43,7 @@ def _number(facts: Facts, name: str, otherwise: int = 0) -> int:
 
 
 def _risky(facts: Facts) -> bool:
-    risky = facts.get("Modality") in {"US", "IVUS", "XA", "SC"} or str(facts.get("SOPClassUID")).startswith(
+    risky = facts.get("Modality") in {"US", "IVUS", "XA", "SC", "ES", "RF"} or str(facts.get("SOPClassUID")).startswith(
         "1.2.840.10008.5.1.4.1.1.7"
     )
     return risky or "SCREEN" in str(facts.get("ImageType")) or facts.get("ConversionType") in {"WSD", "SI"}

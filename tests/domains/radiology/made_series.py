@@ -64,7 +64,7 @@ def make_series(make_dicom, folder, positions, orientation=AXIAL, spacing=(2.0, 
         path = folder / f"IM{number:04d}"
         make_dicom(
             path, pixels, ImagePositionPatient=[float(v) for v in position], ImageOrientationPatient=list(orientation),
-            PixelSpacing=list(spacing), InstanceNumber=int(number) + 1, **own,
+            **{"PixelSpacing": list(spacing), "InstanceNumber": int(number) + 1, **own},
         )  # fmt: skip
         files.append(path)
     return files

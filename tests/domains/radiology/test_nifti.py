@@ -112,6 +112,14 @@ def test_one_slice_in_time(read, tmp_path):
     assert sample.spacing.values == (1.5, 1.0)
 
 
+def test_the_limit_holds_for_all_moments_together(read, tmp_path):
+    numbers = np.zeros((64, 64, 1, 40), np.float32)
+    path = saved(tmp_path / "a.nii", numbers, "LPS", cal_max=1)
+    assert read(path, axes="TCYX", max_decoded_mib=0.7)[1].array.shape == (40, 1, 64, 64)
+    with pytest.raises(UnreadableFileError, match=r"limit is 0\.5 MiB"):
+        read(path, axes="TCYX", max_decoded_mib=0.5)[1]
+
+
 def test_what_is_no_number_is_masked(read, tmp_path):
     numbers = np.ones((3, 4, 5), np.float32)
     numbers[0, 0, 0], numbers[1, 0, 0], numbers[2, 3, 4] = np.nan, np.inf, 7

@@ -88,6 +88,10 @@ def test_an_incomplete_moment_is_refused_beside_whole_ones(samples, make_dicom, 
 def test_frames_of_reference_and_objects_are_not_mixed(samples, make_dicom, tmp_path):
     make_series(make_dicom, tmp_path / "a", PLACES, FrameOfReferenceUID=lambda n: f"1.2.3.{n // 4}")
     assert [len(heights(sample)) for sample in samples(tmp_path / "a")] == [4, 4]
+    make_series(make_dicom, tmp_path / "b", PLACES, SOPClassUID=lambda n: f"1.2.840.10008.5.1.4.1.1.{2 if n < 4 else 4}")
+    assert len(samples(tmp_path / "b", output="display")) == 2
+    make_series(make_dicom, tmp_path / "c", PLACES, PixelSpacing=lambda n: [1.0, 1.0] if n < 4 else [0.5, 0.5])
+    assert sorted(sample.spacing.values[1:] for sample in samples(tmp_path / "c")) == [(0.5, 0.5), (1.0, 1.0)]
 
 
 def test_studies_and_polarities_are_not_mixed(samples, make_dicom, tmp_path):
