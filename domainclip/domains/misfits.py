@@ -32,6 +32,7 @@ _DOCUMENTS = frozenset((
     ".kmz",
 ))  # fmt: skip
 _LOOK = 0x8006
+_PAIR_HEADS = frozenset(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))
 # Of data sets without preamble: the first element is of group 0008 (PS3.3 C.12.1), explicit with one of these VRs or implicit.
 _FIRST_VRS = (b"UL", b"CS", b"UI", b"DA", b"TM", b"SH", b"LO", b"OB", b"PN")
 _UNPACK = "unpack it to a folder and name that folder; nothing is unpacked here"
@@ -78,7 +79,7 @@ def misfit_of(path: Path, domain: Domain) -> Misfit | None:
             head = file.read(_LOOK)
     except OSError:
         return None
-    return _archive(path, head) or _dicom(path, head, domain) or _of_another_domain(path, domain)
+    return _archive(path, head) or _dicom(path, head, domain) or _pair(path, head) or _of_another_domain(path, domain)
 
 
 def is_named_oddly(path: Path) -> bool:
@@ -116,6 +117,14 @@ def _dicom(path: Path, head: bytes, domain: Domain) -> Misfit | None:
     if first and (head[4:6] in _FIRST_VRS or head[6:8] == b"\0\0"):
         found = "perhaps DICOM, without the preamble that tells so (DICM after 128 bytes)"
         return Misfit(found, "rewrite it as a DICOM file, e.g. with dcmtk's dcmconv")
+    return None
+
+
+def _pair(path: Path, head: bytes) -> Misfit | None:
+    """Tells the header of an Analyze or NIfTI pair by its stated length, in either byte order (nifti1.h: 348; nifti2.h: 540)."""
+    if path.suffix.lower() == ".hdr" and head[:4] in _PAIR_HEADS:
+        found = "the header of a pair of files (.hdr and .img, Analyze or NIfTI)"
+        return Misfit(found, "save both as one NIfTI file, .nii or .nii.gz, e.g. with nibabel.load and nibabel.save")
     return None
 
 

@@ -112,6 +112,17 @@ def test_one_slice_in_time(read, tmp_path):
     assert sample.spacing.values == (1.5, 1.0)
 
 
+def test_halves_of_pairs_are_told_for_what_they_are(radiology, numbers, tmp_path):
+    from domainclip.domains.folder import list_folder
+
+    nibabel.save(nibabel.Nifti1Pair(numbers, np.eye(4)), tmp_path / "a.img")
+    nibabel.save(nibabel.AnalyzeImage(numbers, np.eye(4)), tmp_path / "b.img")
+    (tmp_path / "envi.hdr").write_text("ENVI\nsamples = 5\n")
+    told = {path.name: reason for path, reason in list_folder(tmp_path, radiology).rejected}
+    assert all("save both as one NIfTI file" in told[name] for name in ("a.hdr", "b.hdr"))
+    assert "NIfTI" not in told["envi.hdr"]
+
+
 def test_the_limit_holds_for_all_moments_together(read, tmp_path):
     numbers = np.zeros((64, 64, 1, 40), np.float32)
     path = saved(tmp_path / "a.nii", numbers, "LPS", cal_max=1)
