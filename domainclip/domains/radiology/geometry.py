@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from domainclip.domains.radiology.grid import PLANES
 from domainclip.domains.radiology.reading import RadiologyReading, unreadable
 from domainclip.domains.radiology.series import SliceHeader, normal_of
 
@@ -19,8 +20,6 @@ _ROUNDING_MM = 0.05
 """Some scanners write positions to 0.1 mm."""
 _OBLIQUE_DEGREES = 20.0
 _MOST_FILLED = 3
-_PLANES = ("sagittal", "coronal", "axial")
-"""By the patient's axis (LPS) that the slices follow: x left, y posterior, z superior."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def ordered(stack: Sequence[SliceHeader]) -> tuple[list[SliceHeader], Geometry]:
     grid = Geometry(
         tuple(tuple(float(v) for v in row) for row in affine),
         spacing,
-        "oblique" if oblique else _PLANES[axis],
+        "oblique" if oblique else PLANES[axis],
         round(tilt, 2) if tilt > TILTED_DEGREES else 0.0,
         tuple(float(place) for place in (along - along[0]) / thick),
     )

@@ -14,6 +14,8 @@ from domainclip.errors import missing_dependency
 
 AXIS_CODES = {"axial": "LPS", "coronal": "LIP", "sagittal": "PIL"}
 """Where columns, rows and slices lead, as radiologists look at each plane: L left, P back, S head, I feet."""
+PLANES = ("sagittal", "coronal", "axial")
+"""By the patient's axis (LPS) that slices follow: x left, y posterior, z superior."""
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _DATA_SHARE = 0.5
 _SLAB = 16

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domainclip.domains.base import Inspection
-from domainclip.domains.radiology.grid import AXIS_CODES, Grid, on_grid, turned
+from domainclip.domains.radiology.grid import AXIS_CODES, PLANES, Grid, on_grid, turned
 from domainclip.domains.radiology.images import CHANNELS
 from domainclip.domains.radiology.nifti import NiftiHeader, read_header, read_stored
 from domainclip.domains.radiology.reading import RadiologyReading, unreadable
@@ -18,8 +18,6 @@ from domainclip.domains.radiology.voi import Voi, apply_window, whole_range
 from domainclip.domains.radiology.windows import FILE, WINDOWS
 from domainclip.errors import UnreadableFileError
 from domainclip.sample import Pixels, Sample, SourceItem, Spacing, Values
-
-_PLANES = ("sagittal", "coronal", "axial")
 
 
 def nifti_sample(item: SourceItem, reading: RadiologyReading) -> Sample:
@@ -117,7 +115,7 @@ def _acquired(header: NiftiHeader) -> str:
     """Names the plane of the slices as acquired."""
     if header.affine is None:
         return "unknown"
-    return _PLANES[int(np.abs(header.affine[:3, header.slice_axis]).argmax())]
+    return PLANES[int(np.abs(header.affine[:3, header.slice_axis]).argmax())]
 
 
 def _placed(grid: Grid, header: NiftiHeader) -> Grid:

@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from domainclip.domains import magic
 from domainclip.domains.base import Gathering
-from domainclip.domains.dicom_kind import is_dicom_slide
+from domainclip.domains.dicom_kind import is_dicom_slide, quiet_pydicom
 from domainclip.domains.radiology.dicom import foreign_decoder, frame_count, is_colour, read_dataset
 from domainclip.domains.radiology.display import check_hounsfield
 from domainclip.domains.radiology.functional_groups import FrameHeader
@@ -84,7 +83,8 @@ def gather_series(paths: Sequence[Path]) -> Gathering:
         Of each series of two files or more, the first by path to the others. Files that cannot be read stand for themselves.
     """
     found: dict[str, list[Path]] = defaultdict(list)
-    with ThreadPoolExecutor(_FILES_AHEAD) as pool:
+    # Warnings are the process's and not a thread's: each thread's own silence would end that of the others.
+    with quiet_pydicom(), ThreadPoolExecutor(_FILES_AHEAD) as pool:
         ordered = sorted(paths)
         for path, series in zip(ordered, pool.map(_series_of, ordered), strict=True):
             if series:
@@ -95,14 +95,11 @@ def gather_series(paths: Sequence[Path]) -> Gathering:
 def _series_of(path: Path) -> str:
     """Returns the Series Instance UID of a file of one frame, "" for all others."""
     try:
-        with path.open("rb") as file:
-            if not magic.is_dicom(file.read(magic.DICOM_HEAD_BYTES)) or path.name.upper().startswith("DICOMDIR"):
-                return ""
-        if is_dicom_slide(path):
+        if path.name.upper().startswith("DICOMDIR") or is_dicom_slide(path):
             return ""
         header = read_dataset(path, RadiologyReading(), pixels=False)
         return str(header.get("SeriesInstanceUID") or "") if frame_count(header) == 1 else ""
-    except (OSError, UnreadableFileError):
+    except UnreadableFileError:
         return ""  # It stands for itself; whoever reads it is told why it cannot be read.
 
 

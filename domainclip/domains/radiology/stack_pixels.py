@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,15 +72,10 @@ def read_moments(paths: Sequence[Path], frames: Sequence[SliceHeader], reading: 
                 raise unreadable("Its frames are of different colours or bits.", "Read them one by one: reading.axes=CYX.")
             colour[number] = one.values
         return Pixels(colour)
-    array, empty = _stacked(_seen(_again(first, seen), windows), len(frames), frames[0].size)
+    array, empty = _stacked(_seen(itertools.chain([first], seen), windows), len(frames), frames[0].size)
     if reading.output == "display":
         windows.apply(array, empty)
     return Pixels(array[:, None], {} if empty is None else {"nodata": empty})
-
-
-def _again(first: Frame, others: Any) -> Any:
-    yield first
-    yield from others
 
 
 def _seen(frames: Any, windows: _Windows) -> Any:

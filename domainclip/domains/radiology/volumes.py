@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from domainclip.domains.radiology.colour import colour_values
-from domainclip.domains.radiology.dicom import check_readable, foreign_decoder, is_colour, read_dataset
+from domainclip.domains.radiology.dicom import check_readable, foreign_decoder, frame_count, is_colour, read_dataset
 from domainclip.domains.radiology.functional_groups import FrameHeader
 from domainclip.domains.radiology.geometry import Geometry, ordered, refuse_gaps
 from domainclip.domains.radiology.grid import AXIS_CODES, Grid, turned
@@ -69,7 +69,7 @@ def read_series(item: SourceItem, reading: RadiologyReading) -> Series:
         with foreign_decoder("Reading its header"):
             check_readable(header, reading.model_copy(update={"frame": 0}))
             own = identifiers(header)
-            if len(paths) == 1 and "series" not in own and int(header.get("NumberOfFrames") or 1) == 1:
+            if len(paths) == 1 and "series" not in own and frame_count(header) == 1:
                 raise unreadable(
                     "It has no Series Instance UID, so nobody knows which slices belong to it.",
                     "Export it again with one, or read it as a picture: reading.axes=CYX.",

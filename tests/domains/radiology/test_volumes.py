@@ -367,6 +367,15 @@ def test_only_volumes_gather(radiology, make_dicom, tmp_path):
     assert gathered_files(radiology, files[::-1], volumes).members == dict([whole])
 
 
+def test_gathering_says_nothing_of_headers(radiology, make_dicom, tmp_path, capfd, recwarn):
+    # pydicom warns of a UID that is none and quotes it; files are looked at by several threads at once.
+    files = [make_dicom(tmp_path / f"{n}.dcm", np.zeros((8, 8), np.uint16), SeriesInstanceUID=f"1.2.{n // 4}") for n in range(80)]
+    for n, path in enumerate(files):
+        path.write_bytes(path.read_bytes().replace(b"1.2.%d" % (n // 4), b"1.A.%d" % (n // 4)))
+    gathered_files(radiology, files, radiology.reading_model(axes="CZYX"))
+    assert "1.A." not in "".join(str(one.message) for one in recwarn) + "".join(capfd.readouterr())
+
+
 def test_the_size_of_a_volume_is_bounded(series, make_dicom, tmp_path):
     make_series(make_dicom, tmp_path / "ct", places(5), shape=(64, 64))
     with pytest.raises(UnreadableFileError, match="5 slices or frames of 64 x 64 pixels would need"):
