@@ -236,18 +236,15 @@ class _Figures:
 def _encode_rows(
     encode_image: Callable[[torch.Tensor], Any], prepared: PreparedSet, record: ModelRecord, split: str, batch_size: int
 ) -> _Rows:
-    import torch
 
     from domainclip.data.planes import grouped
-    from domainclip.models.pooling import pool_planes
+    from domainclip.models.pooling import encode_pooled
 
     table = prepared.subset(split)
     kept: list[int] = []
     parts: list[Features] = []
     for planes in grouped(_transformed(table, prepared, record, kept), batch_size):
-        encoded = [_as_rows(encode_image(part)) for part in torch.split(torch.cat(planes), batch_size)]
-        rows = torch.from_numpy(np.concatenate(encoded))
-        parts += [pool_planes(of_one)[None].numpy() for of_one in torch.split(rows, [len(one) for one in planes])]
+        parts.append(encode_pooled(lambda part: _as_rows(encode_image(part)), planes, batch_size)[0])
     return _Rows(table.iloc[kept].reset_index(drop=True), _unit(np.concatenate(parts)), len(table) - len(kept))
 
 

@@ -127,15 +127,9 @@ class DomainModel:
         Returns:
             (N, D) of the images and (K, D) of the planes of each, float32, unit norm.
         """
-        import torch
+        from domainclip.models.pooling import encode_pooled
 
-        from domainclip.models.pooling import pool_planes
-
-        planes = np.concatenate([self.encode_normalised(part) for part in torch.split(torch.cat(list(images)), batch_size)])
-        parts = np.split(planes, np.cumsum([len(image) for image in images])[:-1])
-        # The feature of a picture is that of its one plane, to the last bit.
-        whole = [part[0] if len(part) == 1 else pool_planes(torch.from_numpy(part), pooling).numpy() for part in parts]
-        return np.stack(whole), parts
+        return encode_pooled(self.encode_normalised, images, batch_size, pooling)
 
     def to_tensor(self, image: Image) -> torch.Tensor:
         """Returns the tower's input for an image: (K, C, S, S) float32, resized and normalised; K is 1 for pictures.

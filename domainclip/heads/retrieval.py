@@ -15,6 +15,7 @@ import pandas as pd
 
 from domainclip.data.owner_map import owner_files
 from domainclip.data.planes import stacked_axis
+from domainclip.domains.base import domains
 from domainclip.errors import UsageError
 from domainclip.heads.domain_model import DomainModel, Features, load_model
 from domainclip.heads.embed import write_features
@@ -159,11 +160,11 @@ class Retriever:
         return [self._hit(int(row), float(score), vector) for score, row in zip(scores[0], positions[0], strict=True)]
 
     def _query_reading(self, reading: Mapping[str, Any] | None) -> dict[str, Any]:
-        own = {**(self.facts.get("reading") or {}), **(reading or {})}
-        if own.get("axes") == "CYX":  # what is about volumes alone would do nothing
-            for name in ("plane", "spacing_mm", "stride", "gaps"):
-                own.pop(name, None)
-        return own
+        own, asked = self.facts.get("reading") or {}, dict(reading or {})
+        name = self.model.record.domain
+        combine = getattr(domains.get(name).reading_model, "for_query", None) if name in domains else None
+        options: dict[str, Any] = {**own, **asked} if combine is None else combine(own, asked)
+        return options
 
     def _slice_hits(self, vector: Features, k: int) -> list[Hit]:
         if self._slices is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -12,6 +13,9 @@ from domainclip.domains.radiology.windows import window_name
 from domainclip.errors import UnreadableFileError
 
 _ASKED = "A radiology image was to be read."
+
+_IDLE = {"CYX": ("plane", "spacing_mm", "gaps", "stride"), "CZYX": (), "TCYX": ("plane", "spacing_mm", "gaps")}
+"""Options that would do nothing with these axes."""
 
 
 class RadiologyReading(Section):
@@ -62,6 +66,17 @@ class RadiologyReading(Section):
     max_decoded_mib: float = Field(512.0, gt=0, description="Largest size of decoded pixels; read from the header before decoding.")
     max_file_mib: float = Field(1024.0, gt=0, description="Largest file.")
 
+    @classmethod
+    def for_query(cls, own: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the options by which a query is read.
+
+        Args:
+            own: Those of the images that it is compared with.
+            asked: What its owner asks for, which wins; with other axes, options of ``own`` that would do nothing are left out.
+        """
+        idle = _IDLE.get(str(asked.get("axes")), ())
+        return {**{name: value for name, value in own.items() if name not in idle}, **asked}
+
     @field_validator("spacing_mm")
     @classmethod
     def _positive(cls, spacing_mm: tuple[float, float, float] | None) -> tuple[float, float, float] | None:
@@ -71,9 +86,8 @@ class RadiologyReading(Section):
 
     @model_validator(mode="after")
     def _nothing_idle(self) -> RadiologyReading:
-        of_volumes = {"plane": self.plane != "acquired", "spacing_mm": self.spacing_mm is not None, "gaps": self.gaps != "refuse"}
-        idle = [name for name, given in of_volumes.items() if given and self.axes != "CZYX"]
-        idle += ["stride"] if self.stride > 1 and self.axes == "CYX" else []
+        fields = type(self).model_fields
+        idle = [name for name in _IDLE[self.axes] if getattr(self, name) != fields[name].default]
         if idle:
             raise ValueError(f"{' and '.join(idle)} would do nothing with axes={self.axes}")
         return self

@@ -33,7 +33,8 @@ def inspect_series(item: SourceItem, reading: RadiologyReading) -> Inspection:
     rows, columns = max((part.slices[0].size for part in parts), key=lambda size: size[0] * size[1])
     spacing = next((sample.spacing for sample in good if sample.spacing is not None), None)
     missing = [f"Copies: {series.copies} files hold a picture of another file again; they are left out."] if series.copies else []
-    stated = series.header.get("ImagesInAcquisition")
+    with foreign_decoder("Reading its header"):
+        stated = series.header.get("ImagesInAcquisition")
     if isinstance(stated, int) and len(parts) == 1 and stated > len(series.slices):
         missing.append(f"Slices: {len(series.slices)} are here; the header speaks of {stated} in the acquisition.")
     missing += [f"Stack {number}: {problem}" for number, (_, problem) in enumerate(told) if problem]

@@ -387,3 +387,13 @@ def test_options_of_volumes_are_refused_for_pictures(radiology):
     for idle in ({"plane": "axial"}, {"spacing_mm": [1, 1, 1]}, {"gaps": "interpolate"}, {"stride": 2}):
         with pytest.raises(ValueError, match="would do nothing"):
             radiology.reading_model(**idle)
+
+
+def test_a_query_shares_the_options_of_what_it_is_compared_with(radiology):
+    own = {"axes": "CZYX", "spacing_mm": [1, 1, 1], "gaps": "interpolate", "stride": 2, "window": [40, 400]}
+    combine = radiology.reading_model.for_query
+    assert combine(own, {}) == own
+    assert combine(own, {"axes": "CYX"}) == {"axes": "CYX", "window": [40, 400]}
+    assert combine(own, {"axes": "TCYX", "window": "lung"}) == {"axes": "TCYX", "stride": 2, "window": "lung"}
+    with pytest.raises(ValueError, match="stride would do nothing"):  # what the owner asks for is not left out without a word
+        radiology.reading_model(**combine(own, {"axes": "CYX", "stride": 3}))
