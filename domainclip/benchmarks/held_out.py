@@ -236,7 +236,6 @@ class _Figures:
 def _encode_rows(
     encode_image: Callable[[torch.Tensor], Any], prepared: PreparedSet, record: ModelRecord, split: str, batch_size: int
 ) -> _Rows:
-
     from domainclip.data.planes import grouped
     from domainclip.models.pooling import encode_pooled
 
