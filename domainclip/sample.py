@@ -199,6 +199,7 @@ class SourceItem:
         spacing: The owner's pixel size, the first step of every scale chain.
         ids: The owner's identifiers.
         members: Further files of the same image, by path: the other slices of a series, say.
+        url: Where the file lies when it is in no folder; ``path`` is then its name alone.
     """
 
     path: Path
@@ -211,3 +212,4 @@ class SourceItem:
     spacing: Spacing | None = None
     ids: Mapping[str, str] = field(default_factory=dict)
     members: tuple[Path, ...] = ()
+    url: str | None = None

@@ -14,11 +14,11 @@ SENTINEL = {
     # file: columns, rows, EPSG, type, bands, bands are named
     "l2a_12band/38D_378R_2_3.tif": (224, 224, 32736, "int16", 12, False),
     "l2a_12band/609U_541L_3_0.tif": (224, 224, 32616, "int16", 12, False),
-    "ravaen_lahinch/2017-09-18.tif": (214, 158, 32629, "float32", 15, True),
-    "ravaen_lahinch/2017-09-21.tif": (214, 158, 32629, "float32", 15, True),
-    "ravaen_lahinch/2017-09-26.tif": (214, 158, 32629, "float32", 15, True),
-    "ravaen_lahinch/2017-10-08.tif": (214, 158, 32629, "float32", 15, True),
-    "ravaen_lahinch/2017-10-18.tif": (214, 158, 32629, "float32", 15, True),
+    "ravaen_lahinch/2017-09-18.tif": (214, 158, 32629, "float32", 13, True),
+    "ravaen_lahinch/2017-09-21.tif": (214, 158, 32629, "float32", 13, True),
+    "ravaen_lahinch/2017-09-26.tif": (214, 158, 32629, "float32", 13, True),
+    "ravaen_lahinch/2017-10-08.tif": (214, 158, 32629, "float32", 13, True),
+    "ravaen_lahinch/2017-10-18.tif": (214, 158, 32629, "float32", 13, True),
 }
 LONG = {f"B{number}": f"B{number:02d}" for number in range(1, 13)}
 
@@ -44,13 +44,19 @@ def test_sentinel_2(real_data, name):
     assert [seen.details["centre"]["longitude"], seen.details["centre"]["latitude"]] == pytest.approx(told["lnglat"], abs=1e-6)
     assert seen.levels == ((told["width"], told["height"], 1.0),)
     if SENTINEL[name][5]:
-        assert list(seen.channels) == [LONG.get(band, band) for band in told["descriptions"]]
+        assert list(seen.channels) == [LONG.get(band, band) for band in told["descriptions"][:13]]
+        assert seen.details["quality"] == told["descriptions"][13:] == ["QA60", "probability"]
         assert len(seen.missing) == 1
     else:
         assert told["descriptions"] == [None] * 12 and seen.channels == ()
         assert len(seen.missing) == 2 and "sensor: sentinel-2-l2a (" in seen.missing[0]
     assert seen.values == "dn (digital numbers)"
-    pixels = tifffile.imread(path)  # rows, columns, bands
+    stored = tifffile.imread(path)  # rows, columns, bands
+    pixels, quality = stored[..., :13], stored[..., 13:]
+    if quality.size:
+        with np.errstate(invalid="ignore"):
+            cloudy = (np.nan_to_num(quality[..., 0]).astype(int) & 0b110000000000 > 0) | (quality[..., 1] >= 40)
+        assert seen.details["masks"]["cloud"] == pytest.approx(cloudy.mean(), abs=1e-4)
     valid = ~np.isnan(pixels).any(axis=2)
     assert seen.range["valid_share"] == pytest.approx(valid.mean()) and seen.range["pixels"] == valid.size
     assert seen.range["minimum"] == pixels[valid].min() and seen.range["maximum"] == pixels[valid].max()

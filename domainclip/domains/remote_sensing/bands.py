@@ -1,44 +1,97 @@
-"""Which band is which: the owner's word, a named sensor order, the file's own names; never the position alone."""
+"""Which band is which: the owner's word, a named sensor order, the files' own names; never the position alone."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from domainclip.domains.remote_sensing.products import NamedFile, Product
+from domainclip.domains.remote_sensing.quality import QualityBand
 from domainclip.domains.remote_sensing.raster import RasterHeader, unreadable
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
-from domainclip.domains.remote_sensing.sensors import canonical, family_of, sensor, sensors_with
+from domainclip.domains.remote_sensing.sensors import canonical, families, family_of, quality_rule, sensor, sensors_with
 from domainclip.errors import UnreadableFileError
 
 
 @dataclass(frozen=True, slots=True)
-class Bands:
-    """The bands to read.
+class StoredBand:
+    """One band of one file.
 
     Attributes:
-        channels: Names in the order asked for.
-        indexes: 1-based positions in the file, in the same order.
+        name: In the family's spelling.
+        written: As the file or its name spells it.
+        file: Position of the file in its product.
+        index: 1-based, in the file.
+    """
+
+    name: str
+    written: str
+    file: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """The bands of a product.
+
+    Attributes:
+        chosen: Those that are read, in the order asked for.
+        quality: Those that become masks, each with the file and the bands it is read from.
         family: Sensor family where known.
         source: What named them, e.g. ``"file"``, ``"reading.sensor"``.
+        left_out: Names of bands that are there and not read, though nobody left them out.
     """
 
-    channels: tuple[str, ...]
-    indexes: tuple[int, ...]
+    chosen: tuple[StoredBand, ...]
+    quality: tuple[tuple[QualityBand, int, tuple[int, ...]], ...]
     family: str | None
     source: str
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the bands that are read."""
+        return tuple(band.name for band in self.chosen)
 
 
-def resolve_bands(header: RasterHeader, reading: RemoteSensingReading) -> Bands:
-    """Names the bands and picks those asked for. Order of the chain: ``band_names``, ``sensor``, the file, its colours.
+def resolve_bands(product: Product, headers: Sequence[RasterHeader], reading: RemoteSensingReading) -> Bands:
+    """Names all bands and picks those asked for.
+
+    Order of the chain: the product, ``band_names``, ``sensor``, the file, its colours.
 
     Raises:
-        UnreadableFileError: The file does not say which band is which, or lacks one that was asked for.
+        UnreadableFileError: A file does not say which band is which, or the product lacks one that was asked for.
         UsageError: The sensor is unknown.
     """
-    names, indexes, family, source = _named(header, reading)
+    stored: list[StoredBand] = []
+    quality: list[tuple[QualityBand, int, tuple[int, ...]]] = []
+    sources: list[str] = []
+    family = product.family
+    for number, (file, header) in enumerate(zip(product.files, headers, strict=True)):
+        names, indexes, found, source = _named(file, header, reading, family)
+        family = family or found
+        sources.append(source)
+        rule = quality_rule(file.band, family) if file.band else None
+        if rule is not None and rule.flags:
+            quality.append((QualityBand(rule, names), number, indexes))
+            continue
+        for name, index in zip(names, indexes, strict=True):
+            rule = None if reading.bands and name in reading.bands else quality_rule(name, family)
+            if rule is not None and not rule.flags:
+                quality.append((QualityBand(rule, (name,)), number, (index,)))
+            else:
+                stored.append(StoredBand(name, name, number, index))
+    stored = [StoredBand(name, s.written, s.file, s.index) for name, s in zip(_spelt(stored, family), stored, strict=True)]
+    names = tuple(band.name for band in stored)
     if len(set(names)) != len(names):
         raise unreadable(f"Two of its bands have the same name ({', '.join(names)}).", "Name them with reading.band_names.")
+    if not names:
+        raise unreadable("It has quality bands and no other.", "Read it beside the bands that it belongs to.")
+    source = sources[0] if len(set(sources)) == 1 else ", ".join(dict.fromkeys(sources))
     if reading.bands is None:
-        return Bands(names, indexes, family, source)
+        kept = _reflective(names, product)
+        chosen = tuple(band for band in stored if band.name in kept)
+        return Bands(chosen, tuple(quality), family, source, tuple(name for name in names if name not in kept))
     wanted = canonical(reading.bands, family)
     absent = [name for name in wanted if name not in names]
     if absent:
@@ -46,17 +99,38 @@ def resolve_bands(header: RasterHeader, reading: RemoteSensingReading) -> Bands:
             f"It has no band {', '.join(absent)}; its bands: {', '.join(names)}.",
             "Ask for bands that it has (reading.bands), or correct reading.sensor or reading.band_names.",
         )
-    return Bands(wanted, tuple(indexes[names.index(name)] for name in wanted), family, source)
+    return Bands(tuple(stored[names.index(name)] for name in wanted), tuple(quality), family, source)
 
 
-def _named(header: RasterHeader, reading: RemoteSensingReading) -> tuple[tuple[str, ...], tuple[int, ...], str | None, str]:
+def _spelt(stored: Sequence[StoredBand], family: str | None) -> tuple[str, ...]:
+    return canonical([band.name for band in stored], family)
+
+
+def _reflective(names: tuple[str, ...], product: Product) -> tuple[str, ...]:
+    """Of a product of many files the bands of its sensor's orders: thermal bands have another unit and come when named."""
+    if product.family is None or len(product.files) == 1:
+        return names
+    ordered = {band for order in families()[product.family].orders.values() for band in order.bands}
+    return tuple(name for name in names if name in ordered) or names
+
+
+Named = tuple[tuple[str, ...], tuple[int, ...], str | None, str]
+
+
+def _named(file: NamedFile, header: RasterHeader, reading: RemoteSensingReading, family: str | None) -> Named:
     indexes = tuple(position + 1 for position, colour in enumerate(header.colours) if colour != "alpha")
     own = tuple(header.band_names[index - 1] for index in indexes)
+    if file.bands:
+        if len(file.bands) != len(indexes):
+            raise _wrong_count(len(indexes), f"the item beside it names {len(file.bands)}")
+        return file.bands, indexes, family, "STAC item"
+    if file.band is not None and len(indexes) == 1:
+        return (file.band,), indexes, family, "file name"
     told = sensor(reading.sensor) if reading.sensor is not None else None
     if reading.band_names is not None:
         if len(reading.band_names) != len(indexes):
             raise _wrong_count(len(indexes), f"reading.band_names has {len(reading.band_names)} names")
-        family = told.family if told else family_of(reading.band_names)
+        family = told.family if told else family or family_of(reading.band_names)
         return canonical(reading.band_names, family), indexes, family, "reading.band_names"
     named = tuple(name for name in own if name)
     if told is not None and len(named) < len(own):
@@ -64,14 +138,14 @@ def _named(header: RasterHeader, reading: RemoteSensingReading) -> tuple[tuple[s
             raise _wrong_count(len(indexes), f"reading.sensor {told.name} has {len(told.bands)}")
         return told.bands, indexes, told.family, "reading.sensor"
     if len(named) == len(own):
-        family = told.family if told else family_of(named)
+        family = told.family if told else family or family_of(named)
         return canonical(named, family), indexes, family, "file"
     colours = tuple(header.colours[index - 1] for index in indexes)
     if set(colours) == {"red", "green", "blue"} and len(colours) == 3:
-        return colours, indexes, None, "colour interpretation"
+        return colours, indexes, family, "colour interpretation"
     if len(indexes) == 1 and colours[0] == "gray":
-        return ("gray",), indexes, None, "colour interpretation"
-    raise _unnamed(header, len(indexes), colours)
+        return ("gray",), indexes, family, "colour interpretation"
+    raise _unnamed(len(indexes), colours)
 
 
 def _wrong_count(count: int, told: str) -> UnreadableFileError:
@@ -83,7 +157,7 @@ def _fitting(count: int) -> str:
     return "; ".join(listed) if listed else "no sensor order in the tables has as many"
 
 
-def _unnamed(header: RasterHeader, count: int, colours: tuple[str, ...]) -> UnreadableFileError:
+def _unnamed(count: int, colours: tuple[str, ...]) -> UnreadableFileError:
     if colours == ("palette",):
         return unreadable(
             "It holds indexes into a palette: colours or classes, which it does not say.",

@@ -1,86 +1,143 @@
-"""What ``inspect`` shows of a raster: header, names, scale, range of a stated subset, and what is missing."""
+"""What ``inspect`` shows of a scene: headers, names, scale, masks, range of a stated subset, and what is missing."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from domainclip.domains.base import Inspection
-from domainclip.domains.remote_sensing.bands import Bands, resolve_bands
-from domainclip.domains.remote_sensing.place import acquisition_time, centre_lonlat, pixel_spacing, season
+from domainclip.domains.remote_sensing.bands import Bands, StoredBand, resolve_bands
+from domainclip.domains.remote_sensing.grid import asked_grid
+from domainclip.domains.remote_sensing.item_products import products_of
+from domainclip.domains.remote_sensing.metadata import told_beside
+from domainclip.domains.remote_sensing.place import centre_lonlat, pixel_spacing, season
+from domainclip.domains.remote_sensing.products import Product
 from domainclip.domains.remote_sensing.raster import RasterHeader, read_header
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
-from domainclip.domains.remote_sensing.scaling import Probe, file_scale, probe, resolve_values
+from domainclip.domains.remote_sensing.samples import scene_name
+from domainclip.domains.remote_sensing.scaling import Probe, probe
+from domainclip.domains.remote_sensing.scene import Described, Scene, describe, plane_on, scene_of_several
 from domainclip.errors import UnreadableFileError
+from domainclip.sample import SourceItem, Values
 
-_TITLES = {"GTiff": "GeoTIFF", "JPEG": "JPEG", "PNG": "PNG"}
+_TITLES = {"GTiff": "GeoTIFF", "JPEG": "JPEG", "PNG": "PNG", "JP2OpenJPEG": "JPEG 2000", "VRT": "GDAL VRT"}
 
 
-def inspect_raster(path: Path) -> Inspection:
-    """Looks at one raster.
+def inspect_scene(item: SourceItem, reading: RemoteSensingReading) -> Inspection:
+    """Looks at a scene, a mosaic, a series or a picture.
 
     Args:
-        path: GeoTIFF, plain TIFF, JPEG or PNG.
+        item: Its files.
+        reading: Options; the defaults show what files say by themselves.
 
     Returns:
         The inspection; ``range`` spans all bands and tells how many pixels were looked at, ``details["bands"]`` each band.
 
     Raises:
-        UnreadableFileError: The file cannot be read.
+        UnreadableFileError: A file cannot be read, or the parts of a mosaic or series do not fit each other.
     """
-    header = read_header(path)
-    bands, missing = _bands(header)
-    kind, unclear = _values(header, bands)
-    missing += unclear
-    looked_at = probe(path, header, bands, header.nodata)
-    spacing = pixel_spacing(header)
+    products = products_of(item, reading)
+    missing: list[str] = []
+    if len(products) == 1 and reading.axes == "CYX":
+        described, missing = _lenient(products[0], reading)
+        grid = asked_grid(described.native, reading)
+        plane = plane_on(described, grid, reading)
+        scene = Scene((plane,), grid, (described,), described.values, described.bands.channels, (described.time,))
+    else:
+        scene = scene_of_several(products, reading, checked=False)
+        described = scene.first
+    header, looked_at = described.header, probe(scene.planes[0])
+    spacing = pixel_spacing(scene.grid)
     if spacing is None and not header.is_picture:
         missing.append("no CRS: no pixel size, no place; give its spacing in the manifest, or georeference it")
-    title = _TITLES[header.driver] if header.crs or header.driver != "GTiff" else "TIFF without CRS"
-    levels = [(header.width, header.height, 1.0)]
-    if header.driver != "JPEG":  # GDAL lists sizes that it can decode to, which no JPEG holds.
-        levels += [(-(-header.width // factor), -(-header.height // factor), float(factor)) for factor in header.levels]
+    missing += [
+        f"files that belong to it and are not there: {', '.join(part.product.absent)}"
+        for part in scene.parts
+        if part.product.absent
+    ]
     return Inspection(
-        format=f"{title} (GDAL {header.driver})",
-        width=header.width,
-        height=header.height,
-        levels=tuple(levels),
-        channels=bands.channels if bands.source != "position" else (),
+        format=_format(scene, header),
+        width=scene.grid.width,
+        height=scene.grid.height,
+        levels=_levels(scene, header),
+        channels=described.bands.channels if described.bands.source != "position" else (),
         spacing=None
         if spacing is None
         else {"x": spacing.values[1], "y": spacing.values[0], "unit": spacing.unit, "source": spacing.source},
         dtype=header.dtype,
-        values=kind,
+        values=_values(described),
         range=_range(looked_at),
-        group=path.stem,
+        group=scene_name(item, scene),
         missing=tuple(missing),
-        details=_details(header, bands, looked_at),
+        details=_details(scene, looked_at),
     )
 
 
-def _bands(header: RasterHeader) -> tuple[Bands, list[str]]:
+def _lenient(product: Product, reading: RemoteSensingReading) -> tuple[Described, list[str]]:
+    """Describes a product also where nothing tells its bands or numbers, which is then missing."""
+    missing = []
+    headers = tuple(read_header(file.source) for file in product.files)
     try:
-        return resolve_bands(header, RemoteSensingReading()), []
+        bands = resolve_bands(product, headers, reading)
     except UnreadableFileError as error:
-        indexes = tuple(index + 1 for index, colour in enumerate(header.colours) if colour != "alpha")
-        nameless = Bands(tuple(f"band {index}" for index in indexes), indexes, None, "position")
-        return nameless, [f"names of the bands: {error.found} {error.remedy}"]
-
-
-def _values(header: RasterHeader, bands: Bands) -> tuple[str, list[str]]:
+        bands = _nameless(headers)
+        missing.append(f"names of the bands: {error.found} {error.remedy}")
     try:
-        values = resolve_values(header, bands, RemoteSensingReading())
+        described = describe(product, reading, bands)
     except UnreadableFileError as error:
-        return "unknown", [f"what the numbers mean: {error.found} {error.remedy}"]
-    if values.kind == "dn":
-        tagged = file_scale(header, bands)
-        told = f"the scale tags ({tagged[0]:g}, {tagged[1]:g}) do not say of what quantity" if tagged else "no scale is told"
+        missing.append(f"what the numbers mean: {error.found} {error.remedy}")
+        first = Bands(bands.chosen[:1], (), bands.family, bands.source)
+        plain = describe(product, reading.model_copy(update={"values": "dn", "scale": None, "offset": None}), first)
+        return Described(
+            product,
+            headers,
+            bands,
+            told_beside(product),
+            Values("dn", nodata=plain.values.nodata),
+            "unknown",
+            plain.time,
+            plain.native,
+        ), missing
+    if described.values_from == "nothing":
+        tags = {(header.scales[0], header.offsets[0]) for header in headers} - {(1.0, 0.0)}
+        told = f"the scale tags {sorted(tags)} do not say of what quantity" if tags else "no scale is told"
         remedy = "set reading.values (e.g. reflectance), reading.scale and reading.offset, or train on dn"
-        return "dn (digital numbers)", [f"what the numbers mean: {told}; {remedy}"]
+        missing.append(f"what the numbers mean: {told}; {remedy}")
+    return described, missing
+
+
+def _nameless(headers: Sequence[RasterHeader]) -> Bands:
+    indexes = [index + 1 for index, colour in enumerate(headers[0].colours) if colour != "alpha"]
+    return Bands(tuple(StoredBand(f"band {index}", f"band {index}", 0, index) for index in indexes), (), None, "position")
+
+
+def _format(scene: Scene, header: RasterHeader) -> str:
+    title = _TITLES.get(header.driver, header.driver)
+    if header.driver == "GTiff" and not header.crs:
+        title = "TIFF without CRS"
+    files = sum(len(part.product.files) for part in scene.parts)
+    several = {"series": f", series of {len(scene.planes)}", "mosaic": f", mosaic of {len(scene.parts)}"}.get(scene.kind, "")
+    return f"{title} (GDAL {header.driver}{f', {files} files' if files > 1 else ''}{several})"
+
+
+def _levels(scene: Scene, header: RasterHeader) -> tuple[tuple[int, int, float], ...]:
+    levels = [(scene.grid.width, scene.grid.height, 1.0)]
+    own = scene.kind == "scene" and (header.width, header.height) == (scene.grid.width, scene.grid.height)
+    if header.driver != "JPEG" and own:  # GDAL lists sizes that it can decode to, which no JPEG holds.
+        levels += [(-(-header.width // factor), -(-header.height // factor), float(factor)) for factor in header.levels]
+    return tuple(levels)
+
+
+def _values(described: Described) -> str:
+    if described.values_from == "unknown":
+        return "unknown"
+    values = described.values
+    if values.kind == "dn":
+        return "dn (digital numbers)"
     offset = f" {values.offset:+g}" if values.offset else ""
-    return f"{values.kind} (stored x {values.scale:g}{offset})", []
+    return f"{values.kind} (stored x {values.scale:g}{offset})"
 
 
 def _range(looked_at: Probe) -> dict[str, float] | None:
@@ -90,16 +147,27 @@ def _range(looked_at: Probe) -> dict[str, float] | None:
     return {"minimum": float(low), "maximum": float(high), "pixels": looked_at.pixels, "valid_share": looked_at.valid_share}
 
 
-def _details(header: RasterHeader, bands: Bands, looked_at: Probe) -> dict[str, Any]:
+def _details(scene: Scene, looked_at: Probe) -> dict[str, Any]:
+    described = scene.first
+    header, bands = described.header, described.bands
     details: dict[str, Any] = {
-        "crs": header.crs,
-        "nodata": header.nodata,
+        "crs": scene.grid.crs,
+        "nodata": header.nodata if header.nodata is not None else described.told.nodata,
         "mask": header.has_mask,
         "block": list(header.block),
         "compression": header.compression,
         "range_of": "the whole file" if looked_at.whole else f"{looked_at.pixels} pixels in 9 windows spread evenly",
         "band_names_from": bands.source,
     }
+    if described.values.kind != "dn":
+        details["values_from"] = described.values_from
+    if bands.family:
+        details["sensor"] = bands.family
+    if bands.left_out:
+        details["left_out"] = f"{', '.join(bands.left_out)} (of another unit; name them with reading.bands)"
+    if bands.quality:
+        details["quality"] = [name for band, _, _ in bands.quality for name in band.names]
+        details["masks"] = {name: round(share, 4) for name, share in looked_at.masks.items()}
     if looked_at.numbers.size:
         low, high = looked_at.numbers.min(axis=1), looked_at.numbers.max(axis=1)
         mean = looked_at.numbers.mean(axis=1, dtype=np.float64)
@@ -107,14 +175,21 @@ def _details(header: RasterHeader, bands: Bands, looked_at: Probe) -> dict[str, 
             name: {"minimum": float(low[i]), "maximum": float(high[i]), "mean": float(mean[i])}
             for i, name in enumerate(bands.channels)
         }
-    time, centre = acquisition_time(header.tags), centre_lonlat(header)
+    return details | _place(scene, header)
+
+
+def _place(scene: Scene, header: RasterHeader) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    centre, times = centre_lonlat(scene.grid), [time for time in scene.times if time is not None]
     if centre is not None:
-        details["centre"] = {"longitude": round(centre[0], 6), "latitude": round(centre[1], 6)}
-        details["hemisphere"] = "north" if centre[1] >= 0 else "south"
-    if time is not None:
-        details["time"] = time
-        if centre is not None and (name := season(time, centre[1])):
-            details["season"] = name
+        told["centre"] = {"longitude": round(centre[0], 6), "latitude": round(centre[1], 6)}
+        told["hemisphere"] = "north" if centre[1] >= 0 else "south"
+    if times:
+        told["time"] = times[0]
+        if scene.kind == "series":
+            told["times"] = times
+        if centre is not None and (name := season(times[0], centre[1])):
+            told["season"] = name
     if "synthetic" in header.tags:
-        details["synthetic"] = header.tags["synthetic"]
-    return details
+        told["synthetic"] = header.tags["synthetic"]
+    return told

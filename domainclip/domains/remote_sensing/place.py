@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from datetime import datetime
 
-from domainclip.domains.remote_sensing.raster import RasterHeader
+from domainclip.domains.remote_sensing.grid import Grid
 from domainclip.sample import Geo, Spacing, Window
 
 # Keys under which GDAL's drivers and common writers keep the acquisition time.
@@ -19,42 +19,95 @@ _TIME_KEYS = (
 )
 _SEASONS = ("winter", "spring", "summer", "autumn")
 _TROPIC_DEG = 23.44
+MAX_STRETCH = 0.01
+# WGS 84 (NIMA TR8350.2).
+_EQUATOR_M, _ECCENTRICITY_SQUARED = 6378137.0, 6.69437999014e-3
 
 
-def pixel_spacing(header: RasterHeader) -> Spacing | None:
-    """Returns the size of a pixel (Y, X) from the geotransform, in metres or degrees; None without a CRS."""
-    if header.crs is None or header.transform is None:
+def pixel_spacing(grid: Grid) -> Spacing | None:
+    """Returns the size of a pixel (Y, X) from the geotransform, in metres or degrees; None without a CRS.
+
+    Metres of a CRS that stretches (Web Mercator by 1 / cos(latitude)) are no metres on the ground: where they differ by more than
+    1 % at the centre, the size on the ground there is returned, and ``source`` says so.
+    """
+    if grid.crs is None or grid.transform is None:
         return None
-    a, b, _, d, e, _ = header.transform
+    a, b, _, d, e, _ = grid.transform
     x, y = math.hypot(a, d), math.hypot(b, e)
-    if header.metres_per_unit is None:
+    if grid.metres_per_unit is None:
         return Spacing((y, x), "degree", "geotransform")
-    return Spacing((y * header.metres_per_unit, x * header.metres_per_unit), "m", "geotransform")
+    size = (y * grid.metres_per_unit, x * grid.metres_per_unit)
+    stretch = ground_stretch(grid)
+    if stretch is None or max(abs(stretch[0] - 1), abs(stretch[1] - 1)) <= MAX_STRETCH:
+        return Spacing(size, "m", "geotransform")
+    return Spacing((size[0] * stretch[0], size[1] * stretch[1]), "m", "geotransform, on the ground at the centre")
 
 
-def window_geo(header: RasterHeader, window: Window, output_px: tuple[int, int] | None) -> Geo | None:
-    """Returns CRS and affine of a window's pixels, as they are after resampling to ``output_px`` (rows, columns)."""
-    if header.crs is None or header.transform is None:
+def ground_stretch(grid: Grid) -> tuple[float, float] | None:
+    """Returns metres on the ground for a metre of the CRS along rows' and columns' directions (Y, X) at the centre.
+
+    On the WGS 84 ellipsoid, by its radii of curvature. None where the centre has no place on the globe.
+    """
+    from rasterio.warp import transform
+
+    if grid.crs is None or grid.transform is None or grid.metres_per_unit is None:
         return None
-    a, b, c, d, e, f = header.transform
+    column, row = grid.width / 2, grid.height / 2
+    places = [grid.corner(column, row), grid.corner(column + 1, row), grid.corner(column, row + 1)]
+    longitudes, latitudes = transform(grid.crs, "EPSG:4326", [x for x, _ in places], [y for _, y in places])
+    if not all(map(math.isfinite, (*longitudes, *latitudes))):
+        return None
+    phi = math.radians(latitudes[0])
+    flat = 1 - _ECCENTRICITY_SQUARED * math.sin(phi) ** 2
+    meridian, prime = _EQUATOR_M * (1 - _ECCENTRICITY_SQUARED) / flat**1.5, _EQUATOR_M / math.sqrt(flat)
+
+    def metres(other: int) -> float:
+        east = (longitudes[other] - longitudes[0] + 180) % 360 - 180
+        north = latitudes[other] - latitudes[0]
+        return math.hypot(math.radians(east) * prime * math.cos(phi), math.radians(north) * meridian)
+
+    a, b, _, d, e, _ = grid.transform
+    x, y = math.hypot(a, d) * grid.metres_per_unit, math.hypot(b, e) * grid.metres_per_unit
+    return (metres(2) / y, metres(1) / x) if x and y else None
+
+
+def window_geo(grid: Grid, window: Window, output_px: tuple[int, int] | None) -> Geo | None:
+    """Returns CRS and affine of a window's pixels, as they are after resampling to ``output_px`` (rows, columns)."""
+    if grid.crs is None or grid.transform is None:
+        return None
+    a, b, c, d, e, f = grid.transform
     rows, columns = output_px or (window.height, window.width)
     x_step, y_step = window.width / columns, window.height / rows
     origin = (a * window.x + b * window.y + c, d * window.x + e * window.y + f)
-    return Geo(header.crs, (a * x_step, b * y_step, origin[0], d * x_step, e * y_step, origin[1]))
+    return Geo(grid.crs, (a * x_step, b * y_step, origin[0], d * x_step, e * y_step, origin[1]))
 
 
-def centre_lonlat(header: RasterHeader) -> tuple[float, float] | None:
-    """Returns longitude and latitude of the scene's centre in degrees (WGS 84), or None without a CRS."""
-    if header.crs is None or header.transform is None:
+def centre_lonlat(grid: Grid) -> tuple[float, float] | None:
+    """Returns longitude and latitude of the grid's centre in degrees (WGS 84), or None without a CRS."""
+    if grid.crs is None or grid.transform is None:
         return None
     from rasterio.warp import transform
 
-    a, b, c, d, e, f = header.transform
-    column, row = header.width / 2, header.height / 2
-    longitudes, latitudes = transform(header.crs, "EPSG:4326", [a * column + b * row + c], [d * column + e * row + f])
+    a, b, c, d, e, f = grid.transform
+    column, row = grid.width / 2, grid.height / 2
+    longitudes, latitudes = transform(grid.crs, "EPSG:4326", [a * column + b * row + c], [d * column + e * row + f])
     if not (math.isfinite(longitudes[0]) and math.isfinite(latitudes[0])):
         return None
     return float(longitudes[0]), float(latitudes[0])
+
+
+def covers(grid: Grid, other: Grid) -> bool:
+    """Says whether a grid covers the middle of another, whatever their CRSs."""
+    if grid.crs is None or other.crs is None or grid.transform is None or other.transform is None:
+        return (grid.width, grid.height) == (other.width, other.height)
+    from rasterio.warp import transform
+
+    x, y = other.corner(other.width / 2, other.height / 2)
+    xs, ys = transform(other.crs, grid.crs, [x], [y])
+    if not (math.isfinite(xs[0]) and math.isfinite(ys[0])):
+        return False
+    column, row = grid.pixel(xs[0], ys[0])
+    return 0 <= column <= grid.width and 0 <= row <= grid.height
 
 
 def season(date: str, latitude: float) -> str | None:

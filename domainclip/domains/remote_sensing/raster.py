@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 import warnings
 from collections import OrderedDict
@@ -13,13 +14,28 @@ from pathlib import Path
 from typing import Any
 
 from domainclip.domains.remote_sensing.magic import png_is_whole, raster_driver
-from domainclip.errors import UnreadableFileError, missing_dependency
+from domainclip.errors import UnreadableFileError, UsageError, missing_dependency
 
 _MAX_PICTURE_PX = 200_000_000
-_OPEN_FILES = 8
+_OPEN_FILES = 32  # a Sentinel-2 product has twelve
+_STORES = {"s3": "vsis3", "gs": "vsigs", "az": "vsiaz"}
+SCHEMES = ("http", "https", *_STORES)
+_REMOTE_DRIVERS = ("GTiff", "JP2OpenJPEG")
 # A damaged JPEG is a warning for libjpeg and grey for the reader; here it is an error.
-_GDAL = {"GDAL_ERROR_ON_LIBJPEG_WARNING": "TRUE", "GDAL_NUM_THREADS": "1", "CPL_DEBUG": "OFF"}
+_GDAL = {
+    "GDAL_ERROR_ON_LIBJPEG_WARNING": "TRUE",
+    "GDAL_NUM_THREADS": "1",
+    "CPL_DEBUG": "OFF",
+    # Of files elsewhere: no look at neighbours, an end to waiting, and another try at what passes.
+    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+    "GDAL_HTTP_CONNECTTIMEOUT": "10",
+    "GDAL_HTTP_TIMEOUT": "60",
+    "GDAL_HTTP_MAX_RETRY": "3",
+    "GDAL_HTTP_RETRY_DELAY": "1",
+}
 _local = threading.local()
+
+Affine6 = tuple[float, float, float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +75,7 @@ class RasterHeader:
     nodata: float | None
     has_mask: bool
     crs: str | None
-    transform: tuple[float, float, float, float, float, float] | None
+    transform: Affine6 | None
     metres_per_unit: float | None
     levels: tuple[int, ...]
     block: tuple[int, int]
@@ -79,12 +95,28 @@ def unreadable(found: str, remedy: str) -> UnreadableFileError:
 
 
 @contextmanager
-def open_raster(path: Path) -> Iterator[Any]:
+def open_raster(source: str | Path) -> Iterator[Any]:
     """Gives rasterio's dataset of a file; it stays open for the next call of the same process and thread.
+
+    Args:
+        source: A path, or what GDAL opens for a URL (``gdal_name``).
 
     Raises:
         MissingDependencyError: rasterio is absent.
         UnreadableFileError: The file is absent, is of another format, or its pixels are damaged.
+    """
+    name = str(source)
+    with gdal_errors(name):
+        yield _handle(name)
+
+
+@contextmanager
+def gdal_errors(source: str) -> Iterator[None]:
+    """Sets GDAL up for what is within, and turns its errors into ours.
+
+    Raises:
+        MissingDependencyError: rasterio is absent.
+        UnreadableFileError: GDAL failed.
     """
     try:
         import rasterio
@@ -93,50 +125,101 @@ def open_raster(path: Path) -> Iterator[Any]:
         raise missing_dependency("rasterio", "Reading rasters", "rasterio") from error
     with rasterio.Env(**_GDAL):
         try:
-            yield _handle(path, rasterio)
+            yield
         except (RasterioError, OSError) as error:
-            _drop(path)
+            _drop(source)
+            kind = type(error.__cause__ or error).__name__
+            if is_remote(source):
+                found = f"GDAL could not read it from its address ({kind})."
+                raise unreadable(found, "Check the address, the network and the rights to read it, then try again.") from error
             raise unreadable(
-                f"GDAL could not read it ({type(error.__cause__ or error).__name__}): it is damaged, or of a kind that GDAL lacks.",
+                f"GDAL could not read it ({kind}): it is damaged, or of a kind that GDAL lacks.",
                 "Check it with 'gdalinfo -checksum', or fetch it again.",
             ) from error
 
 
-def _handle(path: Path, rasterio: Any) -> Any:
+def is_remote(source: str) -> bool:
+    """Says whether a name is one of GDAL's for files elsewhere."""
+    return source.startswith("/vsi")
+
+
+def gdal_name(url: str) -> str:
+    """Returns what GDAL opens for a URL: its own drivers for HTTP, S3, Google and Azure storage.
+
+    Raises:
+        UsageError: It is of no kind that is read.
+    """
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme in {"http", "https"}:
+        return f"/vsicurl/{url}"
+    if separator and scheme in _STORES:
+        return f"/{_STORES[scheme]}/{rest}"
+    raise UsageError(
+        "A raster was to be read from its address.", f"Its scheme is {scheme[:20]!r}.", f"Use one of {', '.join(SCHEMES)}."
+    )
+
+
+def stamp_of(source: str) -> tuple[int, ...]:
+    """Returns what changes when a file changes; an address is taken to stay as it is.
+
+    Raises:
+        UnreadableFileError: There is no such file.
+    """
+    if is_remote(source):
+        return ()
+    try:
+        status = os.stat(source)  # noqa: PTH116 - a Path costs as much again, and this runs for every window
+    except OSError as error:
+        raise unreadable("There is no such file.", "Check the path in the manifest.") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise unreadable("There is no such file.", "Check the path in the manifest.")
+    return status.st_mtime_ns, status.st_size
+
+
+def _handle(source: str) -> Any:
     if getattr(_local, "process", None) != os.getpid():
         # After a fork the parent's handles share their file position with it: they must not be used.
         _local.process, _local.handles = os.getpid(), OrderedDict()
-    handles: OrderedDict[str, tuple[tuple[int, int], Any]] = _local.handles
-    if not path.is_file():
-        raise unreadable("There is no such file.", "Check the path in the manifest.")
-    status = path.stat()
-    stamp = (status.st_mtime_ns, status.st_size)
-    name = str(path.resolve())
-    if name in handles and handles[name][0] == stamp:
-        handles.move_to_end(name)
-        return handles[name][1]
-    _drop(path)
-    driver = raster_driver(path)
-    if driver is None:
-        raise unreadable("It is no TIFF, JPEG or PNG by its first bytes.", "Convert it: gdal_translate.")
-    if driver == "PNG" and not png_is_whole(path):
-        raise unreadable("The PNG is cut short or damaged: its chunks do not match their checksums.", "Fetch it again.")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        dataset = rasterio.open(name, driver=driver, sharing=False)
-    handles[name] = (stamp, dataset)
+    handles: OrderedDict[str, tuple[tuple[int, ...], Any]] = _local.handles
+    stamp = stamp_of(source)
+    if source in handles and handles[source][0] == stamp:
+        handles.move_to_end(source)
+        return handles[source][1]
+    _drop(source)
+    handles[source] = (stamp, open_anew(source))
     while len(handles) > _OPEN_FILES:
         handles.popitem(last=False)[1][1].close()
-    return dataset
+    return handles[source][1]
 
 
-def _drop(path: Path) -> None:
-    entry = getattr(_local, "handles", OrderedDict()).pop(str(path.resolve()), None)
+def open_anew(source: str) -> Any:
+    """Opens a file by the driver that its first bytes ask for; whoever asks closes it. Call it within ``gdal_errors``.
+
+    Raises:
+        UnreadableFileError: It is of another format, or cut short.
+    """
+    import rasterio
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        if is_remote(source):
+            return rasterio.open(source, driver=list(_REMOTE_DRIVERS), sharing=False)
+        path = Path(source)
+        driver = raster_driver(path)
+        if driver is None:
+            raise unreadable("It is no TIFF, JPEG or PNG by its first bytes.", "Convert it: gdal_translate.")
+        if driver == "PNG" and not png_is_whole(path):
+            raise unreadable("The PNG is cut short or damaged: its chunks do not match their checksums.", "Fetch it again.")
+        return rasterio.open(str(path.resolve()), driver=driver, sharing=False)
+
+
+def _drop(source: str) -> None:
+    entry = getattr(_local, "handles", OrderedDict()).pop(source, None)
     if entry is not None:
         entry[1].close()
 
 
-def read_header(path: Path) -> RasterHeader:
+def read_header(path: str | Path) -> RasterHeader:
     """Reads what a raster says about itself.
 
     Raises:

@@ -1,18 +1,72 @@
-"""Tables of sensors: which band stands where, and which names mean the same band."""
+"""Tables of sensors: which bands there are, where each stands in files, which names mean the same band, what quality bands say.
+
+One YAML file a family in ``sensor_tables/``; adding a sensor is adding a file. Names of bands are unique over all families unless
+the bands are the same: Landsat 5's third band is red and Landsat 8's is green, so they are TM_SR_B3 and OLI_SR_B3.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from domainclip.errors import unknown_name
+from domainclip.errors import UsageError, unknown_name
 
-_FOLDER = Path(__file__).resolve().parent
+_FOLDER = Path(__file__).resolve().parent / "sensor_tables"
 _COLOURS = {"red": "red", "green": "green", "blue": "blue", "nir": "nir", "gray": "gray", "grey": "gray"}
+
+
+@dataclass(frozen=True, slots=True)
+class BandFacts:
+    """One band of an instrument.
+
+    Attributes:
+        name: Unique, e.g. ``"B8A"``, ``"OLI_SR_B4"``.
+        wavelength_um: Centre in micrometres, None where cameras of a product differ.
+        resolution_m: Native pixel size in metres, None likewise.
+        common: STAC's common name (eo extension), e.g. ``"red"``, ``"nir08"``, or None.
+        aliases: Other names in files of this family.
+    """
+
+    name: str
+    wavelength_um: float | None = None
+    resolution_m: float | None = None
+    common: str | None = None
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QualityRule:
+    """What a quality band's numbers say; each entry gives the masks that a pixel belongs to.
+
+    Attributes:
+        name: Of the band, e.g. ``"SCL"``.
+        classes: Mask to the numbers that mean it.
+        bits: Mask to bits, any of which means it.
+        fields: Mask to (first bit, width, number), any of which means it.
+        percent: Mask to a threshold in percent, from which on it holds.
+        flags: Mask to names of bands of a file of flags (PlanetScope's UDM2), any of which means it.
+        fill: The number that means "no data" in the quality band itself.
+    """
+
+    name: str
+    classes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    bits: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    fields: Mapping[str, tuple[tuple[int, int, int], ...]] = field(default_factory=dict)
+    percent: Mapping[str, float] = field(default_factory=dict)
+    flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    fill: int | None = None
+
+    @property
+    def masks(self) -> tuple[str, ...]:
+        """Names of the masks that it gives."""
+        names = [*self.classes, *self.bits, *self.fields, *self.percent, *self.flags]
+        return tuple(dict.fromkeys([*names, *(["nodata"] if self.fill is not None else [])]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +88,77 @@ class Sensor:
     reflectance: bool
 
 
+@dataclass(frozen=True)
+class Family:
+    """What one table says.
+
+    Attributes:
+        name: E.g. ``"sentinel-2"``.
+        words: For people.
+        bands: By name.
+        quality: Rules of quality bands by name.
+        signature: Names that only this family's files have.
+        orders: Band orders by name.
+        files: Patterns of file names of products of one band a file, with groups ``scene`` and ``band``.
+        scale: Prefix of a band's name in files to (scale, offset), of products whose name says it.
+        nodata: The stored number without data of these products.
+    """
+
+    name: str
+    words: str
+    bands: Mapping[str, BandFacts]
+    quality: Mapping[str, QualityRule]
+    signature: tuple[str, ...]
+    orders: Mapping[str, Sensor]
+    files: tuple[re.Pattern[str], ...]
+    scale: Mapping[str, tuple[float, float]]
+    nodata: float | None
+    aliases: Mapping[str, str]
+
+
+@cache
+def families() -> dict[str, Family]:
+    """Reads all tables."""
+    tables = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(_FOLDER.glob("*.yaml")))
+    return {table["family"]: _family(table) for table in tables}
+
+
+def _family(table: Mapping[str, Any]) -> Family:
+    bands = {
+        name: BandFacts(name, facts.get("um"), facts.get("m"), facts.get("common"), tuple(facts.get("aliases", ())))
+        for name, facts in table["bands"].items()
+    }
+    quality = {name: _rule(name, facts) for name, facts in table.get("quality", {}).items()}
+    aliases = {facts.common.lower(): name for name, facts in bands.items() if facts.common}
+    aliases |= {alias.lower(): name for name, facts in bands.items() for alias in (name, *facts.aliases)}
+    aliases |= {alias.lower(): name for name, facts in table.get("quality", {}).items() for alias in facts.get("aliases", ())}
+    aliases |= {name.lower(): name for name in quality}
+    orders = {
+        name: Sensor(name, table["family"], facts["title"], tuple(facts["bands"]), facts["reflectance"])
+        for name, facts in table["orders"].items()
+    }
+    scale = dict(table.get("scale", {}))
+    nodata = scale.pop("nodata", None)
+    files = tuple(re.compile(pattern, re.IGNORECASE) for pattern in table.get("files", ()))
+    told = {prefix: (float(pair[0]), float(pair[1])) for prefix, pair in scale.items()}
+    signature = tuple(table["signature"])
+    return Family(table["family"], table["words"], bands, quality, signature, orders, files, told, nodata, aliases)
+
+
+def _rule(name: str, facts: Mapping[str, Any]) -> QualityRule:
+    def lists(key: str) -> dict[str, tuple[Any, ...]]:
+        return {mask: tuple(values) for mask, values in facts.get(key, {}).items()}
+
+    parts = {mask: tuple((int(a), int(b), int(c)) for a, b, c in some) for mask, some in facts.get("fields", {}).items()}
+    return QualityRule(
+        name, lists("classes"), lists("bits"), parts, dict(facts.get("percent", {})), lists("flags"), facts.get("fill")
+    )
+
+
 @cache
 def sensors() -> dict[str, Sensor]:
-    """Returns the orders of ``sensors.yaml`` by name."""
-    table = yaml.safe_load((_FOLDER / "sensors.yaml").read_text(encoding="utf-8"))
-    return {
-        name: Sensor(name, facts["family"], facts["title"], tuple(facts["bands"]), facts["reflectance"])
-        for name, facts in table.items()
-    }
+    """Returns all orders of bands by name."""
+    return {name: order for family in families().values() for name, order in family.orders.items()}
 
 
 def sensor(name: str) -> Sensor:
@@ -62,16 +179,8 @@ def sensors_with(count: int) -> list[Sensor]:
 
 
 @cache
-def _aliases(family: str) -> dict[str, str]:
-    facts = yaml.safe_load((_FOLDER / "families.yaml").read_text(encoding="utf-8"))[family]
-    table = {band.lower(): band for band in facts["aliases"]}
-    return table | {alias.lower(): band for band, names in facts["aliases"].items() for alias in names}
-
-
-@cache
 def _signatures() -> dict[str, str]:
-    families = yaml.safe_load((_FOLDER / "families.yaml").read_text(encoding="utf-8"))
-    return {name.lower(): family for family, facts in families.items() for name in facts["signature"]}
+    return {name.lower(): family.name for family in families().values() for name in family.signature}
 
 
 def family_of(names: Sequence[str]) -> str | None:
@@ -85,10 +194,56 @@ def canonical(names: Sequence[str], family: str | None) -> tuple[str, ...]:
 
     Without a family only the colours' case is mended, since ``B1`` means different bands to different sensors.
     """
-    table = _aliases(family) if family else _COLOURS
+    table: Mapping[str, str] = families()[family].aliases if family else _COLOURS
     return tuple(table.get(name.lower(), name) for name in names)
 
 
 def is_reflectance(family: str | None) -> bool:
     """Says whether the scaled numbers of a family's files are reflectance."""
-    return family is not None and any(entry.reflectance for entry in sensors().values() if entry.family == family)
+    return family is not None and any(entry.reflectance for entry in families()[family].orders.values())
+
+
+def quality_rule(name: str, family: str | None) -> QualityRule | None:
+    """Returns what a quality band says, or None when it is none that the tables know.
+
+    Without a family the name must be one that a single rule has: QA_PIXEL's bits differ between Landsats.
+    """
+    if family is not None:
+        table = families()[family]
+        return table.quality.get(table.aliases.get(name.lower(), name))
+    found = [rule for table in families().values() if (rule := table.quality.get(table.aliases.get(name.lower(), name)))]
+    return found[0] if len(found) == 1 else None
+
+
+def band_facts(name: str, family: str | None) -> BandFacts | None:
+    """Returns wavelength, resolution and common name of a band; without a family only where all families agree on the name."""
+    if family is not None:
+        return families()[family].bands.get(name)
+    found = [table.bands[name] for table in families().values() if name in table.bands]
+    waves = {facts.wavelength_um for facts in found}
+    return found[0] if len(waves) == 1 else None
+
+
+def wavelengths(channels: Sequence[str], family: str | None) -> dict[str, float]:
+    """Returns the centre wavelength of each channel in micrometres.
+
+    Raises:
+        UsageError: The tables do not know one.
+    """
+    known = {name: facts.wavelength_um for name in channels if (facts := band_facts(name, family)) and facts.wavelength_um}
+    if lacking := [name for name in channels if name not in known]:
+        raise UsageError(
+            f"The wavelengths of the bands {', '.join(channels)} were needed.",
+            f"The tables of sensors do not know {', '.join(lacking)}{f' of {family}' if family else ''}.",
+            "Give them in micrometres: model.wavelengths_um, a mapping of band to wavelength.",
+        )
+    return {name: float(known[name] or 0.0) for name in channels}
+
+
+def band_by_common_name(common: str, channels: Sequence[str], family: str | None) -> str | None:
+    """Returns the channel that is, e.g., ``red`` or ``nir`` of its instrument, or None."""
+    for name in channels:
+        facts = band_facts(name, family)
+        if (facts is not None and facts.common == common) or (facts is None and name.lower() == common):
+            return name
+    return None

@@ -6,13 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from domainclip.domains.regions import coverage
+from domainclip.domains.remote_sensing.grid import Grid
 from domainclip.domains.remote_sensing.place import pixel_spacing
-from domainclip.domains.remote_sensing.raster import RasterHeader, unreadable
+from domainclip.domains.remote_sensing.raster import unreadable
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
 from domainclip.sample import Region, Spacing, Window
 
 _SCENE_WINDOW_PX = 64
 _ROUNDING = 1e-9
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,48 +33,69 @@ class Cut:
     output_px: tuple[int, int] | None
 
 
-def resolve_cut(header: RasterHeader, reading: RemoteSensingReading, spacing: Spacing | None) -> Cut | None:
-    """Says how to cut a file; None means whole (a picture, unless ``window_px`` or ``window_m`` is set).
+def resolve_cut(grid: Grid, reading: RemoteSensingReading, spacing: Spacing | None, *, is_picture: bool) -> Cut | None:
+    """Says how to cut a scene; None means whole (a picture, unless a size or places are set).
 
     Args:
-        header: Of the file.
+        grid: Of the scene.
         reading: Options.
-        spacing: Pixel size (the owner's, else the file's).
+        spacing: Pixel size (the owner's, else the grid's).
+        is_picture: 8-bit colours without a CRS.
 
     Raises:
-        UnreadableFileError: ``window_m`` was asked for, and the pixels have no size in metres.
+        UnreadableFileError: Metres were asked for, and the pixels have no size in metres.
     """
-    if reading.window_m is None:
-        if reading.window_px is None and header.is_picture:
+    metres = reading.window_m is not None or reading.stride_m is not None
+    if metres and (spacing is None or spacing.unit == "degree"):
+        found = "Its pixels have no size." if spacing is None else "Its pixels are sized in degrees, which are no fixed length."
+        name = "reading.window_m" if reading.window_m is not None else "reading.stride_m"
+        raise unreadable(
+            f"{found} {name} is in metres.",
+            "Give window_px instead, set reading.crs=utm, or give its spacing in the manifest.",
+        )
+    if not metres:
+        if reading.window_px is None and is_picture and reading.points is None:
             return None
         side = reading.window_px or _SCENE_WINDOW_PX
         stride = reading.stride_px or side
         return Cut((side, side), (stride, stride), None)
-    if spacing is None or spacing.unit == "degree":
-        found = "Its pixels have no size." if spacing is None else "Its pixels are sized in degrees, which are no fixed length."
-        raise unreadable(
-            f"{found} reading.window_m is in metres.",
-            "Give window_px instead, reproject, or give its spacing in the manifest.",
-        )
-    metres = {"m": 1.0, "mm": 1e-3, "um": 1e-6}[spacing.unit]
+    assert spacing is not None
+    unit = {"m": 1.0, "mm": 1e-3, "um": 1e-6}[spacing.unit]
     side = reading.window_px or _SCENE_WINDOW_PX
-    stride = reading.stride_px or side
-    size = tuple(max(1, round(reading.window_m / (value * metres))) for value in spacing.values)
-    step = tuple(max(1, round(stride * reading.window_m / (side * value * metres))) for value in spacing.values)
-    return Cut((size[0], size[1]), (step[0], step[1]), (side, side))
+    size = (side, side)
+    if reading.window_m is not None:
+        size = _pixels(reading.window_m, spacing, unit)
+    if reading.stride_m is not None:
+        step = _pixels(reading.stride_m, spacing, unit)
+    else:
+        stride = reading.stride_px or side
+        step = (max(1, round(stride * size[0] / side)), max(1, round(stride * size[1] / side)))
+    return Cut(size, step, (side, side) if reading.window_m is not None else None)
 
 
-def windows(header: RasterHeader, cut: Cut | None) -> Iterator[Window]:
+def _pixels(length_m: float, spacing: Spacing, unit: float) -> tuple[int, int]:
+    """(rows, columns) of a length on the ground, to the nearest pixel."""
+    rows, columns = (max(1, round(length_m / (value * unit))) for value in spacing.values)
+    return rows, columns
+
+
+def windows(grid: Grid, cut: Cut | None) -> Iterator[Window]:
     """Yields the windows, row by row.
 
     The last of a row or column is moved inwards, so that the scene is covered; a side shorter than the window is taken as is.
     """
     if cut is None:
-        yield Window(0, 0, header.width, header.height)
+        yield Window(0, 0, grid.width, grid.height)
         return
-    height, width = min(cut.window_px[0], header.height), min(cut.window_px[1], header.width)
-    for y in _starts(header.height, height, cut.stride_px[0]):
-        for x in _starts(header.width, width, cut.stride_px[1]):
+    if cut.window_px[0] > grid.height and cut.window_px[1] > grid.width and cut.output_px is not None:
+        raise unreadable(
+            f"A window of {cut.window_px[1]} x {cut.window_px[0]} pixels is larger than it ({grid.width} x {grid.height}), "
+            "and would be stretched to another scale.",
+            "Lower reading.window_m, or join neighbouring scenes: reading.mosaic=true.",
+        )
+    height, width = min(cut.window_px[0], grid.height), min(cut.window_px[1], grid.width)
+    for y in _starts(grid.height, height, cut.stride_px[0]):
+        for x in _starts(grid.width, width, cut.stride_px[1]):
             yield Window(x, y, width, height)
 
 
@@ -82,30 +106,40 @@ def _starts(length: int, window: int, stride: int) -> list[int]:
     return starts
 
 
-def regions_in_pixels(regions: Sequence[Region], header: RasterHeader) -> list[tuple[Region, tuple[float, float, float, float]]]:
-    """Brings regions to the file's pixels. Polygons of a georeferenced file are in its CRS, those of any other in pixels.
+def regions_in_pixels(regions: Sequence[Region], native: Grid, grid: Grid) -> list[tuple[Region, Box]]:
+    """Brings regions to the pixels of a scene. Polygons of a georeferenced file are in its CRS, those of any other in pixels.
+
+    Args:
+        regions: Polygons as their owner gives them.
+        native: The file's own grid.
+        grid: The scene's, which may be of another CRS.
 
     Returns:
-        Each region with its box (left, top, right, bottom) in pixels.
+        Each region with its box (left, top, right, bottom) in pixels of ``grid``.
 
     Raises:
         UnreadableFileError: No region touches the scene: the polygons are in other coordinates.
     """
     moved = list(regions)
-    if header.crs is not None and header.transform is not None:
-        a, b, c, d, e, f = header.transform
-        area = a * e - b * d
-
-        def pixel(x: float, y: float) -> tuple[float, float]:
-            return (e * (x - c) - b * (y - f)) / area, (a * (y - f) - d * (x - c)) / area
-
-        moved = [Region(tuple(pixel(x, y) for x, y in region.polygon), region.labels) for region in regions]
+    if native.crs is not None and grid.transform is not None:
+        moved = [Region(tuple(_on(region.polygon, str(native.crs), grid)), region.labels) for region in regions]
     boxed = [(region, _box(region)) for region in moved]
-    inside = [box for _, box in boxed if box[2] > 0 and box[3] > 0 and box[0] < header.width and box[1] < header.height]
+    inside = [box for _, box in boxed if box[2] > 0 and box[3] > 0 and box[0] < grid.width and box[1] < grid.height]
     if boxed and not inside:
-        where = f"the file's CRS ({header.crs[:40]})" if header.crs else "pixels (the file has no CRS)"
+        where = f"the file's CRS ({native.crs[:40]})" if native.crs else "pixels (the file has no CRS)"
         raise unreadable("None of its regions touches it.", f"Give the polygons in {where}.")
     return boxed
+
+
+def _on(polygon: Sequence[tuple[float, float]], crs: str, grid: Grid) -> list[tuple[float, float]]:
+    """A polygon in pixels of a grid of perhaps another CRS."""
+    places = list(polygon)
+    if crs != grid.crs:
+        from rasterio.warp import transform
+
+        xs, ys = transform(crs, grid.crs, [x for x, _ in places], [y for _, y in places])
+        places = list(zip(xs, ys, strict=True))
+    return [grid.pixel(x, y) for x, y in places]
 
 
 def _box(region: Region) -> tuple[float, float, float, float]:
@@ -128,9 +162,9 @@ def region_of(window: Window, regions: Sequence[tuple[Region, tuple[float, float
     return best if share >= purity - _ROUNDING else None
 
 
-def spacing_of(header: RasterHeader, owner: Spacing | None) -> Spacing | None:
-    """Returns the pixel size: the owner's, else the geotransform's."""
-    return owner if owner is not None else pixel_spacing(header)
+def spacing_of(grid: Grid, owner: Spacing | None) -> Spacing | None:
+    """Returns the pixel size: the owner's, else the grid's."""
+    return owner if owner is not None else pixel_spacing(grid)
 
 
 def window_spacing(spacing: Spacing | None, cut: Cut | None, window: Window) -> Spacing | None:

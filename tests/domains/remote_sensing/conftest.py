@@ -56,8 +56,13 @@ def domain():
 def cut(domain):
     from domainclip.sample import SourceItem
 
-    def samples(path, regions=(), **reading):
-        item = SourceItem(path, f"folder/{path.name}", regions=tuple(regions))
-        return list(domain.samples(item, domain.reading_model(**reading)))
+    class Samples(list):
+        """Samples, and what became of the windows."""
+
+    def samples(path, regions=(), members=(), **reading):
+        item = SourceItem(path, f"folder/{path.name}", regions=tuple(regions), members=tuple(members))
+        found = Samples(domain.samples(item, domain.reading_model(**reading)))
+        found.account = domain.account(item)
+        return found
 
     return samples

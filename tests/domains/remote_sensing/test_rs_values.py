@@ -94,7 +94,7 @@ def test_windows_with_too_little_data_are_skipped_and_counted(write_raster, cut)
     path = write_raster(array, names=S2, nodata=0)
     samples = cut(path)
     assert [sample.window.x for sample in samples] == [64, 64]
-    assert samples[0].meta["windows"] == {"grid": 4, "kept": 2, "without_region": 0, "without_data": 2}
+    assert samples.account == {"windows": 4, "kept": 2, "with too little data": 2}
     assert len(cut(path, max_nodata=0.5)) == 4
     kept = cut(path, max_nodata=0.5)[0].read()
     assert kept.masks["nodata"][:, :30].all() and not kept.masks["nodata"][:, 30:].any()

@@ -97,7 +97,7 @@ def test_regions_in_the_crs_label_windows_by_purity(write_raster, cut):
     some = square(600_000, 9_599_360, 500, land_cover="ponds")  # 50 x 50 of 64 x 64 = 0.61
     samples = cut(path, [forest, most, some])
     assert [s.labels for s in samples] == [{"land_cover": "forest", "density": "dense"}, {"land_cover": "river"}]
-    assert samples[0].meta["windows"]["without_region"] == 2
+    assert samples.account["not enough in one region"] == 2
     assert len(cut(path, [forest, most, some], region_purity=0.6)) == 3
     assert len(cut(path, [forest, most, some], region_purity=1.0)) == 1
 

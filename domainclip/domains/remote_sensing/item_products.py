@@ -1,0 +1,67 @@
+"""The products of an item: of a file and its members, or of a STAC item; and which files of a folder belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from domainclip.domains.base import Gathering
+from domainclip.domains.remote_sensing.products import NamedFile, Product, is_raster, products_among
+from domainclip.domains.remote_sensing.reading import RemoteSensingReading
+from domainclip.domains.remote_sensing.stac import is_stac_item, local_assets, stac_product
+from domainclip.errors import UnreadableFileError
+from domainclip.sample import SourceItem
+
+
+def products_of(item: SourceItem, reading: RemoteSensingReading) -> list[Product]:
+    """Returns the products of an item, in the order of their paths.
+
+    Raises:
+        UnreadableFileError: A STAC item cannot be read, or names what may not be read.
+    """
+    if item.url is not None:
+        return [Product(None, Path(item.name).stem, (NamedFile(item.path, None, url=item.url),))]
+    paths = (item.path, *item.members)
+    items = [path for path in paths if is_stac_item(path)]
+    if not items:
+        return products_among(paths)
+    return [stac_product(path, outside=reading.outside, remote=reading.remote) for path in items]
+
+
+def gather_scenes(paths: Sequence[Path], reading: RemoteSensingReading) -> Gathering:
+    """Says which files make one scene, one mosaic or one series; see ``domains.base.GathersFiles``."""
+    items = sorted(path for path in paths if is_stac_item(path))
+    taken: dict[Path, Path] = {}
+    broken: list[tuple[Path, str]] = []
+    for path in items:
+        try:
+            for asset in local_assets(path, outside=reading.outside):
+                taken.setdefault(asset, path)
+        except UnreadableFileError as error:
+            broken.append((path, error.reason))
+    good = [path for path in items if path not in {bad for bad, _ in broken}]
+    given = set(paths)
+    products = products_among(path for path in paths if path not in taken and path not in items and is_raster(path))
+    bundles = [
+        (path.parent, "stac", (path, *sorted(a for a, owner in taken.items() if owner == path and a in given))) for path in good
+    ]
+    bundles += [(_home(product), f"{product.family or ''} {product.site}", product.paths) for product in products]
+    members: dict[Path, tuple[Path, ...]] = {}
+    if reading.axes == "TCYX" or reading.mosaic:
+        together: dict[tuple[Path, str], list[Path]] = {}
+        for folder, kind, some in bundles:
+            together.setdefault((folder, kind if reading.axes == "TCYX" or kind == "stac" else ""), []).extend(some)
+        bundles = [(folder, kind, tuple(some)) for (folder, kind), some in together.items()]
+    for _, _, some in bundles:
+        members[some[0]] = tuple(some[1:])
+    return Gathering(members, tuple(broken))
+
+
+def _home(product: Product) -> Path:
+    """The folder that holds a product as one thing: that around a SAFE, or around a folder of bands."""
+    first = product.files[0].path
+    safe = next((parent for parent in first.parents if parent.name.lower().endswith(".safe")), None)
+    if safe is not None:
+        return safe.parent
+    # Bands named B02.tif alone are told apart by their folders.
+    return first.parent.parent if len(product.files) > 1 and first.parent.name == product.scene else first.parent

@@ -1,0 +1,254 @@
+"""STAC items as scenes: assets, names of bands, scale and time; what an item names outside its folder is refused unless allowed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from domainclip.domains.folder import astray
+from domainclip.domains.remote_sensing.products import NamedFile, Product, Told, is_raster
+from domainclip.domains.remote_sensing.raster import unreadable
+from domainclip.domains.remote_sensing.sensors import canonical, families, quality_rule
+
+_HEAD_BYTES = 65_536
+_MAX_BYTES = 16 * 2**20
+_RASTER_TYPES = ("image/tiff", "image/vnd.stac.geotiff", "image/jp2", "image/jpeg2000")
+# Renderings and pictures of the scene are no data of it.
+_NO_DATA_ROLES = {"thumbnail", "overview", "visual", "metadata"}
+_PLATFORMS = {
+    "sentinel-2": "sentinel-2",
+    "sentinel-1": "sentinel-1",
+    "landsat-5": "landsat-5",
+    "landsat-7": "landsat-7",
+    "landsat-8": "landsat-8-9",
+    "landsat-9": "landsat-8-9",
+}
+
+
+def is_stac_item(path: Path) -> bool:
+    """Says by its first bytes whether a file is a STAC item; never raises."""
+    if path.suffix.lower() not in {".json", ".geojson"}:
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return False
+    return b'"stac_version"' in head and re.search(rb'"type"\s*:\s*"Feature"', head) is not None
+
+
+def read_item(path: Path) -> dict[str, Any]:
+    """Reads an item.
+
+    Raises:
+        UnreadableFileError: It is too large, no JSON, or no item with assets.
+    """
+    with path.open("rb") as file:
+        data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise unreadable("The STAC item has more than 16 MiB.", "Fetch it again.")
+    try:
+        item = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise unreadable("The STAC item is no JSON.", "Fetch it again.") from error
+    if not isinstance(item, dict) or not isinstance(item.get("assets"), dict) or not isinstance(item.get("properties"), dict):
+        raise unreadable("The STAC item has no assets or no properties.", "Fetch it again.")
+    return item
+
+
+def local_assets(path: Path, *, outside: bool) -> list[Path]:
+    """Lists the files beside an item that its assets name, those that are no data of it too.
+
+    Raises:
+        UnreadableFileError: The item cannot be read.
+    """
+    found = []
+    for asset in read_item(path)["assets"].values():
+        href = asset.get("href") if isinstance(asset, dict) else None
+        if isinstance(href, str) and not urlsplit(href).scheme:
+            place = (path.parent / unquote(href)).absolute()
+            target = Path(*place.parts) if ".." not in place.parts else place.resolve()
+            if target.is_file() and (outside or _within(target, path.parent)):
+                found.append(_as_listed(target, path.parent))
+    return found
+
+
+def _as_listed(target: Path, folder: Path) -> Path:
+    """The file's path as a walk through the folder gives it."""
+    try:
+        return folder / target.relative_to(folder.absolute())
+    except ValueError:
+        return target
+
+
+def stac_product(path: Path, *, outside: bool = False, remote: bool = False) -> Product:
+    """Turns an item into a product.
+
+    Bands are named by the assets' ``eo:bands`` (STAC 1.0) or ``bands`` (1.1), else by the asset's key where the platform's table
+    knows it. Scale and offset come from the raster extension. Where Earth Search says ``earthsearch:boa_offset_applied``, the
+    numbers have no offset any more, whatever the raster extension says.
+
+    Args:
+        path: Of the item.
+        outside: Allow files outside its folder.
+        remote: Allow addresses.
+
+    Raises:
+        UnreadableFileError: It cannot be read, names what is not allowed, has no raster, or its bands have no names.
+    """
+    item = read_item(path)
+    properties: Mapping[str, Any] = item["properties"]
+    family = _family(properties)
+    files: list[NamedFile] = []
+    absent: list[str] = []
+    scale: dict[str, tuple[float, float]] = {}
+    nodata: set[float] = set()
+    for key, asset in item["assets"].items():
+        if not isinstance(asset, dict) or not _is_data(key, asset, family):
+            continue
+        names = _names(key, asset, family)
+        if not names:
+            continue
+        file = _file(str(asset.get("href")), path, names, outside=outside, remote=remote)
+        if file is None:
+            absent.append(key)
+            continue
+        files.append(file)
+        for name, pair, hole in zip(names, *_numbers(asset, properties, len(names)), strict=True):
+            if pair is not None:
+                scale[name.upper()] = pair
+            if hole is not None and not quality_rule(name, family):
+                nodata.add(hole)
+    files = _once(files)
+    if not files:
+        raise unreadable(
+            f"No asset of the STAC item is a raster that is there and whose bands have names; not there: {len(absent)}.",
+            "Fetch the assets, and name bands in the item (eo:bands, or bands of STAC 1.1).",
+        )
+    time = properties.get("datetime") or properties.get("start_datetime")
+    told = Told(scale, "STAC item" if scale else None, _plain_time(time), nodata.pop() if len(nodata) == 1 else None)
+    return Product(family, path.stem, tuple(files), (), told.time, told, tuple(absent))
+
+
+def _family(properties: Mapping[str, Any]) -> str | None:
+    for name in ("constellation", "platform"):
+        told = str(properties.get(name) or "").lower().replace("_", "-")
+        for start, family in _PLATFORMS.items():
+            if told.startswith(start):
+                return family
+    return None
+
+
+def _is_data(key: str, asset: Mapping[str, Any], family: str | None) -> bool:
+    roles = {str(role).lower() for role in asset.get("roles") or ()}
+    kind = str(asset.get("type") or "").split(";")[0].strip().lower()
+    if roles & _NO_DATA_ROLES or (kind and kind not in _RASTER_TYPES):
+        return False
+    if quality_rule(key, family) is not None:
+        return True
+    return bool(asset.get("eo:bands") or asset.get("bands") or (family and key.lower() in families()[family].aliases))
+
+
+def _names(key: str, asset: Mapping[str, Any], family: str | None) -> tuple[str, ...]:
+    """Names of an asset's bands, from the item alone; () where it does not tell."""
+    if quality_rule(key, family) is not None:
+        return (key,)
+    bands = asset.get("eo:bands") or asset.get("bands") or ()
+    names = []
+    for band in bands:
+        told = band if isinstance(band, dict) else {}
+        choices = [told.get("name"), told.get("common_name"), told.get("eo:common_name")]
+        known = [str(name) for name in choices if name and family and canonical([str(name)], family)[0] in families()[family].bands]
+        names.append(known[0] if known else str(next((name for name in choices if name), "")))
+    if len(names) == 1 and family and canonical([key], family)[0] in families()[family].bands:
+        # Items of old name bands by their place, "B01", and assets by the band: the asset counts where both are known.
+        return (key,) if canonical([names[0]], family)[0] not in families()[family].bands else (names[0],)
+    if not names and family and canonical([key], family)[0] in families()[family].bands:
+        return (key,)
+    return tuple(names) if all(names) else ()
+
+
+def _numbers(
+    asset: Mapping[str, Any], properties: Mapping[str, Any], count: int
+) -> tuple[list[tuple[float, float] | None], list[float | None]]:
+    """Scale and offset, and nodata, of each band of an asset."""
+    told = asset.get("raster:bands") or asset.get("bands") or []
+    scales: list[tuple[float, float] | None] = []
+    holes: list[float | None] = []
+    for number in range(count):
+        band = told[number] if number < len(told) and isinstance(told[number], dict) else {}
+        merged = {**asset, **band}
+        factor = _number(merged.get("scale", merged.get("raster:scale")))
+        shift = _number(merged.get("offset", merged.get("raster:offset"))) or 0.0
+        if properties.get("earthsearch:boa_offset_applied") is True:
+            shift = 0.0
+        scales.append(None if factor is None else (factor, shift))
+        holes.append(_number(merged.get("nodata")))
+    return scales, holes
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or value is None:
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _file(href: str, item: Path, names: tuple[str, ...], *, outside: bool, remote: bool) -> NamedFile | None:
+    scheme = urlsplit(href).scheme.lower()
+    band, bands = (names[0], ()) if len(names) == 1 else (None, names)
+    if scheme and scheme != "file":
+        if not remote:
+            raise unreadable(
+                "The STAC item names files at addresses, which are not fetched unless it is allowed.",
+                "Set reading.remote=true, or fetch the files and name them beside the item.",
+            )
+        return NamedFile(item, band, None, bands, href)
+    place = Path(unquote(urlsplit(href).path)) if scheme == "file" else Path(unquote(href))
+    target = place if place.is_absolute() else item.parent / place
+    if not outside and not _within(target, item.parent):
+        raise unreadable(
+            "The STAC item names a file outside its folder, which is not opened unless it is allowed.",
+            "Set reading.outside=true, or put the file beside the item.",
+        )
+    if not target.is_file():
+        return None
+    if not is_raster(target):
+        raise unreadable(f"The file of its band {names[0][:20]} is no raster by its first bytes.", "Fetch it again.")
+    return NamedFile(_as_listed(target.absolute(), item.parent), band, None, bands)
+
+
+def _within(target: Path, folder: Path) -> bool:
+    home = folder.resolve()
+    if not target.resolve().is_relative_to(home):
+        return False
+    return not (target.is_symlink() and astray(target, home))
+
+
+def _once(files: list[NamedFile]) -> list[NamedFile]:
+    """One file a band: items name the same band as COG and as JPEG 2000; the first counts."""
+    seen: set[tuple[str | None, tuple[str, ...]]] = set()
+    kept = []
+    for file in files:
+        if (file.band, file.bands) not in seen:
+            seen.add((file.band, file.bands))
+            kept.append(file)
+    return kept
+
+
+def _plain_time(text: Any) -> str | None:
+    from datetime import UTC, datetime
+
+    if not isinstance(text, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment).isoformat(timespec="seconds")
