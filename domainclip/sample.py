@@ -213,3 +213,8 @@ class SourceItem:
     ids: Mapping[str, str] = field(default_factory=dict)
     members: tuple[Path, ...] = ()
     url: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the file lies, for its owner: the address, or the absolute path."""
+        return self.url or str(self.path.absolute())

@@ -37,7 +37,9 @@ def register(app: typer.Typer) -> None:
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="Slide, DICOM, GeoTIFF or picture; or a folder of them, with --domain.")],
+    place: Annotated[
+        str, typer.Argument(help="Slide, DICOM, GeoTIFF or picture, or an address; a folder, with --domain.", metavar="FILE")
+    ],
     domain: Annotated[str | None, typer.Option("--domain", help="Read it as this domain does; default: by its content.")] = None,
     table: Annotated[
         Path | None,
@@ -59,8 +61,16 @@ def inspect(
     """Parses the options and calls the domain's ``inspect``."""
 
     def work(reporter: Reporter) -> None:
-        from domainclip.domains.detect import inspect_file
+        from domainclip.addresses import is_address
+        from domainclip.domains.detect import inspect_address, inspect_file
+        from domainclip.heads.reading import reading_settings
 
+        if is_address(place):
+            _refuse_idle(Path(place), table, overview, region, um_per_px, output, None)
+            name, seen = inspect_address(place, domain, reading_settings(settings or ()))
+            reporter.document({"file": place, "domain": name, **asdict(seen)}, _lines(place, name, domain, asdict(seen)))
+            return
+        file = Path(place)
         reading = _reading(file, domain, settings or (), overview is not None or region is not None)
         _refuse_idle(file, table, overview, region, um_per_px, output, None if reading is not None else settings)
         if domain is not None and (file.is_dir() or _may_be_reports(file)):
@@ -92,7 +102,7 @@ def inspect(
             if region is not None:
                 write_region(file, name, region, um_per_px, output, settings or ())
                 reporter.line(f"Region: {output}")
-        reporter.document({"file": str(file), "domain": name, **asdict(seen)}, _lines(file, name, domain, asdict(seen)))
+        reporter.document({"file": str(file), "domain": name, **asdict(seen)}, _lines(file.name, name, domain, asdict(seen)))
 
     return run_verb(work, as_json=as_json, debug=debug)
 
@@ -158,13 +168,13 @@ def _idle(file: Path, option: str, remedy: str) -> UsageError:
     return UsageError(f"{file} was to be inspected.", f"{option} would do nothing here.", remedy)
 
 
-def _lines(file: Path, name: str, asked_domain: str | None, seen: dict[str, Any]) -> list[str]:
+def _lines(file: str, name: str, asked_domain: str | None, seen: dict[str, Any]) -> list[str]:
     read_as = name if asked_domain else f"{name} (by its content; --domain reads it as another)"
     spacing = seen["spacing"]
     scale = f"{spacing['x']:g} x {spacing['y']:g} {spacing['unit']} per pixel (from {spacing['source']})" if spacing else "unknown"
     value_range = ", ".join(f"{key} {value:g}" for key, value in (seen["range"] or {}).items())
     lines = [
-        f"{file.name}",
+        file,
         f"  read as   {read_as}",
         f"  format    {seen['format']}",
         f"  size      {seen['width']} x {seen['height']} pixels",

@@ -70,9 +70,14 @@ def prepare(
         counts = card["counts"]
         lines = [f"Prepared set: {output}", *(f"  {name}: {count}" for name, count in counts.items())]
         lines += [f"  of reports, {name.replace('_', ' ')}: {count}" for name, count in card.get("report_reading", {}).items()]
+        lines += [f"  of windows, {name}: {count}" for name, count in card.get("reading_account", {}).items()]
         if torn := counts.get("groups_across_splits"):
             lines.append(
                 f"Warning: {torn} groups (patients, slides, scenes) lie in more than one split by the source's own columns."
+            )
+        if torn := counts.get("same_ground_across_splits"):
+            lines.append(
+                f"Warning: {torn} pairs of scenes overlap on the ground and lie in different splits by the source's own columns."
             )
         lines += rejection_lines(output, counts.get("rejected", 0), card["set_id"])
         lines.append(_next(domain, output, bool(counts["captions"])))

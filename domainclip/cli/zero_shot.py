@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 def zero_shot(
     model: Model,
-    inputs: Annotated[list[Path], typer.Argument(help="Files or folders.", metavar="INPUT...")],
+    inputs: Annotated[list[str], typer.Argument(help="Files, folders or addresses.", metavar="INPUT...")],
     classes: Annotated[str, typer.Option("--classes", help="Names separated by commas, or a text file with one name a line.")],
     language: Annotated[str, typer.Option("--language", help="Language of the class names and prompts.")] = "en",
     output: Annotated[Path | None, typer.Option("--output", help="Folder for predictions.csv.")] = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from domainclip.data.index_table import index_columns
 from domainclip.data.owner_map import members_line
-from domainclip.data.spool import read_spool, spool_paths
+from domainclip.data.spool import read_account, read_spool, spool_paths
 from domainclip.domains import magic
 from domainclip.errors import UsageError
 from domainclip.identifiers import keyed_hash
@@ -75,6 +76,7 @@ class Gathered:
         rejected_paths: The owner's path of each.
         tables: Columns of the index, in the order of the entries; some hundred images to a table.
         channels: The different lists of channel names.
+        account: What the reader counted, over all files: windows, those kept, and those left out by reason.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -82,6 +84,7 @@ class Gathered:
     rejected_paths: list[str] = field(default_factory=list)
     tables: list[pa.Table] = field(default_factory=list)
     channels: set[tuple[str, ...]] = field(default_factory=set)
+    account: Counter[str] = field(default_factory=Counter)
 
 
 class Gatherer:
@@ -130,13 +133,14 @@ class Gatherer:
                 line["reason"] = "another image has the same key"
             if "reason" in line:
                 found.rejected.append({"key": line["key"], "reason": line["reason"]})
-                found.rejected_paths.append(str(item.path.absolute()))
+                found.rejected_paths.append(item.place)
                 continue
             self._seen.add(line["key"])
             kept.append(line)
             found.entries.append(_entry(line, number, self._shared))
             found.channels.add(tuple(line["channels"]))
         self._lines += kept
+        found.account.update(read_account(self._work, number))
         if len(self._lines) >= _ROWS_OF_TABLE:
             self._tabulate()
 
@@ -153,7 +157,7 @@ def owner_lines(found: Gathered, items: Sequence[SourceItem], key: bytes) -> Ite
     The last are what overviews are named by.
     """
     told = {entry.key for entry in found.entries} | {line["key"] for line in found.rejected}
-    paths = [str(item.path.absolute()) for item in items]
+    paths = [item.place for item in items]
     for item, path in zip(items, paths, strict=True):
         if (name := keyed_hash(item.name, key)) not in told:
             yield {"key": name, "path": path, "window": None}

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from domainclip.addresses import is_address, last_part
 from domainclip.captions.report_files import REPORT_SECTIONS, ReportOptions
 from domainclip.data.reports import ReportReader
 from domainclip.domains.base import COMPOSITION, Domain
@@ -115,6 +116,10 @@ def items_from_rows(
     reader = ReportReader(folder, reports or ReportOptions())
     readers = _Readers(folder, domain, class_label, reader)
     for name, draft in drafts.items():
+        if is_address(name):
+            item = readers.item(Path(last_part(name)), name, draft, f"{what}, row {draft.row}")
+            items.append(replace(item, url=_readable_address(name, domain, f"{what}, row {draft.row}")))
+            continue
         path = folder / name
         if not path.exists():
             rejections.append((name, ABSENT))
@@ -128,6 +133,13 @@ def items_from_rows(
         except UnreadableFileError as error:
             rejections.append((name, error.found))
     return items, rejections, reader.counts
+
+
+def _readable_address(address: str, domain: Domain, where: str) -> str:
+    if not getattr(domain, "reads_urls", False):
+        found = f"Its path is an address, and the domain {domain.name} reads files in folders."
+        raise UsageError(f"{where} was to be read.", found, "Fetch the file first.")
+    return address
 
 
 def _one_image(folder: Path, domain: Domain, reading: BaseModel | None) -> tuple[Path, tuple[Path, ...]]:

@@ -188,7 +188,7 @@ class _Job:
         for line in read_spool(self.plan.folder, number):
             if "reason" in line:
                 assert self.strict
-                raise _strict_stop(str(self.items[number].path.absolute()), line["reason"], self.strict)
+                raise _strict_stop(self.items[number].place, line["reason"], self.strict)
 
 
 def _public_reading(options: BaseModel, key: bytes) -> dict[str, Any]:

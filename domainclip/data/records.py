@@ -84,6 +84,7 @@ def item_to_json(item: SourceItem) -> dict[str, Any]:
         "spacing": spacing_to_json(item.spacing),
         "ids": dict(item.ids),
         "members": [str(path) for path in item.members],
+        "url": item.url,
     }
 
 
@@ -100,6 +101,7 @@ def item_from_json(value: Mapping[str, Any]) -> SourceItem:
         spacing=spacing_from_json(value["spacing"]),
         ids=value["ids"],
         members=tuple(Path(path) for path in value["members"]),
+        url=value["url"],
     )
 
 

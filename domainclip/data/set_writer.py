@@ -18,6 +18,7 @@ from domainclip.data.index_table import compact_json, write_index
 from domainclip.data.owner_map import write_owner_map
 from domainclip.data.pictures import write_pictures
 from domainclip.data.prepared_set import FORMAT_VERSION
+from domainclip.data.same_ground import same_ground
 from domainclip.data.shards import ShardPlan, plan_shards, write_bytes, write_shard
 from domainclip.data.sources import Source
 from domainclip.data.splits import SPLITS, SplitReport, split_records
@@ -70,9 +71,13 @@ def write_set(output: Path, work: Path, items: list[SourceItem], found: Gathered
             "Look at a file with domainclip inspect, and at the reading options.",
         )
     settings = facts.settings
-    splits, report = split_records(entries, held_out_fraction=settings["held_out_fraction"], val_fraction=settings["val_fraction"])
+    fractions = {name: settings[name] for name in ("held_out_fraction", "val_fraction")}
+    splits, report = split_records(entries, **fractions, together=same_ground(found.tables))
     if "too few" in report.source:
-        warnings.warn(f"Images are split {report.source}: add data, or name finer groups (column 'group').", stacklevel=2)
+        advice = "add data, or name finer groups (column 'group')"
+        if report.groups_on_same_ground:
+            advice = "scenes that overlap on the ground count as one; cut them into blocks (reading.group_by=block)"
+        warnings.warn(f"Images are split {report.source}: {advice}.", stacklevel=2)
     captions = _captions(entries, facts.domain, settings["seed"])
     texts = _original_texts(captions)
     plans = plan_shards(member_sizes(entry, texts.get(entry.key, "")) for entry in entries)
@@ -207,6 +212,7 @@ def _dataset(
         **facts.settings,
         "reading_sha256": hashlib.sha256(reading.encode()).hexdigest(),
         "split_source": report.source,
+        **({"reading_account": dict(found.account)} if found.account else {}),
         "counts": {
             "files": files,
             "images": len(entries),

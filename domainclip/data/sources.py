@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from domainclip.addresses import is_address, last_part
 from domainclip.captions.report_account import reports_among
 from domainclip.captions.report_files import REPORT_NOT_OPENED, ReportOptions
 from domainclip.config import DataConfig
@@ -89,6 +90,8 @@ def open_source(config: DataConfig, domain: Domain, reading: BaseModel | Mapping
         raise UsageError(
             "A data source was to be opened.", "None was named.", "Give a card's name, a folder, a file or a manifest."
         )
+    if is_address(config.source):
+        return _from_address(config.source, domain)
     name, path, options = config.source, Path(config.source).expanduser(), checked_reading(domain, reading)
     card_file = find_card(name)
     if config.root is not None or (card_file is not None and not path.exists()):
@@ -118,6 +121,14 @@ def open_source(config: DataConfig, domain: Domain, reading: BaseModel | Mapping
         found = f"Its content is of no kind that the domain {domain.name} reads."
         raise UsageError(f"The file {path} was to be read.", found, f"See what is in it: domainclip inspect {path}.")
     return Source(path.stem, _plain_card(domain), (), (SourceItem(path, path.name),))
+
+
+def _from_address(address: str, domain: Domain) -> Source:
+    if not getattr(domain, "reads_urls", False):
+        found = f"The domain {domain.name} reads files in folders."
+        raise UsageError(f"{address[:80]} was to be read.", found, "Fetch the file first.")
+    name = last_part(address)
+    return Source(Path(name).stem, _plain_card(domain), (), (SourceItem(Path(name), name, url=address),))
 
 
 def _from_card(name: str, card_file: Path, config: DataConfig, domain: Domain, reading: BaseModel) -> Source:

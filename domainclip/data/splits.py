@@ -29,26 +29,33 @@ class SplitReport:
         duplicates: Images whose pixels another image has too (all but the first of each).
         duplicates_across_splits: Sets of equal images that the source's own split tears apart; they stay where it put them.
         groups_across_splits: Groups that the source's own split tears apart, likewise.
+        groups_on_same_ground: Pairs of groups whose images overlap on the ground; they count as one where the split is ours.
+        same_ground_across_splits: Such pairs that the source's own split tears apart.
     """
 
     source: str
     duplicates: int
     duplicates_across_splits: int
     groups_across_splits: int
+    groups_on_same_ground: int = 0
+    same_ground_across_splits: int = 0
 
 
-def split_records(records: Sequence[Record], *, held_out_fraction: float, val_fraction: float) -> tuple[list[str], SplitReport]:
+def split_records(
+    records: Sequence[Record], *, held_out_fraction: float, val_fraction: float, together: Sequence[tuple[str, str]] = ()
+) -> tuple[list[str], SplitReport]:
     """Gives every image a split.
 
     Where the source says it for all images, it is kept, and ``val`` is cut from the train groups if it has none. Otherwise
     groups go, in the order of a seeded hash of their names, to held_out, val and train. Groups that share an image with
-    equal pixels count as one.
+    equal pixels count as one, and those that ``together`` names.
 
     Args:
         records: ``group``, ``order`` (hexadecimal, a hash of seed and group name),
             ``pixel_sha256`` and ``split`` (or None) of each image.
         held_out_fraction: Share of all groups, at least one group where there are two.
         val_fraction: Share of the remaining groups, at least one unless it is 0 or only one group remains.
+        together: Pairs of groups that show the same thing, the same ground say.
 
     Returns:
         A split for each image, and what was met.
@@ -57,7 +64,7 @@ def split_records(records: Sequence[Record], *, held_out_fraction: float, val_fr
         UsageError: The source gives a split to some images only.
     """
     given = [record["split"] for record in records]
-    united = _united(records)
+    united = _united(records, together)
     copies = Counter(record["pixel_sha256"] for record in records)
     duplicates = sum(count - 1 for count in copies.values())
     if any(given) and not all(given):
@@ -68,17 +75,19 @@ def split_records(records: Sequence[Record], *, held_out_fraction: float, val_fr
         )
     if not any(given):
         splits, how = _by_group(records, united, held_out_fraction, val_fraction)
-        return splits, SplitReport(how, duplicates, 0, 0)
+        return splits, SplitReport(how, duplicates, 0, 0, len(together), 0)
     torn = _torn([record["pixel_sha256"] for record in records], given)
     torn_groups = _torn([record["group"] for record in records], given)
+    shared = _torn_pairs(records, given, together)
+    found = (duplicates, torn, torn_groups, len(together), shared)
     if "val" in given or val_fraction == 0 or "train" not in given:
-        return list(given), SplitReport("source", duplicates, torn, torn_groups)
+        return list(given), SplitReport("source", *found)
     train = [position for position, split in enumerate(given) if split == "train"]
     elsewhere = {united[position] for position, split in enumerate(given) if split != "train"}
     groups = _ordered(records, united, [position for position in train if united[position] not in elsewhere])
     chosen = set(groups[: _share(val_fraction, len(groups))]) if len(groups) > 1 else set()
     splits = ["val" if split == "train" and united[n] in chosen else split for n, split in enumerate(given)]
-    return splits, SplitReport("source, val cut from train", duplicates, torn, torn_groups)
+    return splits, SplitReport("source, val cut from train", *found)
 
 
 def _by_group(records: Sequence[Record], united: list[str], held_out_fraction: float, val_fraction: float) -> tuple[list[str], str]:
@@ -105,8 +114,8 @@ def _ordered(records: Sequence[Record], united: list[str], positions: Sequence[i
     return sorted(smallest, key=lambda group: (smallest[group], group))
 
 
-def _united(records: Sequence[Record]) -> list[str]:
-    """Returns a group for each image, the groups of images with equal pixels made one (union by the first seen)."""
+def _united(records: Sequence[Record], together: Sequence[tuple[str, str]]) -> list[str]:
+    """Returns a group for each image, groups that share pixels or belong together made one (union by the first seen)."""
     parent: dict[str, str] = {}
 
     def root(group: str) -> str:
@@ -116,12 +125,24 @@ def _united(records: Sequence[Record]) -> list[str]:
             group = parent[group]
         return group
 
+    for one, other in together:
+        parent[root(one)] = root(other)
     first: dict[str, str] = {}
     for record in records:
         group, pixels = record["group"], record["pixel_sha256"]
         here, there = root(group), root(first.setdefault(pixels, group))
         parent[here] = there
     return [root(record["group"]) for record in records]
+
+
+def _torn_pairs(records: Sequence[Record], splits: Sequence[str], together: Sequence[tuple[str, str]]) -> int:
+    """Counts the pairs of groups that belong together and lie in different splits."""
+    if not together:
+        return 0
+    of: dict[str, set[str]] = {}
+    for record, split in zip(records, splits, strict=True):
+        of.setdefault(record["group"], set()).add(split)
+    return sum(len(of.get(one, set()) | of.get(other, set())) > 1 for one, other in together)
 
 
 def _torn(names: Sequence[str], splits: Sequence[str]) -> int:

@@ -24,7 +24,7 @@ from domainclip.data.records import caption_to_json, sample_to_json, values_to_j
 from domainclip.data.shards import sample_facts, write_bytes
 from domainclip.data.storage import encode_image, encode_jpeg
 from domainclip.domains import magic
-from domainclip.domains.base import Domain
+from domainclip.domains.base import Domain, item_account
 from domainclip.errors import UnreadableFileError
 from domainclip.identifiers import keyed_hash
 from domainclip.sample import Sample, SourceItem
@@ -88,6 +88,7 @@ def write_spool(
     data_path, lines_path = spool_paths(plan.folder, number)
     draft = data_path.with_suffix(f".{os.getpid()}.part")
     lines: list[dict[str, Any]] = []
+    account: dict[str, int] = {}
     try:
         with draft.open("wb") as file:
             try:
@@ -99,6 +100,7 @@ def write_spool(
                         file.write(member)
                     lines.append(line)
                     tick()
+                account = dict(item_account(domain, item))
             except UnreadableFileError as error:
                 file.seek(0)
                 file.truncate()
@@ -107,7 +109,7 @@ def write_spool(
         if plan.overviews:
             _write_overview(domain, item, reading, plan, number)
         draft.replace(data_path)
-        write_lines(lines_path, [*lines, {"end": total}])
+        write_lines(lines_path, [*lines, {"end": total, "account": account}])
     finally:
         draft.unlink(missing_ok=True)
     return sum("reason" not in line for line in lines)
@@ -138,6 +140,12 @@ def read_spool(folder: Path, number: int) -> Iterator[dict[str, Any]]:
             record = json.loads(line)
             if "end" not in record:
                 yield record
+
+
+def read_account(folder: Path, number: int) -> dict[str, int]:
+    """Returns what the reader counted of a source file's windows or tiles; empty where it counts nothing."""
+    last = json.loads(spool_paths(folder, number)[1].read_bytes().rsplit(b"\n", 2)[-2])
+    return dict(last.get("account", {}))
 
 
 def write_lines(path: Path, lines: Iterable[dict[str, Any]], mode: int = 0o600) -> None:
@@ -210,6 +218,8 @@ def _pixel_hash(array: np.ndarray[Any, Any]) -> str:
 
 def _jpeg_bytes(item: SourceItem) -> bytes | None:
     """Reads the file when it is a JPEG of moderate size; its stream may be kept as it is."""
+    if item.url is not None:
+        return None
     try:
         if item.path.stat().st_size > _JPEG_LIMIT_BYTES:
             return None

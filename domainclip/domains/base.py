@@ -174,9 +174,23 @@ def inspected(domain: Domain, item: SourceItem, reading: BaseModel | None) -> In
     Raises:
         UnreadableFileError: It cannot be read.
     """
-    if reading is not None and isinstance(domain, InspectsItems):
-        return domain.inspect_item(item, reading)
+    if isinstance(domain, InspectsItems) and (reading is not None or item.members or item.url is not None):
+        return domain.inspect_item(item, checked_reading(domain, reading))
     return domain.inspect(item.path)
+
+
+@runtime_checkable
+class AccountsItems(Protocol):
+    """What a domain provides beside ``Domain`` when it leaves out parts of files that its options do not keep."""
+
+    def account(self, item: SourceItem) -> Mapping[str, int]:
+        """Says what became of the parts of the item whose samples were read last: ``windows``, ``kept``, and a count a reason."""
+        ...
+
+
+def item_account(domain: Domain, item: SourceItem) -> Mapping[str, int]:
+    """Asks a domain for the account of an item; empty where it keeps none."""
+    return domain.account(item) if isinstance(domain, AccountsItems) else {}
 
 
 def load_facts(path: Path) -> DomainFacts:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from domainclip.addresses import last_part
 from domainclip.domains import magic
-from domainclip.domains.base import Inspection, domains, inspected
+from domainclip.domains.base import Inspection, checked_reading, domains, inspected
 from domainclip.domains.dicom_kind import is_dicom_slide
 from domainclip.domains.misfits import misfit_of
 from domainclip.errors import FOREIGN_ERRORS, UnreadableFileError, UsageError
@@ -44,6 +46,23 @@ def inspect_file(path: Path, domain: str | None = None, reading: BaseModel | Non
         return name, inspected(domains.get(name), SourceItem(path, path.name), reading)
     except UnreadableFileError as error:
         raise UnreadableFileError(f"The file {path} was to be inspected as {name}.", error.found, error.remedy) from error
+
+
+def inspect_address(address: str, domain: str | None = None, reading: Mapping[str, Any] | None = None) -> tuple[str, Inspection]:
+    """Looks at a file elsewhere with the domain that is named, or the first that reads addresses.
+
+    Raises:
+        UsageError: The domain reads no addresses, or an option does not fit.
+        UnreadableFileError: The file is broken, or cannot be reached.
+    """
+    able = [name for name in domains if getattr(domains.get(name), "reads_urls", False)]
+    name = domain or able[0]
+    if name not in able:
+        found = f"The domain {name} reads files in folders."
+        raise UsageError(f"{address[:80]} was to be inspected.", found, f"Fetch the file first; of addresses: {', '.join(able)}.")
+    reader = domains.get(name)
+    item = SourceItem(Path(last_part(address)), last_part(address), url=address)
+    return name, inspected(reader, item, checked_reading(reader, reading))
 
 
 def detect_domain(path: Path) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from domainclip.addresses import is_address
 from domainclip.data.owner_map import owner_map_path
 from domainclip.domains.base import DomainFacts, domains
 from domainclip.errors import UnreadableFileError, UsageError
@@ -227,16 +228,16 @@ def _streams(
     if not inputs:
         raise UsageError("Files were to be classified.", "None is named.", "Name files or folders.")
     for one in inputs:
-        if not Path(one).exists():
+        if not is_address(str(one)) and not Path(one).exists():
             raise UsageError(f"The file {one} was to be classified.", "There is no such file or folder.", "Check the path.")
     return [Stream(model, files, reading=reading, progress=progress) for files in _together(inputs)]
 
 
 def _together(inputs: Sequence[str | Path]) -> list[Any]:
     """Puts single files into one list, so that one set of workers reads them; folders stay as they are."""
-    paths = [Path(one) for one in inputs]
-    files = [path for path in paths if path.is_file()]
-    return [*([files] if files else []), *(path for path in paths if not path.is_file())]
+    places = [one if is_address(str(one)) else Path(one) for one in inputs]
+    files = [place for place in places if isinstance(place, str) or place.is_file()]
+    return [*([files] if files else []), *(place for place in places if not isinstance(place, str) and not place.is_file())]
 
 
 def _classified(

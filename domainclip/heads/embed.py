@@ -5,9 +5,11 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from domainclip.addresses import is_address, last_part
 from domainclip.domains.misfits import misfit_of
 from domainclip.errors import DomainClipError, UsageError, unknown_name
 from domainclip.heads.domain_model import DomainModel, Features
@@ -181,7 +183,7 @@ class Stream:
             yield Rejected(keyed_hash(name, owner_key()), reason)
         for one in read_files(self.items, self._domain, self._reading, self._progress):
             if one.item is not None:
-                self._paths[one.key] = self._paths[self.file_key(one)] = str(self.items[one.item].path)
+                self._paths[one.key] = self._paths[self.file_key(one)] = self.items[one.item].url or str(self.items[one.item].path)
                 if members := self.items[one.item].members:
                     self._members[one.key] = members
             yield one
@@ -259,7 +261,11 @@ class Stream:
             return known
         set_id = secrets.token_hex(10)
         absolute = [
-            {"key": key, "path": str(Path(path).absolute()), **members_line(self._members.get(key, ()))}
+            {
+                "key": key,
+                "path": path if is_address(path) else str(Path(path).absolute()),
+                **members_line(self._members.get(key, ())),
+            }
             for key, path in self._paths.items()
         ]
         write_owner_map(set_id, absolute)
@@ -275,10 +281,18 @@ class Stream:
         )
 
 
-def files_as_items(paths: Sequence[Path]) -> list[SourceItem]:
-    """Names single files by their last part; where two share it, by their whole path, so that keys differ."""
-    counted = Counter(path.name for path in paths)
-    return [SourceItem(path, path.name if counted[path.name] == 1 else path.absolute().as_posix()) for path in dict.fromkeys(paths)]
+def files_as_items(places: Sequence[Path | str]) -> list[SourceItem]:
+    """Names single files by their last part; where two share it, by their whole path or address, so that keys differ."""
+    items = [item_at(place) for place in dict.fromkeys(places)]
+    counted = Counter(item.name for item in items)
+    return [item if counted[item.name] == 1 else replace(item, name=Path(item.place).as_posix()) for item in items]
+
+
+def item_at(place: Path | str) -> SourceItem:
+    """Returns the item of one file, by its path or address."""
+    if isinstance(place, str) and is_address(place):
+        return SourceItem(Path(last_part(place)), last_part(place), url=place)
+    return SourceItem(Path(place), Path(place).name)
 
 
 def _prepared_type() -> type[PreparedSet]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from domainclip.config import Section
 
@@ -72,6 +72,12 @@ class RemoteSensingReading(Section):
     block_m: float = Field(10_000, gt=0, description="Side of a cell of group_by=block, in metres (EPSG:6933, equal area).")
     remote: bool = Field(False, description="Allow files at URLs that STAC items and VRTs name.")
     outside: bool = Field(False, description="Allow files outside the folder of the STAC item or VRT that names them.")
+
+    @field_validator("processing_baseline", mode="before")
+    @classmethod
+    def _as_written(cls, value: Any) -> Any:
+        """YAML takes 04.00 for a number."""
+        return f"{value:05.2f}" if isinstance(value, float) else value
 
     @model_validator(mode="after")
     def _fits(self) -> RemoteSensingReading:

@@ -1,0 +1,19 @@
+"""Addresses of files that lie elsewhere. Layer 0: imports nothing of the package."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+def is_address(text: str) -> bool:
+    """Says whether a text is an address (``https://host/file.tif``, ``s3://bucket/file.tif``) and no path."""
+    return _SCHEME.match(text) is not None
+
+
+def last_part(address: str) -> str:
+    """Returns the name of the file at an address, without what follows a question mark."""
+    return PurePosixPath(unquote(urlsplit(address).path)).name or "file"
