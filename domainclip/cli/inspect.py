@@ -15,6 +15,8 @@ from domainclip.errors import UsageError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from domainclip.domains.base import Inspection
+
 _HELP = """Show what the reader sees in a file: size, levels, channels, scale with unit, values, and what is missing.
 
 Example: [bold]domainclip inspect slide.svs[/bold]
@@ -68,7 +70,7 @@ def inspect(
         if is_address(place):
             _refuse_idle(Path(place), table, overview, region, um_per_px, output, None)
             name, seen = inspect_address(place, domain, reading_settings(settings or ()))
-            reporter.document({"file": place, "domain": name, **asdict(seen)}, _lines(place, name, domain, asdict(seen)))
+            _report(reporter, place, place, (name, domain), seen)
             return
         file = Path(place)
         reading = _reading(file, domain, settings or (), overview is not None or region is not None)
@@ -92,19 +94,38 @@ def inspect(
                 report_folder(reporter, file, domain, table, listing, reading)
                 return
         name, seen = inspect_file(file, domain, reading)
-        if overview is not None or region is not None:
-            from domainclip.cli.inspect_slide import write_overview, write_region
-
-            if overview is not None:
-                said = write_overview(file, name, overview, settings or ())
-                reporter.line(f"Overview: {overview}")
-                reporter.line(said)
-            if region is not None:
-                write_region(file, name, region, um_per_px, output, settings or ())
-                reporter.line(f"Region: {output}")
-        reporter.document({"file": str(file), "domain": name, **asdict(seen)}, _lines(file.name, name, domain, asdict(seen)))
+        _picture(reporter, file, name, overview, (region, um_per_px, output), settings or ())
+        _report(reporter, str(file), file.name, (name, domain), seen)
 
     return run_verb(work, as_json=as_json, debug=debug)
+
+
+def _report(reporter: Reporter, place: str, shown: str, names: tuple[str, str | None], seen: Inspection) -> None:
+    """Prints what was seen; ``names`` are the domain that read the file and the one that was asked for."""
+    facts = asdict(seen)
+    reporter.document({"file": place, "domain": names[0], **facts}, _lines(shown, *names, facts))
+
+
+def _picture(
+    reporter: Reporter,
+    file: Path,
+    domain: str,
+    overview: Path | None,
+    part: tuple[str | None, float | None, Path | None],
+    settings: list[str] | tuple[str, ...],
+) -> None:
+    """Writes the pictures that are asked for."""
+    if overview is None and part[0] is None:
+        return
+    from domainclip.cli.inspect_slide import write_overview, write_region
+
+    if overview is not None:
+        said = write_overview(file, domain, overview, settings)
+        reporter.line(f"Overview: {overview}")
+        reporter.line(said)
+    if part[0] is not None:
+        write_region(file, domain, part[0], part[1], part[2], settings)
+        reporter.line(f"Region: {part[2]}")
 
 
 def _reading(file: Path, domain: str | None, settings: list[str] | tuple[str, ...], pictured: bool) -> BaseModel | None:

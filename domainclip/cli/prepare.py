@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -68,22 +69,27 @@ def prepare(
         )
         card = prepared.card
         counts = card["counts"]
-        lines = [f"Prepared set: {output}", *(f"  {name}: {count}" for name, count in counts.items())]
-        lines += [f"  of reports, {name.replace('_', ' ')}: {count}" for name, count in card.get("report_reading", {}).items()]
-        lines += [f"  of windows, {name}: {count}" for name, count in card.get("reading_account", {}).items()]
-        if torn := counts.get("groups_across_splits"):
-            lines.append(
-                f"Warning: {torn} groups (patients, slides, scenes) lie in more than one split by the source's own columns."
-            )
-        if torn := counts.get("same_ground_across_splits"):
-            lines.append(
-                f"Warning: {torn} pairs of scenes overlap on the ground and lie in different splits by the source's own columns."
-            )
-        lines += rejection_lines(output, counts.get("rejected", 0), card["set_id"])
+        lines = _lines(output, card)
         lines.append(_next(domain, output, bool(counts["captions"])))
         reporter.document({"output": str(output), **card}, lines)
 
     return run_verb(work, as_json=as_json, debug=debug)
+
+
+def _lines(output: Path, card: Mapping[str, Any]) -> list[str]:
+    """What a person reads of a prepared set."""
+    counts = card["counts"]
+    lines = [f"Prepared set: {output}", *(f"  {name}: {count}" for name, count in counts.items())]
+    lines += [f"  of reports, {name.replace('_', ' ')}: {count}" for name, count in card.get("report_reading", {}).items()]
+    lines += [f"  of windows, {name}: {count}" for name, count in card.get("reading_account", {}).items()]
+    if torn := counts.get("groups_across_splits"):
+        lines.append(f"Warning: {torn} groups (patients, slides, scenes) lie in more than one split by the source's own columns.")
+    if torn := counts.get("same_ground_across_splits"):
+        lines.append(
+            f"Warning: {torn} pairs of scenes overlap on the ground and lie in different splits by the source's own columns."
+        )
+    lines += rejection_lines(output, counts.get("rejected", 0), card["set_id"])
+    return lines
 
 
 _USED = (
