@@ -44,10 +44,16 @@ class Grid:
         return a * column + b * row + c, d * column + e * row + f
 
     def pixel(self, x: float, y: float) -> tuple[float, float]:
-        """Returns column and row of a place in the CRS; undoes ``corner``."""
+        """Returns column and row of a place in the CRS; undoes ``corner``.
+
+        Longitudes are taken around the grid's own: a scene across the date line has its places on both sides.
+        """
         if self.transform is None:
             raise ValueError("the grid has no transform")
         a, b, c, d, e, f = self.transform
+        if self.crs is not None and self.metres_per_unit is None:
+            middle = self.corner(self.width / 2, self.height / 2)[0]
+            x = (x - middle + 180) % 360 - 180 + middle
         area = a * e - b * d
         return (e * (x - c) - b * (y - f)) / area, (a * (y - f) - d * (x - c)) / area
 
@@ -102,7 +108,7 @@ def asked_grid(native: Grid, reading: RemoteSensingReading) -> Grid:
             "It has no CRS, and reading.crs or reading.spacing_m asks for another grid.",
             "Georeference it, or leave these options out.",
         )
-    from domainclip.domains.remote_sensing.place import MAX_STRETCH, ground_stretch
+    from domainclip.domains.remote_sensing.place import MAX_STRETCH, covers, ground_stretch
 
     crs, metres = _target_crs(native, reading)
     if reading.spacing_m is not None and metres is None:
@@ -112,6 +118,8 @@ def asked_grid(native: Grid, reading: RemoteSensingReading) -> Grid:
         )
     step = None if reading.spacing_m is None or metres is None else reading.spacing_m / metres
     grid = _aligned(native, crs, metres, step)
+    if not covers(native, grid):
+        raise _outside(crs)  # PROJ clamps what lies beyond, the poles in Web Mercator say
     stretch = ground_stretch(grid)
     if reading.spacing_m is not None and stretch is not None and max(abs(s - 1) for s in stretch) > MAX_STRETCH:
         raise unreadable(

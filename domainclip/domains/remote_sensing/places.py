@@ -123,8 +123,8 @@ def _frame(file: Path, asked: str) -> Any:
 def windows_at(points: Points, grid: Grid, cut: Cut) -> list[tuple[Window, str]]:
     """Returns a window centred on each point that lies in the scene, with the point's name.
 
-    Windows may reach over the scene's edges, where there is no data (``reading.max_nodata`` counts that). A point's window has it
-    in its middle to half a pixel.
+    Windows may reach over the scene's edges, where there is no data (``reading.max_nodata`` counts that). The pixel that holds the
+    point is number ``size // 2`` of its row and column.
     """
     from rasterio.warp import transform
 
@@ -138,7 +138,7 @@ def windows_at(points: Points, grid: Grid, cut: Cut) -> list[tuple[Window, str]]
             continue
         column, row = grid.pixel(x, y)
         if 0 <= column < grid.width and 0 <= row < grid.height:
-            found.append((Window(round(column - width / 2), round(row - height / 2), width, height), name))
+            found.append((Window(math.floor(column) - width // 2, math.floor(row) - height // 2, width, height), name))
     return found
 
 
