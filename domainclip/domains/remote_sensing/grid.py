@@ -46,14 +46,19 @@ class Grid:
     def pixel(self, x: float, y: float) -> tuple[float, float]:
         """Returns column and row of a place in the CRS; undoes ``corner``.
 
-        Longitudes are taken around the grid's own: a scene across the date line has its places on both sides.
+        A longitude that lies outside is also tried on the other side of the date line: a scene across it has places of both.
         """
+        column, row = self._pixel(x, y)
+        if self.crs is not None and self.metres_per_unit is None and not 0 <= column <= self.width:
+            for turned in (x - 360, x + 360):
+                if 0 <= (found := self._pixel(turned, y))[0] <= self.width:
+                    return found
+        return column, row
+
+    def _pixel(self, x: float, y: float) -> tuple[float, float]:
         if self.transform is None:
             raise ValueError("the grid has no transform")
         a, b, c, d, e, f = self.transform
-        if self.crs is not None and self.metres_per_unit is None:
-            middle = self.corner(self.width / 2, self.height / 2)[0]
-            x = (x - middle + 180) % 360 - 180 + middle
         area = a * e - b * d
         return (e * (x - c) - b * (y - f)) / area, (a * (y - f) - d * (x - c)) / area
 

@@ -198,3 +198,11 @@ def test_points_on_both_sides_of_the_date_line(write_raster, cut, tmp_path):
     at = tmp_path / "at.csv"
     at.write_text("longitude,latitude\n179.9805,-17.0305\n-179.9895,-17.0305\n")
     assert [(s.window.x + 4, s.window.y + 4) for s in cut(path, points=str(at), window_px=8)] == [(10, 30), (40, 30)]
+
+
+def test_a_map_of_the_whole_world_is_read_as_it_is(write_raster, cut):
+    array = np.arange(180 * 360, dtype="int32").reshape(1, 180, 360)
+    path = write_raster(array, names=["B8A"], crs="EPSG:4326", transform=(1, 0, -180, 0, -1, 90))
+    samples = cut(path, window_px=60)
+    np.testing.assert_array_equal(samples[5].read().array, array[:, :60, 300:])
+    assert samples[5].geo.transform == (1, 0, 120, 0, -1, 90)
