@@ -10,6 +10,14 @@ from domainclip.errors import UsageError
 _SYNONYMS = {"r": "red", "g": "green", "b": "blue", "b04": "red", "b03": "green", "b02": "blue"}
 
 
+_RADAR = frozenset(("vv", "vh", "hh", "hv"))
+
+
+def is_radar(name: str) -> bool:
+    """Says whether a channel is a polarisation of a radar (VV, VH, HH, HV), which has no optical wavelength."""
+    return name.strip().casefold() in _RADAR
+
+
 def canonical_channel(name: str) -> str:
     """Returns ``red``, ``green`` or ``blue`` for their synonyms (R, G, B; B04, B03, B02), else the name in lower case."""
     folded = name.strip().casefold()

@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from domainclip.errors import UsageError
 
+ChannelEmbedding = Literal["inflated", "zero-inflated", "by-name", "wavelength"]
+"""What an image tower's first layer makes of bands that its initial weights do not name; see ``models.channel_embedding``."""
+
 
 class Section(BaseModel):
     """Base of all sections: frozen, and keys that nobody reads are errors."""
@@ -58,6 +61,17 @@ class ModelConfig(Section):
 
     architecture: str = "starter-resnet"
     channels: tuple[str, ...] | None = Field(None, description="Channel names of the image tower; default: the domain's.")
+    channel_embedding: ChannelEmbedding = Field(
+        "inflated",
+        description="First layer for other bands than those of the initial weights: mean of theirs, zeros, drawn anew, or kernels "
+        "made from wavelengths.",
+    )
+    wavelengths_um: dict[str, float] | None = Field(
+        None, description="wavelength: channel to its centre wavelength in micrometres; over those that the domain knows."
+    )
+    sar_wavelength: float | None = Field(
+        None, gt=0, description="wavelength: what stands for VV, VH, HH, HV in the weights (DOFA v1 3.75, DOFA v2 5.405)."
+    )
     one_channel: Literal["own", "replicated"] = Field("own", description="One channel: a tower of its own, or three copies.")
     image_size: int | None = Field(None, ge=8, description="Pixels; default: the architecture's.")
     context_length: int | None = Field(None, ge=4, description="Tokens; default: the architecture's.")
