@@ -21,6 +21,7 @@ from domainclip.models.checkpoint import SavableTokenizer, save_model
 from domainclip.models.model_card import write_model_card
 from domainclip.models.tokenizer import load_tokenizer, train_tokenizer
 from domainclip.models.towers import ClipModel, build_model, parameter_groups, resolved_model_cfg
+from domainclip.training.band_wavelengths import wavelengths_of_set
 from domainclip.training.batch_norm import apply_batch_norm
 from domainclip.training.distributed import Processes, processes
 from domainclip.training.engine import Engine, make_engine
@@ -154,10 +155,17 @@ class _Run:
             one_channel=config.model.one_channel,
             seed=config.training.seed,
         ).model_copy(update={"views": config.model.views})
-        return (
-            build_model(config.model, preprocessing.channels, vocabulary_size=tokenizer.vocabulary_size, seed=config.training.seed),
-            preprocessing,
-        )
+        return self._built(preprocessing, tokenizer), preprocessing
+
+    def _built(self, preprocessing: Preprocessing, tokenizer: SavableTokenizer) -> ClipModel:
+        model, seed = self.config.model, self.config.training.seed
+        waves: dict[str, float] = {}
+        if model.channel_embedding == "wavelength":
+            # What the configuration says need not be known otherwise, nor agreed on by all sensors.
+            asked = [name for name in preprocessing.channels if name not in (model.wavelengths_um or {})]
+            waves = wavelengths_of_set(self.prepared.subset("train"), self.domain, asked)
+        size = tokenizer.vocabulary_size
+        return build_model(model, preprocessing.channels, vocabulary_size=size, seed=seed, wavelengths_um=waves)
 
     def _record(self, model: ClipModel, preprocessing: Preprocessing, tokenizer: SavableTokenizer) -> ModelRecord:
         card = self.prepared.card
@@ -179,6 +187,7 @@ class _Run:
             languages=tuple(languages),
             synthetic=self.data.synthetic,
             inflated_from=model.inflated_from,
+            channel_embedding=model.channel_embedding,
             provenance={
                 "domainclip": __version__,
                 "data": card.get("name", "unknown"),
@@ -260,8 +269,7 @@ class _Run:
 
     def _write_model(self, weights: dict[str, Any], record: ModelRecord, tokenizer: SavableTokenizer) -> ModelRecord:
         """Writes the model folder; a fresh model takes the weights, free of the engine's hooks."""
-        seed = self.config.training.seed
-        fresh = build_model(self.config.model, record.preprocessing.channels, vocabulary_size=tokenizer.vocabulary_size, seed=seed)
+        fresh = self._built(record.preprocessing, tokenizer)
         fresh.load_state_dict(weights)
         folder = self.run / "model"
         if folder.exists():

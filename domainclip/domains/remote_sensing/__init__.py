@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,12 @@ class RemoteSensing:
 
         assert isinstance(reading, RemoteSensingReading)
         return scene_samples(item, reading)
+
+    def wavelengths(self, channels: Sequence[str], family: str | None = None) -> Mapping[str, float]:
+        """Returns the centre wavelengths of optical bands in micrometres, as far as they are known."""
+        from domainclip.domains.remote_sensing.wavelengths import wavelengths
+
+        return wavelengths(channels, family)
 
 
 DOMAIN: Domain = RemoteSensing()
