@@ -16,6 +16,9 @@ from domainclip.errors import UsageError
 ChannelEmbedding = Literal["inflated", "zero-inflated", "by-name", "wavelength"]
 """What an image tower's first layer makes of bands that its initial weights do not name; see ``models.channel_embedding``."""
 
+MissingChannels = Literal["refuse", "mean", "drop"]
+"""What becomes of a model's channels that an image lacks; see ``data.missing_channels``."""
+
 
 class Section(BaseModel):
     """Base of all sections: frozen, and keys that nobody reads are errors."""
@@ -49,6 +52,11 @@ class DataConfig(Section):
         ge=1,
         le=100,
         description="Store 8-bit colour as JPEG of this quality (with loss); default: PNG.",
+    )
+    missing_channels: MissingChannels = Field(
+        "refuse",
+        description="Images that lack channels of the model: refused; mean fills them with the model's mean; drop leaves them out "
+        "(wavelength towers; a batch then holds images of the same channels).",
     )
     planes: int = Field(8, ge=1, description="Slices or frames of each volume or time series that a step of training shows.")
     workers: int = Field(0, ge=0, description="Threads that make batches ahead; 0 makes each when it is asked for.")

@@ -98,15 +98,22 @@ def save_model(
             "context_length": model.context_length,
             "tokenizer": tokenizer.kind,
             "open_clip": stock,
-            "inflated_from": model.inflated_from,
-            "channel_embedding": model.channel_embedding,
-            "wavelengths_um": dict(model.wavelengths.um),
-            "sar_wavelength": model.wavelengths.sar,
+            **_first_layer(model),
             "provenance": {**record.provenance, "weights": weights},
         }
     )
     write_text(folder / RECORD_FILE, json.dumps(written.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
     return written
+
+
+def _first_layer(model: ClipModel) -> dict[str, Any]:
+    """Returns what the record says of the image tower's first layer."""
+    return {
+        "inflated_from": model.inflated_from,
+        "channel_embedding": model.channel_embedding,
+        "wavelengths_um": dict(model.wavelengths.um),
+        "sar_wavelength": model.wavelengths.sar,
+    }
 
 
 def plain_state(model: ClipModel, dtype: Literal["float32", "float16"] = "float32") -> dict[str, torch.Tensor]:
