@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -116,3 +117,27 @@ def fit_channels(channels: Sequence[str], preprocessing: Preprocessing, rule: Mi
         }
     )
     return ChannelFit(present, tuple(name for name in wanted if name not in present), part, rule, places, len(wanted))
+
+
+def fits_of(channels: Iterable[Sequence[str]], preprocessing: Preprocessing, rule: MissingChannels = "refuse") -> list[ChannelFit]:
+    """Returns the fit of each image; images of the same channels share one.
+
+    Raises:
+        UsageError: See ``fit_channels``.
+    """
+    known: dict[tuple[str, ...], ChannelFit] = {}
+    fits = []
+    for own in channels:
+        names = tuple(own)
+        if names not in known:
+            fit = fit_channels(names, preprocessing, rule)
+            # Whatever the order of the bands in the file: the same channels are there.
+            known[names] = next((other for other in known.values() if other.present == fit.present), fit)
+        fits.append(known[names])
+    return fits
+
+
+def said_of_sets(channels: Iterable[Sequence[str]], sensors: Iterable[str | None]) -> str:
+    """Says in words which sets of channels there are, of which sensor, and how many images of each, the most frequent first."""
+    counted = Counter((sensor or "no named sensor", tuple(own)) for own, sensor in zip(channels, sensors, strict=True))
+    return "; ".join(f"{sensor}: {', '.join(own)} ({count} images)" for (sensor, own), count in counted.most_common())

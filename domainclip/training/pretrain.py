@@ -154,6 +154,7 @@ class _Run:
             image_size=size,
             one_channel=config.model.one_channel,
             seed=config.training.seed,
+            missing=config.data.missing_channels,
         ).model_copy(update={"views": config.model.views})
         return self._built(preprocessing, tokenizer), preprocessing
 
@@ -222,6 +223,7 @@ class _Run:
             cache_gib=config.data.cache_gib if config.data.cache else 0.0,
             planes=config.data.planes,
             shorten=model.shorten,
+            missing_channels=config.data.missing_channels,
         )
         evaluate = measure.on_validation if config.training.evaluate_every_steps and measure.has_validation else None
         result = train(engine, loader, config, self.run, resume=resume, evaluate=evaluate, on_report=self._report, log=self.say)

@@ -10,6 +10,7 @@ from typing import Any
 
 from domainclip.channel_names import channel_positions
 from domainclip.config import DataConfig, RunConfig
+from domainclip.data.missing_channels import checked_rule
 from domainclip.data.owner_map import owner_map_path
 from domainclip.data.prepare import prepare
 from domainclip.data.prepared_set import PreparedSet
@@ -89,7 +90,10 @@ def check_parts(config: RunConfig, prepared: PreparedSet) -> None:
         UsageError: A part is empty, or an image to be measured lacks a channel of the model.
     """
     train = prepared.subset("train")
+    rule = checked_rule(config.data.missing_channels, config.model.channel_embedding)
     wanted = config.model.channels or train["channels"].iloc[0]
+    if rule != "refuse":
+        return  # what is missing has a rule; an image without any of the channels is refused where it is read
     parts = ["held_out", *(["val"] if (prepared.index["split"] == "val").any() else [])]
     for part in parts:
         rows = prepared.subset(part)
