@@ -45,6 +45,7 @@ class BatchLoader:
         rows_without_caption: How many of them have no caption: they are not trained on.
         truncated_captions: Distinct captions that are longer than the context.
         steps_per_epoch: Global batches of an epoch.
+        fits: Of each row, how its channels go into the model.
 
     Args:
         prepared: The set.
@@ -100,7 +101,7 @@ class BatchLoader:
             kinds = {values["kind"] for values in self.rows["values"]}
             for kind in kinds:
                 self._augmentation.check(len(preprocessing.channels), kind)
-        fits = fits_of(self.rows["channels"], preprocessing, missing_channels)
+        self.fits = fits = fits_of(self.rows["channels"], preprocessing, missing_channels)
         self._images = _Images(prepared, self.rows, preprocessing, self._augmentation, cache_gib, PlaneDraw(planes, seed), fits)
         self.steps_per_epoch = max(1, len(self._trained) // self._global_size)
         self._by_bands: BandSetOrder | None = None

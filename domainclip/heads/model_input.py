@@ -104,7 +104,7 @@ class MissingTally:
         self.images = 0
         self.channels: Counter[str] = Counter()
 
-    def add(self, one: ModelInput) -> None:
+    def add(self, one: ModelInput | ChannelFit) -> None:
         """Counts an image."""
         self.images += bool(one.missing)
         self.channels.update(one.missing)
@@ -118,6 +118,14 @@ class MissingTally:
     def document(self) -> dict[str, Any]:
         """Returns the rule, how many images lacked channels, and channel to images."""
         return {"rule": self.rule, "images": self.images, "channels": dict(self.channels)}
+
+
+def tally_of_fits(fits: Iterable[ChannelFit], rule: MissingChannels) -> MissingTally:
+    """Counts the images of a set by how their channels go into a model."""
+    tally = MissingTally(rule)
+    for fit in fits:
+        tally.add(fit)
+    return tally
 
 
 def missing_lines(document: dict[str, Any] | None, images: int) -> list[str]:

@@ -16,6 +16,7 @@ from domainclip.config import RunConfig
 from domainclip.data.loader import BatchLoader
 from domainclip.domains.base import Domain, domains
 from domainclip.errors import DiskFullError, RunInterruptedError
+from domainclip.heads.model_input import missing_lines, tally_of_fits
 from domainclip.model_record import ModelRecord, Preprocessing, Prompts
 from domainclip.models.checkpoint import SavableTokenizer, save_model
 from domainclip.models.model_card import write_model_card
@@ -89,6 +90,7 @@ class _Run:
         self.config, self.domain, self.run, self.data, self.here = config, domain, run, data, here
         self.say, self.progress = say, progress
         self.prepared = data.prepared
+        self.missing: dict[str, Any] = {}
 
     def carry_out(self, resume: bool) -> dict[str, Any]:
         """Builds the parts, trains, measures, writes."""
@@ -225,6 +227,9 @@ class _Run:
             shorten=model.shorten,
             missing_channels=config.data.missing_channels,
         )
+        self.missing = tally_of_fits(loader.fits, config.data.missing_channels).document()
+        for line in missing_lines(self.missing, len(loader.fits)):
+            self.say(f"Training: {line}.")
         evaluate = measure.on_validation if config.training.evaluate_every_steps and measure.has_validation else None
         result = train(engine, loader, config, self.run, resume=resume, evaluate=evaluate, on_report=self._report, log=self.say)
         if result.averaged:
@@ -263,7 +268,11 @@ class _Run:
             "best_step": _kept_step(result),
             "synthetic": self.data.synthetic,
             "starter_set": str(starter) if starter else None,
-            "data": {"prepared": str(self.prepared.folder), "counts": self.prepared.card["counts"]},
+            "data": {
+                "prepared": str(self.prepared.folder),
+                "counts": self.prepared.card["counts"],
+                "missing_channels": self.missing,
+            },
             "class_names": [names[0] for names in self.class_names.values()],
             "example_file": examples[0] if examples else None,
             "held_out": held_out,
