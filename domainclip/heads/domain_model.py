@@ -171,12 +171,12 @@ class DomainModel:
             self._scale_said = True
             warnings.warn(f"{difference}; its answers may be wrong. Read at the model's scale (reading options).", stacklevel=2)
         fit = fit_channels(image.channels, self.record.preprocessing, self.missing_channels)
-        if fit.mostly_missing and not self._filling_said:
-            self._filling_said = True
-            warnings.warn(mostly_missing(fit), stacklevel=2)
         tensor = transform_planes(
             image.pixels, image.axes, image.values, image.channels, self.record.preprocessing, self.missing_channels
         )
+        if fit.mostly_missing and not self._filling_said:
+            self._filling_said = True
+            warnings.warn(mostly_missing(fit), stacklevel=2)
         return ModelInput(tensor, fit.channels, fit.missing)
 
     def encode_normalised(self, images: torch.Tensor, channels: tuple[str, ...] | None = None) -> Features:

@@ -16,7 +16,7 @@ from domainclip.config import RunConfig
 from domainclip.data.loader import BatchLoader
 from domainclip.domains.base import Domain, domains
 from domainclip.errors import DiskFullError, RunInterruptedError
-from domainclip.heads.model_input import missing_lines, tally_of_fits
+from domainclip.heads.model_input import missing_lines, mostly_missing, tally_of_fits
 from domainclip.model_record import ModelRecord, Preprocessing, Prompts
 from domainclip.models.checkpoint import SavableTokenizer, save_model
 from domainclip.models.model_card import write_model_card
@@ -230,6 +230,11 @@ class _Run:
         self.missing = tally_of_fits(loader.fits, config.data.missing_channels).document()
         for line in missing_lines(self.missing, len(loader.fits)):
             self.say(f"Training: {line}.")
+        most = [fit for fit in loader.fits if fit.mostly_missing]
+        if most:
+            self.say(
+                f"Warning: {len(most)} of these lack more than half of the model's channels. The first: {mostly_missing(most[0])}."
+            )
         evaluate = measure.on_validation if config.training.evaluate_every_steps and measure.has_validation else None
         result = train(engine, loader, config, self.run, resume=resume, evaluate=evaluate, on_report=self._report, log=self.say)
         if result.averaged:

@@ -155,6 +155,7 @@ def test_a_wavelength_tower_trains_on_both_sensors_and_answers_to_each(scenes, t
     assert run(*words) == 0
     said = capsys.readouterr()
     assert "Training: 8 of 24 images lacked channels of the model, which were left out: B05 in 8" in said.out + said.err
+    assert "Warning: 8 of these lack more than half of the model's channels" in said.out + said.err
     record = json.loads((out / "model/domainclip.json").read_text())
     assert record["channel_embedding"] == "wavelength" and record["wavelengths_um"]["B8A"] == 0.865
     summary = json.loads((out / "summary.json").read_text())
@@ -188,3 +189,20 @@ def test_every_kind_trains_resumes_and_loads(scenes, tmp_path, capsys):
         again = load_model(out, missing_channels="mean").encode_image(scenes / "s32.tif")
         assert np.abs(kept - again).max() < 1e-5, kind
     capsys.readouterr()
+
+
+@pytest.mark.slow
+def test_ten_steps_on_the_starter_scenes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    more = {"model.channel_embedding": "wavelength", "starter.groups": 8, "model.image_size": 64, "training.batch_size": 32}
+    more |= {"data.class_label": "null"}
+    assert run("pretrain", "--domain", "remote-sensing", "--output", "run", *settings(**more)) == 0
+    record = json.loads(Path("run/model/domainclip.json").read_text())
+    assert len(record["wavelengths_um"]) == 12 and record["wavelengths_um"]["B12"] == 2.19 and record["sar_wavelength"] is None
+    assert not Path("run/model/open_clip_config.json").exists()
+    scene = next(Path("starter-sets").rglob("*.tif"))
+    assert run("zero-shot", "run", scene, "--classes", "forest,highways", "--set", "reading.bands=[B02,B03,B04,B08,B11,B12]") == 2
+    assert "The image lacks B01, B05, B06, B07, B8A, B09 of the model's 12 channels" in capsys.readouterr().err
+    words = ["zero-shot", "run", scene, "--classes", "forest,highways", "--missing-channels", "drop"]
+    assert run(*words, "--set", "reading.bands=[B02,B03,B04,B08,B11,B12]") == 0
+    assert "images lacked channels of the model, which were left out: B01 in" in capsys.readouterr().out
