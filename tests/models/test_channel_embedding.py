@@ -188,6 +188,8 @@ def test_frozen_to_rgb_stock_open_clip_gives_the_same(start, tmp_path, make_reco
     model = start()[1]("wavelength", channels=(*RGB, "B08"))
     record = save_model(tmp_path / "whole", model, make_record(model), tokenizer)
     assert not record.open_clip and not (tmp_path / "whole" / "open_clip_config.json").exists()
+    colours = start()[1]("wavelength", channels=RGB)
+    assert not save_model(tmp_path / "colours", colours, make_record(colours), tokenizer).open_clip
     frozen, changed = frozen_bands(model, record, RGB)
     images = images_of(3)
     wanted = encoded(model, images, channels=RGB)
