@@ -27,6 +27,7 @@ class Batch:
         image_groups: (B, K) int64, the caption groups of all K captions that an image has, whichever is drawn; -1 fills up.
             K is the same for every batch and rank. None where it is not known.
         teacher_features: (B, D) float32 of a teacher, or None.
+        channels: Names of the C channels where they are not the model's (wavelength towers), the same for all processes; or None.
     """
 
     images: torch.Tensor
@@ -38,6 +39,7 @@ class Batch:
     weights: torch.Tensor | None = None
     image_groups: torch.Tensor | None = None
     teacher_features: torch.Tensor | None = None
+    channels: tuple[str, ...] | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Returns the batch on a device (asynchronously from pinned memory)."""

@@ -13,6 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from domainclip.errors import UsageError
 
+ChannelEmbedding = Literal["inflated", "zero-inflated", "by-name", "wavelength"]
+"""What an image tower's first layer makes of bands that its initial weights do not name; see ``models.channel_embedding``."""
+
+MissingChannels = Literal["refuse", "mean", "drop"]
+"""What becomes of a model's channels that an image lacks; see ``data.missing_channels``."""
+
 
 class Section(BaseModel):
     """Base of all sections: frozen, and keys that nobody reads are errors."""
@@ -47,6 +53,11 @@ class DataConfig(Section):
         le=100,
         description="Store 8-bit colour as JPEG of this quality (with loss); default: PNG.",
     )
+    missing_channels: MissingChannels = Field(
+        "refuse",
+        description="Images that lack channels of the model: refused; mean fills them with the model's mean; drop leaves them out "
+        "(wavelength towers; a batch then holds images of the same channels).",
+    )
     planes: int = Field(8, ge=1, description="Slices or frames of each volume or time series that a step of training shows.")
     workers: int = Field(0, ge=0, description="Threads that make batches ahead; 0 makes each when it is asked for.")
     cache: bool = Field(True, description="Keep decoded images in memory when they fit into cache_gib.")
@@ -58,6 +69,17 @@ class ModelConfig(Section):
 
     architecture: str = "starter-resnet"
     channels: tuple[str, ...] | None = Field(None, description="Channel names of the image tower; default: the domain's.")
+    channel_embedding: ChannelEmbedding = Field(
+        "inflated",
+        description="First layer for other bands than those of the initial weights: mean of theirs, zeros, drawn anew, or kernels "
+        "made from wavelengths.",
+    )
+    wavelengths_um: dict[str, float] | None = Field(
+        None, description="wavelength: channel to its centre wavelength in micrometres; over those that the domain knows."
+    )
+    sar_wavelength: float | None = Field(
+        None, gt=0, description="wavelength: what stands for VV, VH, HH, HV in the weights (DOFA v1 3.75, DOFA v2 5.405)."
+    )
     one_channel: Literal["own", "replicated"] = Field("own", description="One channel: a tower of its own, or three copies.")
     image_size: int | None = Field(None, ge=8, description="Pixels; default: the architecture's.")
     context_length: int | None = Field(None, ge=4, description="Tokens; default: the architecture's.")

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from domainclip.config import Section
+from domainclip.config import ChannelEmbedding, Section
 
 
 class Preprocessing(Section):
@@ -70,4 +70,11 @@ class ModelRecord(Section):
     synthetic: bool = Field(False, description="Trained on generated content only.")
     open_clip: bool = Field(False, description="Stock open_clip reproduces the outputs from this folder.")
     inflated_from: dict[str, str] = Field(default_factory=dict, description="Channel to the RGB channel whose weights it got.")
+    channel_embedding: ChannelEmbedding = Field("inflated", description="Kind of the image tower's first layer.")
+    wavelengths_um: dict[str, float] = Field(
+        default_factory=dict, description="Wavelength towers: optical channel to its centre wavelength in micrometres."
+    )
+    sar_wavelength: float | None = Field(
+        None, gt=0, description="Wavelength towers: what stands for radar in these weights (DOFA v1 3.75, DOFA v2 5.405)."
+    )
     provenance: dict[str, Any] = Field(default_factory=dict)

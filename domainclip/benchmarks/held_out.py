@@ -14,7 +14,8 @@ from domainclip.benchmarks.control import METHOD, fit_control
 from domainclip.benchmarks.metrics import confusion, per_class_recall
 from domainclip.benchmarks.retrieval import PROTOCOL as RETRIEVAL_PROTOCOL
 from domainclip.benchmarks.retrieval import retrieval_figures
-from domainclip.config import RunConfig
+from domainclip.channel_names import present_channels
+from domainclip.config import MissingChannels, RunConfig
 from domainclip.domains.base import COMPOSITION
 from domainclip.errors import UnreadableFileError
 from domainclip.heads.prompts import class_features, templates_for
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import torch
 
     from domainclip.data.prepared_set import PreparedSet
+    from domainclip.heads.model_input import MissingTally, ModelInput
 
 Features = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -51,7 +53,7 @@ class _Rows:
 
 
 def evaluate_held_out(
-    encode_image: Callable[[torch.Tensor], Any],
+    encode_image: Callable[..., Any],
     encode_text: Callable[[Sequence[str]], Any],
     prepared: PreparedSet,
     record: ModelRecord,
@@ -65,7 +67,8 @@ def evaluate_held_out(
 
     Args:
         encode_image: (B, C, H, W) float32, transformed as ``record.preprocessing`` says, to (B, D) features (tensor or array). It
-            gets the planes of volumes and time series one by one; their features are pooled by their mean.
+            gets the planes of volumes and time series one by one; their features are pooled by their mean. Where
+            ``data.missing_channels`` drops channels, it gets the names of those that are there as a second argument.
         encode_text: Texts to (M, D) features (tensor or array).
         prepared: The set; its train split is what the control learns from.
         record: The model's record: preprocessing and prompts.
@@ -82,7 +85,7 @@ def evaluate_held_out(
     Raises:
         UsageError: The split is empty, or the classes have no names in the model's prompts' language.
     """
-    rows = _encode_rows(encode_image, prepared, record, split, batch_size)
+    rows, missing = _encode_rows(encode_image, prepared, record, split, batch_size, config.data.missing_channels)
     label, named = class_names_of(prepared, config)
     if class_names is not None:
         named = {value: tuple(words) for value, words in class_names.items()}
@@ -93,6 +96,7 @@ def evaluate_held_out(
         "images": len(rows.table),
         "groups": int(rows.table["group"].nunique()),
         "unreadable": rows.unreadable,
+        "missing_channels": missing.document(),
         "zero_shot": None,
         "retrieval": None,
         "baselines": {},
@@ -172,12 +176,21 @@ def _classification(
     if len(train):
         majority = np.full(int(known.sum()), np.bincount(train_truth).argmax(), dtype=np.int64)
         result["baselines"]["majority"] = figures.of(majority, short=True) | {"method": "the class that train shows most"}
-    if config.evaluation.control and len(np.unique(train_truth)) > 1:
-        control = fit_control(prepared, train, train_truth, labelled, record.preprocessing.channels)
+    # The control knows no rule for missing channels: it looks at those that all images have.
+    common = _common_channels(record.preprocessing.channels, (train, labelled))
+    if config.evaluation.control and len(np.unique(train_truth)) > 1 and common:
+        control = fit_control(prepared, train, train_truth, labelled, common)
         figure = figures.of(control.predicted, short=True)
-        result["baselines"]["control"] = figure | {"method": METHOD, "trained_on": control.trained_on}
+        result["baselines"]["control"] = figure | {"method": METHOD, "trained_on": control.trained_on, "channels": list(common)}
         result["difference"] = figures.difference(predicted[known], control.predicted)
     return result
+
+
+def _common_channels(channels: Sequence[str], tables: Sequence[pd.DataFrame]) -> tuple[str, ...]:
+    places = set(range(len(channels)))
+    for own in {tuple(row) for table in tables for row in table["channels"]}:
+        places &= set(present_channels(own, channels))
+    return tuple(name for place, name in enumerate(channels) if place in places)
 
 
 class _Figures:
@@ -234,22 +247,36 @@ class _Figures:
 
 
 def _encode_rows(
-    encode_image: Callable[[torch.Tensor], Any], prepared: PreparedSet, record: ModelRecord, split: str, batch_size: int
-) -> _Rows:
-    from domainclip.data.planes import grouped
-    from domainclip.models.pooling import encode_pooled
+    encode_image: Callable[..., Any],
+    prepared: PreparedSet,
+    record: ModelRecord,
+    split: str,
+    batch_size: int,
+    rule: MissingChannels,
+) -> tuple[_Rows, MissingTally]:
+    from domainclip.heads.model_input import MissingTally, input_groups, pooled_inputs
+
+    def encode(planes: torch.Tensor, channels: tuple[str, ...] | None) -> Features:
+        return _as_rows(encode_image(planes) if channels is None else encode_image(planes, channels))
 
     table = prepared.subset(split)
     kept: list[int] = []
     parts: list[Features] = []
-    for planes in grouped(_transformed(table, prepared, record, kept), batch_size):
-        parts.append(encode_pooled(lambda part: _as_rows(encode_image(part)), planes, batch_size)[0])
-    return _Rows(table.iloc[kept].reset_index(drop=True), _unit(np.concatenate(parts)), len(table) - len(kept))
+    missing = MissingTally(rule)
+    for group in input_groups(_transformed(table, prepared, record, kept, rule), batch_size):
+        for one in group:
+            missing.add(one)
+        parts.append(pooled_inputs(encode, group, batch_size)[0])
+    return _Rows(table.iloc[kept].reset_index(drop=True), _unit(np.concatenate(parts)), len(table) - len(kept)), missing
 
 
-def _transformed(table: pd.DataFrame, prepared: PreparedSet, record: ModelRecord, kept: list[int]) -> Iterator[torch.Tensor]:
+def _transformed(
+    table: pd.DataFrame, prepared: PreparedSet, record: ModelRecord, kept: list[int], rule: MissingChannels
+) -> Iterator[ModelInput]:
+    from domainclip.data.missing_channels import fit_channels
     from domainclip.data.records import values_from_json
     from domainclip.data.transforms import transform_planes
+    from domainclip.heads.model_input import ModelInput
 
     for number in range(len(table)):
         row = table.iloc[number]
@@ -258,7 +285,10 @@ def _transformed(table: pd.DataFrame, prepared: PreparedSet, record: ModelRecord
         except UnreadableFileError:
             continue  # Counted: the report says how many rows of the split were unreadable.
         kept.append(number)
-        yield transform_planes(pixels, row["axes"], values_from_json(row["values"]), tuple(row["channels"]), record.preprocessing)
+        names = tuple(row["channels"])
+        fit = fit_channels(names, record.preprocessing, rule)
+        tensor = transform_planes(pixels, row["axes"], values_from_json(row["values"]), names, record.preprocessing, rule)
+        yield ModelInput(tensor, fit.channels, fit.missing)
 
 
 def _text_encoder(encode_text: Callable[[Sequence[str]], Any]) -> Callable[[Sequence[str]], Features]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from domainclip.cli.options import Coordinates, Debug, Features, Json, Model, Overwrite, Pool, Root, Setting
+from domainclip.cli.options import Coordinates, Debug, Features, Json, Missing, Model, Overwrite, Pool, Root, Setting
 from domainclip.cli.output import Reporter, rejection_lines, run_verb
 
 _HELP = """Write the image features of a source: features.npy (N, D) float32 and index.parquet.
@@ -27,6 +27,7 @@ def embed(
     output: Annotated[Path, typer.Option("--output", help="Folder for the features.")],
     root: Root = None,
     settings: Setting = None,
+    missing: Missing = "refuse",
     pool: Pool = "mean",
     features: Features = None,
     coordinates: Coordinates = None,
@@ -41,19 +42,21 @@ def embed(
 
         refuse_coordinates_alone(features, coordinates)
         if features is not None:
-            unused = (root, settings)
+            unused = (root, settings, missing != "refuse")
             taken, said = take_features("embed", model, source, output, features, coordinates, overwrite, unused)
             counted = f"{taken['count']} features taken in, {taken['rejected']} files rejected: {output}"
             reporter.document(taken, [counted, *rejection_lines(output, taken["rejected"], taken["set_id"]), *said])
             return
         from domainclip.cli.progress import progress_printer
+        from domainclip.data.missing_channels import checked_rule
         from domainclip.heads.domain_model import load_model
         from domainclip.heads.embed import checked_pooling
         from domainclip.heads.embed import embed as run_embed
+        from domainclip.heads.model_input import missing_lines
         from domainclip.heads.reading import reading_settings
 
         result = run_embed(
-            load_model(model),
+            load_model(model, missing_channels=checked_rule(missing)),
             source,
             output,
             root=root,
@@ -64,6 +67,7 @@ def embed(
         )
         lines = [
             f"{result['count']} images embedded ({result['width']} numbers each), {result['rejected']} files rejected: {output}",
+            *missing_lines(result["missing_channels"], result["count"]),
             *rejection_lines(output, result["rejected"], result["set_id"]),
             f"Next: domainclip index {model} {source} --output INDEX",
         ]

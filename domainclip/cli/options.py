@@ -24,3 +24,10 @@ Features = Annotated[
 Coordinates = Annotated[
     Path | None, typer.Option("--coordinates", help="With --features: folder of the files that the tiles were cut by (CLAM).")
 ]
+Missing = Annotated[
+    str,
+    typer.Option(
+        "--missing-channels",
+        help="Images that lack channels of the model: refuse, mean (the model's mean stands in), drop (wavelength models).",
+    ),
+]

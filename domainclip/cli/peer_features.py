@@ -41,7 +41,7 @@ def take_features(
     if any(without_use):
         raise UsageError(
             "Features of another program were to be taken in (--features).",
-            "--root and --set say how images are read, and none is.",
+            "--root, --set and --missing-channels say how images are read, and none is.",
             "Leave them out.",
         )
     result = features_from_h5(

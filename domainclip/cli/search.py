@@ -35,12 +35,16 @@ def search(
     by: Annotated[str, typer.Option("--by", help="Rank whole images, or each slice and frame: image or slice.")] = "image",
     language: Annotated[str | None, typer.Option("--language", help="Language of the text.")] = None,
     settings: Setting = None,
+    missing: Annotated[
+        str | None, typer.Option("--missing-channels", help="For --image: refuse, mean or drop; default: as the index was made.")
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> int:
     """Parses the options and calls ``Retriever.search``."""
 
     def work(reporter: Reporter) -> None:
+        from domainclip.data.missing_channels import checked_rule
         from domainclip.errors import UsageError, unknown_name
         from domainclip.heads.reading import reading_settings
         from domainclip.heads.retrieval import Retriever
@@ -51,10 +55,13 @@ def search(
         if by not in {"image", "slice"}:
             raise unknown_name("thing to rank", by, ("image", "slice"))
         ranked: Literal["image", "slice"] = "slice" if by == "slice" else "image"
-        if settings and image is None:
-            raise UsageError(f"The index {index} was to be searched.", "--set would do nothing here.", "It is for --image FILE.")
+        idle = [name for name, given in (("--set", settings), ("--missing-channels", missing)) if given and image is None]
+        if idle:
+            found = f"{' and '.join(idle)} would do nothing here."
+            raise UsageError(f"The index {index} was to be searched.", found, "It is for --image FILE.")
         query, reading = text if text is not None else image, reading_settings(settings or ())
-        hits = Retriever.load(index).search(query, k=k, language=language, by=ranked, reading=reading)
+        rule = None if missing is None else checked_rule(missing)
+        hits = Retriever.load(index, missing_channels=rule).search(query, k=k, language=language, by=ranked, reading=reading)
         lines = [_line(rank, hit, ranked) for rank, hit in enumerate(hits, 1)]
         document = {"index": str(index), "query": text or str(image), "hits": [asdict(hit) for hit in hits]}
         reporter.document(document, lines)

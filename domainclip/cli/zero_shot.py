@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from domainclip.cli.options import Debug, Json, Model, Overwrite, Setting
+from domainclip.cli.options import Debug, Json, Missing, Model, Overwrite, Setting
 from domainclip.cli.output import Reporter, run_verb
 
 _HELP = """Classify files by class names alone.
@@ -28,6 +28,7 @@ def zero_shot(
     language: Annotated[str, typer.Option("--language", help="Language of the class names and prompts.")] = "en",
     output: Annotated[Path | None, typer.Option("--output", help="Folder for predictions.csv.")] = None,
     settings: Setting = None,
+    missing: Missing = "refuse",
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first file that cannot be read.")] = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -37,12 +38,13 @@ def zero_shot(
 
     def work(reporter: Reporter) -> None:
         from domainclip.cli.progress import progress_printer
+        from domainclip.data.missing_channels import checked_rule
         from domainclip.heads.classify import classify_files, parse_classes
         from domainclip.heads.domain_model import load_model
         from domainclip.heads.reading import reading_settings
 
         result = classify_files(
-            load_model(model),
+            load_model(model, missing_channels=checked_rule(missing)),
             inputs,
             parse_classes(classes),
             language=language,

@@ -15,8 +15,11 @@ import numpy.typing as npt
 import torch
 
 from domainclip.batch import Batch, TextTokenizer
+from domainclip.config import MissingChannels
 from domainclip.data.augment import Augmentation
+from domainclip.data.band_sets import BandSetOrder
 from domainclip.data.caption_draw import CaptionDraw, mixed
+from domainclip.data.missing_channels import ChannelFit, fits_of
 from domainclip.data.planes import drawn_planes, plane_count, plane_of, stacked_axis
 from domainclip.data.prepared_set import PreparedSet
 from domainclip.data.records import values_from_json
@@ -42,6 +45,7 @@ class BatchLoader:
         rows_without_caption: How many of them have no caption: they are not trained on.
         truncated_captions: Distinct captions that are longer than the context.
         steps_per_epoch: Global batches of an epoch.
+        fits: Of each row, how its channels go into the model.
 
     Args:
         prepared: The set.
@@ -56,10 +60,13 @@ class BatchLoader:
         workers: Threads that make batches ahead; 0 makes each batch when it is asked for.
         cache_gib: Memory for decoded and resized images; those that do not fit are decoded each time. 0 for none.
         planes: Slices or frames that a step shows of each volume or time series, the same change made to all of them.
+        missing_channels: What becomes of the model's channels that an image lacks. With ``drop`` a global batch holds images of the
+            same channels (``data.band_sets``), which ``Batch.channels`` names.
         shorten: Takes the (B, L) tokens of a batch and returns (B, L'), for models that need no padding; None keeps all columns.
 
     Raises:
-        UsageError: The split is empty, or the augmentation does not fit the images, or pictures and volumes are mixed.
+        UsageError: The split is empty, the augmentation does not fit the images, pictures and volumes are mixed, or images lack
+            channels that may not be missing.
     """
 
     def __init__(
@@ -78,6 +85,7 @@ class BatchLoader:
         cache_gib: float = 2.0,
         planes: int = 8,
         shorten: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        missing_channels: MissingChannels = "refuse",
     ) -> None:
         self.rows = prepared.subset(split)
         self._seed, self._rank, self._batch_size, self._workers = seed, rank, batch_size, workers
@@ -93,9 +101,18 @@ class BatchLoader:
             kinds = {values["kind"] for values in self.rows["values"]}
             for kind in kinds:
                 self._augmentation.check(len(preprocessing.channels), kind)
-        self._images = _Images(prepared, self.rows, preprocessing, self._augmentation, cache_gib, PlaneDraw(planes, seed))
+        self.fits = fits = fits_of(self.rows["channels"], preprocessing, missing_channels)
+        self._images = _Images(prepared, self.rows, preprocessing, self._augmentation, cache_gib, PlaneDraw(planes, seed), fits)
         self.steps_per_epoch = max(1, len(self._trained) // self._global_size)
-        if 0 < len(self._trained) < self._global_size:
+        self._by_bands: BandSetOrder | None = None
+        if missing_channels == "drop" and len({fit.present for fit in fits}) > 1 and len(self._trained):
+            self._by_bands = BandSetOrder([fits[row].present for row in self._trained], self._global_size, seed)
+            self.steps_per_epoch = self._by_bands.steps_per_epoch
+            if self._by_bands.repeating:
+                smallest = min(self._by_bands.repeating)
+                found = f"Of one set of channels there are {smallest} captioned images, a global batch has {self._global_size}"
+                warnings.warn(f"{found}: images repeat within its batches.", stacklevel=2)
+        elif 0 < len(self._trained) < self._global_size:
             found = f"The split {split!r} has {len(self._trained)} captioned images, a global batch {self._global_size}"
             warnings.warn(f"{found}: images repeat within a batch.", stacklevel=2)
 
@@ -118,6 +135,7 @@ class BatchLoader:
             languages=tuple(self._captions.languages[caption] for caption in captions),
             masks=masks,
             image_groups=torch.from_numpy(self._captions.groups_of(positions)),
+            channels=self._images.fits[int(positions[0])].channels,
         )
 
     def iterate(self, start_step: int = 0) -> Iterator[Batch]:
@@ -147,6 +165,9 @@ class BatchLoader:
             remedy = "Add captions or labels to the source, and prepare it anew."
             raise UsageError("Batches for training were asked for.", found, remedy)
         mine = np.arange(self._batch_size) + self._rank * self._batch_size
+        if self._by_bands is not None:
+            rows, epoch = self._by_bands.global_batch(step)
+            return self._trained[rows[mine]], np.full(self._batch_size, epoch)
         if count >= self._global_size:
             epoch, within = divmod(step, self.steps_per_epoch)
             epochs = np.full(self._batch_size, epoch)
@@ -188,7 +209,9 @@ class _Images:
         augmentation: Augmentation | None,
         cache_gib: float,
         draw: PlaneDraw,
+        fits: list[ChannelFit],
     ) -> None:
+        self.fits = fits
         self.keys: list[str] = list(rows["key"])
         self._prepared, self._preprocessing, self._augmentation, self._draw = prepared, preprocessing, augmentation, draw
         self._records: list[dict[str, Any]] = rows[
@@ -208,28 +231,29 @@ class _Images:
         Of volumes and time series (B, K, C, H, W) and (B, K, H, W).
         """
         images = [image for row, epoch in zip(positions, epochs, strict=True) for image in self._shown(int(row), int(epoch))]
-        tensor, masks = self._normalised(images)
+        shown = len(images) // len(positions)
+        tensor, masks = self._normalised(images, [self.fits[int(row)] for row in positions for _ in range(shown)])
         if not self._stacked:
             return tensor, masks
         size = (len(positions), self._draw.wanted)
         return tensor.reshape(*size, *tensor.shape[1:]), None if masks is None else masks.reshape(*size, *masks.shape[1:])
 
-    def _normalised(self, images: list[ResizedImage]) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _normalised(self, images: list[ResizedImage], fits: list[ChannelFit]) -> tuple[torch.Tensor, torch.Tensor | None]:
         side = self._preprocessing.image_size
         masks = None
         if any(image.valid is not None for image in images):
             every = np.ones((side, side), dtype=bool)
             masks = torch.from_numpy(np.stack([every if image.valid is None else image.valid for image in images]))
         values, kind = images[0].values, images[0].array.dtype
-        if all(image.values == values and image.array.dtype == kind for image in images):
+        first = fits[0]
+        alike = all(fit is first for fit in fits)
+        if alike and all(image.values == values and image.array.dtype == kind for image in images):
             stacked = torch.from_numpy(np.stack([image.array for image in images]))
-            return normalise(stacked, values, self._preprocessing, masks), masks
-        singles = [
-            normalise(
-                torch.from_numpy(image.array)[None], image.values, self._preprocessing, None if masks is None else masks[n : n + 1]
-            )
-            for n, image in enumerate(images)
-        ]
+            return first.spread(normalise(stacked, values, first.preprocessing, masks)), masks
+        singles = []
+        for n, (image, fit) in enumerate(zip(images, fits, strict=True)):
+            mask = None if masks is None else masks[n : n + 1]
+            singles.append(fit.spread(normalise(torch.from_numpy(image.array)[None], image.values, fit.preprocessing, mask)))
         return torch.cat(singles), masks
 
     def _shown(self, row: int, epoch: int) -> list[ResizedImage]:
@@ -261,7 +285,7 @@ class _Images:
             pixels = self._prepared.read(record)
             for number in self._worth_keeping(record, side, numbers):
                 plane = plane_of(pixels, record["axes"], number)
-                found[number] = resized(plane, self._values[row], record["channels"], self._preprocessing, side)
+                found[number] = resized(plane, self._values[row], record["channels"], self.fits[row].preprocessing, side)
                 self._keep((row, side, number), found[number])
         return [found[number] for number in numbers]
 

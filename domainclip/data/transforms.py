@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from domainclip.channel_names import channel_positions
+from domainclip.config import MissingChannels
+from domainclip.data.missing_channels import fit_channels
 from domainclip.data.planes import plane_count, plane_of
 from domainclip.errors import UsageError
 from domainclip.model_record import Preprocessing
@@ -22,7 +24,13 @@ _VALID_SHARE = 0.5  # A resized pixel with less than this share of data under it
 _RGB_PLANES = 3
 
 
-def transform(pixels: Pixels, values: Values, channels: Sequence[str], preprocessing: Preprocessing) -> torch.Tensor:
+def transform(
+    pixels: Pixels,
+    values: Values,
+    channels: Sequence[str],
+    preprocessing: Preprocessing,
+    missing: MissingChannels = "refuse",
+) -> torch.Tensor:
     """Turns one image into a tower's input.
 
     Args:
@@ -30,24 +38,31 @@ def transform(pixels: Pixels, values: Values, channels: Sequence[str], preproces
         values: What the numbers mean.
         channels: Names of the C channels.
         preprocessing: The model's.
+        missing: What becomes of channels that the image lacks (``data.missing_channels``).
 
     Returns:
         (C', image_size, image_size) float32, normalised; 0 where there is no data. C' is the number of the model's channels,
-        or 3 where one channel is replicated.
+        or 3 where one channel is replicated; with ``drop`` that of the channels that are there.
 
     Raises:
         UsageError: Channels are missing, or the numbers mean something else than the model was trained on.
     """
     import torch
 
-    image = resized(pixels, values, channels, preprocessing)
+    fit = fit_channels(channels, preprocessing, missing)
+    image = resized(pixels, values, channels, fit.preprocessing)
     masks = None if image.valid is None else torch.from_numpy(image.valid)[None]
     array = image.array if image.array.flags.writeable else image.array.copy()  # torch warns of arrays that it may not write
-    return normalise(torch.from_numpy(array)[None], image.values, preprocessing, masks)[0]
+    return fit.spread(normalise(torch.from_numpy(array)[None], image.values, fit.preprocessing, masks))[0]
 
 
 def transform_planes(
-    pixels: Pixels, axes: str, values: Values, channels: Sequence[str], preprocessing: Preprocessing
+    pixels: Pixels,
+    axes: str,
+    values: Values,
+    channels: Sequence[str],
+    preprocessing: Preprocessing,
+    missing: MissingChannels = "refuse",
 ) -> torch.Tensor:
     """Turns all planes of an image into a tower's inputs.
 
@@ -57,6 +72,7 @@ def transform_planes(
         values: What the numbers mean.
         channels: Names of the C channels.
         preprocessing: The model's.
+        missing: See ``transform``.
 
     Returns:
         (K, C', image_size, image_size) float32, as ``transform``.
@@ -67,7 +83,7 @@ def transform_planes(
     import torch
 
     planes = range(plane_count(pixels.array.shape, axes))
-    return torch.stack([transform(plane_of(pixels, axes, number), values, channels, preprocessing) for number in planes])
+    return torch.stack([transform(plane_of(pixels, axes, number), values, channels, preprocessing, missing) for number in planes])
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,6 +156,25 @@ def checked_reading(domain: Domain, reading: BaseModel | Mapping[str, Any] | Non
 
 
 @runtime_checkable
+class KnowsWavelengths(Protocol):
+    """What a domain provides beside ``Domain`` when its channels are bands of light."""
+
+    def wavelengths(self, channels: Sequence[str], family: str | None = None) -> Mapping[str, float]:
+        """Returns the centre wavelengths in micrometres of the channels that are known; radar has none.
+
+        Args:
+            channels: Names as the reader gives them.
+            family: What ``Sample.sensor`` says.
+        """
+        ...
+
+
+def known_wavelengths(domain: Domain, channels: Sequence[str], family: str | None) -> Mapping[str, float]:
+    """Asks a domain for wavelengths; most know none."""
+    return domain.wavelengths(channels, family) if isinstance(domain, KnowsWavelengths) else {}
+
+
+@runtime_checkable
 class InspectsItems(Protocol):
     """What a domain provides beside ``Domain`` when an image of several files is more than its files one by one."""
 

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from domainclip.domains.base import DomainFacts, domains
 from domainclip.errors import UnreadableFileError, UsageError
 from domainclip.heads.domain_model import DomainModel
 from domainclip.heads.embed import Stream
+from domainclip.heads.model_input import MissingTally, missing_lines
 from domainclip.heads.prompts import Classes, checked_classes
 from domainclip.heads.reading import Found, Progress, Rejected
 from domainclip.heads.zero_shot import ZeroShotClassifier
@@ -65,6 +67,7 @@ class Classification:
         output: Where tables were written.
         synthetic: The model has seen generated content only.
         model: Where it was loaded from and its domain.
+        missing_channels: The model's rule for images that lack channels, and how many lacked which.
         set_ids: Names of the owner's maps (``sources/<set_id>.jsonl`` in the owner's folder) from the tables' keys to paths.
     """
 
@@ -77,6 +80,7 @@ class Classification:
     synthetic: bool = False
     model: dict[str, str | None] = field(default_factory=dict)
     set_ids: tuple[str, ...] = ()
+    missing_channels: dict[str, Any] = field(default_factory=dict)
 
     def document(self, paths: bool = True) -> dict[str, Any]:
         """Returns everything, ready for JSON; ``paths=False`` leaves out the paths, which may name a person."""
@@ -90,6 +94,7 @@ class Classification:
             "rejected": [{name: value for name, value in one.items() if paths or name != "path"} for one in self.rejected],
             "output": str(self.output) if self.output and paths else None,
             "set_ids": list(self.set_ids),
+            "missing_channels": self.missing_channels,
         }
 
     def lines(self) -> list[str]:
@@ -106,6 +111,7 @@ class Classification:
         if len(self.rejected) > _SHOWN_FILES:
             lines.append(f"... and {len(self.rejected) - _SHOWN_FILES} more rejected; --json or --output DIR gives all.")
         lines.append(f"{len(self.files)} files ({len(self.windows)} images) classified, {len(self.rejected)} rejected.")
+        lines += missing_lines(self.missing_channels, len(self.windows))
         if self.output:
             maps = ", ".join(str(owner_map_path(name)) for name in self.set_ids)
             lines.append(
@@ -216,6 +222,7 @@ def classify_files(
         model.record.synthetic,
         {"source": model.source, "domain": model.record.domain},
         tuple(set_id for stream in streams if target is not None and (set_id := stream.remember_paths())),
+        reduce(MissingTally.join, (stream.missing for stream in streams)).document(),
     )
     if target is not None:
         _write(result, target)

@@ -11,8 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from domainclip.batch import TextTokenizer
+from domainclip.config import MissingChannels
+from domainclip.data.missing_channels import checked_rule, fit_channels
 from domainclip.errors import UsageError, unknown_name
 from domainclip.heads.inputs import Image, as_list, open_image, scale_difference
+from domainclip.heads.model_input import ModelInput, mostly_missing
 from domainclip.model_record import ModelRecord
 
 if TYPE_CHECKING:
@@ -25,12 +28,14 @@ Features = npt.NDArray[np.float32]
 _TEXTS_AT_ONCE = 256
 
 
-def load_model(name_or_folder: str | Path, device: str = "auto") -> DomainModel:
+def load_model(name_or_folder: str | Path, device: str = "auto", missing_channels: MissingChannels = "refuse") -> DomainModel:
     """Loads a model for use.
 
     Args:
         name_or_folder: A run folder, a model folder (with ``domainclip.json``), or a name that ``domainclip models`` lists.
         device: ``"auto"`` takes CUDA where there is one, else the CPU; or a torch device name.
+        missing_channels: What becomes of an image that lacks channels of the model: ``refuse``; ``mean`` fills them with the
+            model's mean; ``drop`` leaves them out (models of ``channel_embedding`` wavelength).
 
     Raises:
         UsageError: There is no such model or device, or the folder holds none.
@@ -39,7 +44,7 @@ def load_model(name_or_folder: str | Path, device: str = "auto") -> DomainModel:
     from domainclip.models.zoo import find_model
 
     clip, record, tokenizer = load_checkpoint(find_model(name_or_folder))
-    return DomainModel(clip, record, tokenizer, device=device, source=str(name_or_folder))
+    return DomainModel(clip, record, tokenizer, device=device, source=str(name_or_folder), missing_channels=missing_channels)
 
 
 class DomainModel:
@@ -51,17 +56,28 @@ class DomainModel:
         tokenizer: Its tokenizer.
         device: ``"auto"`` or a torch device name.
         source: What it was loaded from, for indexes that name their model.
+        missing_channels: See ``load_model``.
+
+    Raises:
+        UsageError: There is no such device, or the model cannot leave channels out.
     """
 
     def __init__(
-        self, clip: ClipModel, record: ModelRecord, tokenizer: TextTokenizer, device: str = "auto", source: str | None = None
+        self,
+        clip: ClipModel,
+        record: ModelRecord,
+        tokenizer: TextTokenizer,
+        device: str = "auto",
+        source: str | None = None,
+        missing_channels: MissingChannels = "refuse",
     ) -> None:
         self.device = _device(device)
         self.clip = clip.to(self.device).eval()
         self.record = record
         self.tokenizer = tokenizer
         self.source = source
-        self._scale_said = False
+        self.missing_channels = checked_rule(missing_channels, record.channel_embedding)
+        self._scale_said = self._filling_said = False
 
     @property
     def width(self) -> int:
@@ -107,29 +123,29 @@ class DomainModel:
 
     def encode_images(self, images: Iterable[Image], batch_size: int = 64, pooling: Pooling = "mean") -> Iterator[Features]:
         """Encodes opened images batch by batch, reading only as far as it has come."""
-        from domainclip.data.planes import grouped
-
         if batch_size < 1:
             raise UsageError(f"A batch of {batch_size} images was asked for.", "That holds none.", "Ask for one or more.")
-        for group in grouped((self.to_tensor(image) for image in images), batch_size):
+        from domainclip.heads.model_input import input_groups
+
+        for group in input_groups((self.to_input(image) for image in images), batch_size):
             yield self.pooled(group, batch_size, pooling)[0]
 
     def pooled(
-        self, images: Sequence[torch.Tensor], batch_size: int = 64, pooling: Pooling = "mean"
+        self, inputs: Sequence[ModelInput], batch_size: int = 64, pooling: Pooling = "mean"
     ) -> tuple[Features, list[Features]]:
         """Encodes the planes of images and pools them.
 
         Args:
-            images: (K, C, S, S) each, from ``to_tensor``.
+            inputs: From ``to_input``.
             batch_size: Planes at a time.
             pooling: See ``encode_image``.
 
         Returns:
             (N, D) of the images and (K, D) of the planes of each, float32, unit norm.
         """
-        from domainclip.models.pooling import encode_pooled
+        from domainclip.heads.model_input import pooled_inputs
 
-        return encode_pooled(self.encode_normalised, images, batch_size, pooling)
+        return pooled_inputs(self.encode_normalised, inputs, batch_size, pooling)
 
     def to_tensor(self, image: Image) -> torch.Tensor:
         """Returns the tower's input for an image: (K, C, S, S) float32, resized and normalised; K is 1 for pictures.
@@ -137,19 +153,38 @@ class DomainModel:
         Raises:
             UsageError: The image lacks channels, or its values are of another kind.
         """
+        return self.to_input(image).tensor
+
+    def to_input(self, image: Image) -> ModelInput:
+        """Returns the tower's input for an image, and which of the model's channels the image lacks.
+
+        Raises:
+            UsageError: The image lacks channels and ``missing_channels`` refuses that, or its values are of another kind.
+
+        Warns:
+            UserWarning: Once a model: more than half of the channels are missing, or the image is of another scale.
+        """
         from domainclip.data.transforms import transform_planes
 
         # Said once a model: features of another scale mean other things.
         if not self._scale_said and (difference := scale_difference(image, self.record.preprocessing)):
             self._scale_said = True
             warnings.warn(f"{difference}; its answers may be wrong. Read at the model's scale (reading options).", stacklevel=2)
-        return transform_planes(image.pixels, image.axes, image.values, image.channels, self.record.preprocessing)
+        fit = fit_channels(image.channels, self.record.preprocessing, self.missing_channels)
+        tensor = transform_planes(
+            image.pixels, image.axes, image.values, image.channels, self.record.preprocessing, self.missing_channels
+        )
+        if fit.mostly_missing and not self._filling_said:
+            self._filling_said = True
+            warnings.warn(mostly_missing(fit), stacklevel=2)
+        return ModelInput(tensor, fit.channels, fit.missing)
 
-    def encode_normalised(self, images: torch.Tensor) -> Features:
+    def encode_normalised(self, images: torch.Tensor, channels: tuple[str, ...] | None = None) -> Features:
         """Encodes tensors that ``domainclip.data.transforms.transform`` made for this model.
 
         Args:
             images: (N, C, H, W) float32.
+            channels: Names of the C channels where they are not the model's (wavelength towers).
 
         Returns:
             (N, D) float32, unit norm.
@@ -162,15 +197,17 @@ class DomainModel:
         if images.ndim != 4 or not images.is_floating_point() or tuple(images.shape[2:]) != (size, size):
             raise UsageError(
                 f"A tensor of shape {tuple(images.shape)} and type {images.dtype} was to be encoded.",
-                f"The model takes floats of shape (N, {len(self.record.preprocessing.channels)}, {size}, {size}), normalised.",
+                f"The model takes floats of shape (N, {len(channels or self.record.preprocessing.channels)}, {size}, {size}), "
+                "normalised.",
                 "Give pixels to encode_image, which does resizing and normalising.",
             )
         with torch.inference_mode():
-            return _unit(features_of_views(self._encode_view, images.to(self.device), self.record.preprocessing.views))
 
-    def _encode_view(self, images: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = self.clip(images=images, mode="image").image_features
-        return features
+            def encode(view: torch.Tensor) -> torch.Tensor:
+                features: torch.Tensor = self.clip(images=view, mode="image", channels=channels).image_features
+                return features
+
+            return _unit(features_of_views(encode, images.to(self.device), self.record.preprocessing.views))
 
     def encode_text(self, texts: str | Sequence[str], language: str | None = None, batch_size: int = _TEXTS_AT_ONCE) -> Features:
         """Encodes texts.

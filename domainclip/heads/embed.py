@@ -15,6 +15,7 @@ from domainclip.errors import DomainClipError, UsageError, unknown_name
 from domainclip.heads.domain_model import DomainModel, Features
 from domainclip.heads.feature_table import FeatureWriter, Kind
 from domainclip.heads.inputs import Image
+from domainclip.heads.model_input import MissingTally, ModelInput, input_groups
 from domainclip.heads.reading import (
     Found,
     Progress,
@@ -31,8 +32,6 @@ from domainclip.identifiers import keyed_hash, owner_key
 from domainclip.sample import SourceItem
 
 if TYPE_CHECKING:
-    import torch
-
     from domainclip.data.prepared_set import PreparedSet
     from domainclip.models.pooling import Pooling
 
@@ -69,7 +68,8 @@ def embed(
         progress: Called with (done, total, text).
 
     Returns:
-        What ``embed.json`` holds: ``count``, ``width``, ``rejected``, ``pooling``, ``model``, ``set_id``.
+        What ``embed.json`` holds: ``count``, ``width``, ``rejected``, ``pooling``, ``missing_channels`` (the model's rule, and how
+        many images lacked which), ``model``, ``set_id``.
 
     Raises:
         UsageError: The output exists, the source is not there, or nothing in it can be used.
@@ -99,7 +99,14 @@ def write_features(
             raise stream.nothing()
         set_id = stream.remember_paths()
         return writer.finish(
-            kind, {"set_id": set_id, "pooling": pooling, "reading": stream.of_queries(), "model": model_facts(model)}
+            kind,
+            {
+                "set_id": set_id,
+                "pooling": pooling,
+                "reading": stream.of_queries(),
+                "missing_channels": stream.missing.document(),
+                "model": model_facts(model),
+            },
         )
     except BaseException:
         writer.close()
@@ -150,6 +157,7 @@ class Stream:
         self._paths: dict[str, str] = {}
         self._members: dict[str, tuple[Path, ...]] = {}
         self._first_reason = ""
+        self.missing = MissingTally(model.missing_channels)
         self._prepared: PreparedSet | None = None
         self.items: list[SourceItem] = []
         self._rejections: tuple[tuple[str, str], ...] = ()
@@ -206,33 +214,32 @@ class Stream:
             reject: Called with every ``Rejected``.
             pooling: See ``embed``.
         """
-        from domainclip.data.planes import grouped
-
         waiting: list[Found] = []
 
-        def tensors() -> Iterator[torch.Tensor]:
-            for found, tensor in self._tensors(reject):
+        def inputs() -> Iterator[ModelInput]:
+            for found, one in self._inputs(reject):
                 waiting.append(found)
-                yield tensor
+                self.missing.add(one)
+                yield one
 
-        for group in grouped(tensors(), batch_size):
+        for group in input_groups(inputs(), batch_size):
             images = waiting[: len(group)]
             del waiting[: len(group)]
             yield images, *self.model.pooled(group, batch_size, pooling)
 
-    def _tensors(self, reject: Any) -> Iterator[tuple[Found, Any]]:
+    def _inputs(self, reject: Any) -> Iterator[tuple[Found, ModelInput]]:
         for one in self:
             image = one if isinstance(one, Rejected) else opened(one)
-            tensor = self._transformed(image, one) if not isinstance(image, Rejected) else image
-            if isinstance(tensor, Rejected):
-                self._first_reason = self._first_reason or tensor.reason
-                reject(tensor)
-            else:
-                yield one, tensor  # type: ignore[misc]
+            given = image if isinstance(image, Rejected) else self._transformed(image, one)
+            if isinstance(given, Rejected):
+                self._first_reason = self._first_reason or given.reason
+                reject(given)
+            elif isinstance(one, Found):
+                yield one, given
 
-    def _transformed(self, image: Image, one: Found | Rejected) -> Any:
+    def _transformed(self, image: Image, one: Found | Rejected) -> ModelInput | Rejected:
         try:
-            return self.model.to_tensor(image)
+            return self.model.to_input(image)
         except DomainClipError as error:
             # One file with other channels or values among many is a rejected file; when all are, ``nothing`` says why.
             return Rejected(one.key, error.reason, one.item)

@@ -142,9 +142,9 @@ def _from_pil(image: Any, preprocessing: Preprocessing) -> Image:
     if wanted is None or preprocessing.values_kind not in {"srgb", "display"}:
         raise UsageError(
             "A PIL image was to be encoded.",
-            f"The model takes {len(preprocessing.channels)} channels of {preprocessing.values_kind} "
-            f"({', '.join(preprocessing.channels)}), which a PIL image cannot carry.",
-            "Give a path, or a numpy array (C, H, W) with these channels.",
+            f"It has the bands {', '.join(image.getbands())}; the model takes {len(preprocessing.channels)} channels of "
+            f"{preprocessing.values_kind} ({', '.join(preprocessing.channels)}), which a PIL image cannot carry.",
+            "Give a path, a numpy array (C, H, W) with these channels, or a Sample, whose channels have names.",
         )
     if image.mode != wanted:
         raise UsageError(

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from domainclip.config import MissingChannels
+from domainclip.data.missing_channels import checked_rule
 from domainclip.data.owner_map import owner_files
 from domainclip.data.planes import stacked_axis
 from domainclip.domains.base import domains
@@ -229,12 +231,15 @@ class Retriever:
         return self.facts
 
     @classmethod
-    def load(cls, folder: str | Path, model: DomainModel | None = None) -> Retriever:
+    def load(
+        cls, folder: str | Path, model: DomainModel | None = None, missing_channels: MissingChannels | None = None
+    ) -> Retriever:
         """Opens a saved index.
 
         Args:
             folder: What ``save`` wrote.
             model: The model that made it; None loads it from where the index says it was.
+            missing_channels: For queries that lack channels, where the model is loaded here; None takes the index's own rule.
 
         Raises:
             UsageError: The folder holds no index, or the model is not the one that made it.
@@ -245,7 +250,8 @@ class Retriever:
         if model is None:
             if not made_by.get("source"):
                 raise UsageError(asked, "It does not say where its model lies.", "Give the model: Retriever.load(folder, model).")
-            model = load_model(made_by["source"])
+            own = (facts.get("missing_channels") or {}).get("rule", "refuse")
+            model = load_model(made_by["source"], missing_channels=missing_channels or checked_rule(own))
         weights = model.record.provenance.get("weights", {}).get("sha256")
         if features.shape[1] != model.width or made_by.get("sha256") != weights:
             raise UsageError(

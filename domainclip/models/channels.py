@@ -1,16 +1,22 @@
 """Image towers for any number of named channels.
 
-The rule of inflation, from weights W of n channels to N channels: a target channel that names a source channel (by synonym)
-gets that channel's weights, every other gets the mean over the source channels, and all are multiplied by n / N. Where all
-source channels are among the targets, or none is, the sum over channels is kept exactly: a picture that is equal in all its
-channels answers as before. From RGB to one channel the rule gives the sum of the three.
+Three rules lead from weights W of n channels to N channels. In each, a target channel that names a source channel (by synonym)
+gets that channel's weights.
+
+- ``inflated``: every other gets the mean over the source channels, and all are multiplied by n / N. Where all source channels are
+  among the targets, or none is, the sum over channels is kept exactly: a picture that is equal in all its channels answers as
+  before. From RGB to one channel the rule gives the sum of the three.
+- ``zero-inflated``: every other gets zeros, so that the answer is that to the named channels alone, whatever the others hold
+  (MS-CLIP, ``msclip/model/factory.py``, there by position and here by name). Gradients do reach the zeros.
+- ``by-name``: every other is drawn anew, Xavier-uniform over the whole flattened kernel (terratorch,
+  ``select_patch_embed_weights.py``), from torch's CPU generator.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -21,6 +27,9 @@ from domainclip.errors import UsageError
 RGB = ("red", "green", "blue")
 
 MEAN_OF_SOURCE = "mean of red, green, blue"
+ZEROS, DRAWN = "zeros", "drawn anew"
+
+Rule = Literal["inflated", "zero-inflated", "by-name"]
 
 
 def check_channel_names(channels: Sequence[str], one_channel: str = "own") -> tuple[str, ...]:
@@ -55,38 +64,59 @@ def inflation_plan(from_channels: Sequence[str], to_channels: Sequence[str]) -> 
     return plan
 
 
-def inflate_weight(weight: torch.Tensor, from_channels: Sequence[str], to_channels: Sequence[str]) -> torch.Tensor:
-    """Applies the rule of this module's docstring.
+def inflate_weight(
+    weight: torch.Tensor, from_channels: Sequence[str], to_channels: Sequence[str], rule: Rule = "inflated"
+) -> torch.Tensor:
+    """Applies a rule of this module's docstring.
 
     Args:
         weight: (O, n, kH, kW), n = len(from_channels).
         from_channels: Names of the planes that the weights were trained on.
         to_channels: Names of the planes that are wanted.
+        rule: What the planes get that no source channel names.
 
     Returns:
         (O, N, kH, kW) of the same dtype; unchanged numbers where the names only change order.
+
+    Raises:
+        UsageError: The rule is ``zero-inflated`` and no plane is named: the tower would see nothing.
     """
     if weight.ndim != 4 or weight.shape[1] != len(from_channels):
         raise ValueError(f"weights of shape {tuple(weight.shape)} do not have {len(from_channels)} input planes")
-    mean = weight.mean(dim=1)
-    planes = [mean if i is None else weight[:, i] for i in inflation_plan(from_channels, to_channels)]
-    factor = len(from_channels) / len(to_channels)
-    stacked = torch.stack(planes, dim=1)
-    return stacked if factor == 1 else stacked * factor
+    plan = inflation_plan(from_channels, to_channels)
+    if rule == "inflated":
+        mean = weight.mean(dim=1)
+        factor = len(from_channels) / len(to_channels)
+        stacked = torch.stack([mean if i is None else weight[:, i] for i in plan], dim=1)
+        return stacked if factor == 1 else stacked * factor
+    changed = weight.new_zeros(weight.shape[0], len(to_channels), *weight.shape[2:])
+    if rule == "by-name":
+        nn.init.xavier_uniform_(changed.view(len(changed), -1))
+    elif all(i is None for i in plan):
+        raise UsageError(
+            f"A zero-inflated tower for the channels {', '.join(to_channels)} was asked for.",
+            f"The weights were trained on {', '.join(from_channels)}: none of these is among them, so all planes would be zeros.",
+            "Name a channel that both have, or set model.channel_embedding to inflated, by-name or wavelength.",
+        )
+    for place, i in enumerate(plan):
+        if i is not None:
+            changed[:, place] = weight[:, i]
+    return changed
 
 
-def inflate_input(conv: nn.Conv2d, from_channels: Sequence[str], to_channels: Sequence[str]) -> nn.Conv2d:
+def inflate_input(conv: nn.Conv2d, from_channels: Sequence[str], to_channels: Sequence[str], rule: Rule = "inflated") -> nn.Conv2d:
     """Returns a convolution for other input channels, its weights by ``inflate_weight``, its bias unchanged.
 
     Args:
         conv: The tower's first convolution, ungrouped.
         from_channels: Names of its planes.
         to_channels: Names of the planes that are wanted.
+        rule: See ``inflate_weight``.
 
     Raises:
         UsageError: The convolution is grouped or normalises its own weights, so that they cannot be inflated.
     """
-    return _with_weight(conv, inflate_weight(conv.weight.detach(), from_channels, to_channels))
+    return _with_weight(conv, inflate_weight(conv.weight.detach(), from_channels, to_channels, rule))
 
 
 def redraw_input(conv: nn.Conv2d, planes: int) -> nn.Conv2d:
@@ -149,7 +179,15 @@ def _submodule(module: nn.Module, name: str) -> nn.Module | None:
         return None
 
 
-def adapt_channels(visual: nn.Module, from_channels: Sequence[str], to_channels: Sequence[str], *, trained: bool) -> dict[str, str]:
+def replace_layer(visual: nn.Module, name: str, layer: nn.Module) -> None:
+    """Puts a layer in the place of the one of a dotted name."""
+    parent, _, leaf = name.rpartition(".")
+    setattr(visual.get_submodule(parent), leaf, layer)
+
+
+def adapt_channels(
+    visual: nn.Module, from_channels: Sequence[str], to_channels: Sequence[str], *, trained: bool, rule: Rule = "inflated"
+) -> dict[str, str]:
     """Gives an image tower the input planes that are wanted, in place.
 
     Args:
@@ -158,19 +196,20 @@ def adapt_channels(visual: nn.Module, from_channels: Sequence[str], to_channels:
         to_channels: Names that are wanted.
         trained: The weights mean something and are inflated. Otherwise they are random: they stay for an equal number of
             planes and are drawn anew for another.
+        rule: What trained weights become.
 
     Returns:
-        Target channel to the source channel whose weights it got, or to ``MEAN_OF_SOURCE``; empty when no trained weight
-        changed its meaning.
+        Target channel to the source channel whose weights it got, or to ``MEAN_OF_SOURCE``, ``ZEROS`` or ``DRAWN``; empty when no
+        trained weight changed its meaning.
     """
     if tuple(from_channels) == tuple(to_channels) or (not trained and len(from_channels) == len(to_channels)):
         return {}
     for name, conv in input_convolutions(visual):
-        layer = inflate_input(conv, from_channels, to_channels) if trained else redraw_input(conv, len(to_channels))
-        parent, _, leaf = name.rpartition(".")
-        setattr(visual.get_submodule(parent), leaf, layer)
+        layer = inflate_input(conv, from_channels, to_channels, rule) if trained else redraw_input(conv, len(to_channels))
+        replace_layer(visual, name, layer)
     if not trained:
         return {}
     of_source = MEAN_OF_SOURCE if tuple(from_channels) == RGB else f"mean of {', '.join(from_channels)}"
+    other = {"inflated": of_source, "zero-inflated": ZEROS, "by-name": DRAWN}[rule]
     plan = inflation_plan(from_channels, to_channels)
-    return {name: of_source if i is None else from_channels[i] for name, i in zip(to_channels, plan, strict=True)}
+    return {name: other if i is None else from_channels[i] for name, i in zip(to_channels, plan, strict=True)}

@@ -14,11 +14,13 @@ from domainclip.batch import TextTokenizer
 from domainclip.config import validated
 from domainclip.errors import UsageError
 from domainclip.model_record import ModelRecord
-from domainclip.models.channels import RGB, adapt_channels, check_channel_names
+from domainclip.models.channel_embedding import untrained_input
+from domainclip.models.channels import RGB, check_channel_names
 from domainclip.models.files import sha256_of, write_text, write_whole
 from domainclip.models.open_clip_folder import CONFIG_FILE, WEIGHTS_FILE, read_open_clip_folder, stock_reproduces, write_config
 from domainclip.models.tokenizer import TOKENIZER_FILES, load_tokenizer
 from domainclip.models.towers import ClipModel, open_clip_module
+from domainclip.models.wavelengths import Wavelengths
 
 RECORD_FILE = "domainclip.json"
 MODEL_FILE = "model.safetensors"
@@ -58,7 +60,7 @@ def save_model(
     The files that mark a folder as a model go first and come back last, so that an interrupted save leaves no model, or the new
     one. The record vouches for the weights by their checksum.
 
-    Fields of the record that the model knows better (architecture, configuration, context length, tokenizer kind, inflation,
+    Fields of the record that the model knows better (architecture, configuration, context length, tokenizer kind, first layer,
     whether stock open_clip reproduces it, checksum of the weights) are set here.
 
     Args:
@@ -96,12 +98,22 @@ def save_model(
             "context_length": model.context_length,
             "tokenizer": tokenizer.kind,
             "open_clip": stock,
-            "inflated_from": model.inflated_from,
+            **_first_layer(model),
             "provenance": {**record.provenance, "weights": weights},
         }
     )
     write_text(folder / RECORD_FILE, json.dumps(written.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
     return written
+
+
+def _first_layer(model: ClipModel) -> dict[str, Any]:
+    """Returns what the record says of the image tower's first layer."""
+    return {
+        "inflated_from": model.inflated_from,
+        "channel_embedding": model.channel_embedding,
+        "wavelengths_um": dict(model.wavelengths.um),
+        "sar_wavelength": model.wavelengths.sar,
+    }
 
 
 def plain_state(model: ClipModel, dtype: Literal["float32", "float16"] = "float32") -> dict[str, torch.Tensor]:
@@ -140,7 +152,8 @@ def load_checkpoint(folder: Path) -> tuple[ClipModel, ModelRecord, SavableTokeni
     replicated = record.preprocessing.one_channel == "replicated"
     names = check_channel_names(record.preprocessing.channels, record.preprocessing.one_channel)
     clip, stock_size = open_clip_module(record.architecture, record.model_cfg)
-    adapt_channels(clip.visual, RGB, RGB if replicated else names, trained=False)
+    wavelengths = Wavelengths(record.wavelengths_um, record.sar_wavelength)
+    untrained_input(clip.visual, RGB if replicated else names, record.channel_embedding, wavelengths)
     load_state(clip, read_weights(folder, record), f"The model {folder} was to be opened.")
     model = ClipModel(
         clip,
@@ -150,6 +163,8 @@ def load_checkpoint(folder: Path) -> tuple[ClipModel, ModelRecord, SavableTokeni
         record.preprocessing.one_channel,
         record.inflated_from,
         stock_size,
+        record.channel_embedding,
+        wavelengths,
     )
     tokenizer = load_tokenizer(folder if record.tokenizer == "folder" else "clip", record.context_length)
     return model.eval(), record, tokenizer

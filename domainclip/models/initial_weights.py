@@ -8,16 +8,25 @@ from typing import Any
 
 import torch
 
+from domainclip.config import ChannelEmbedding
 from domainclip.errors import UsageError
-from domainclip.models.channels import RGB, adapt_channels
+from domainclip.models.channel_embedding import joined, plain_input, trained_input, untrained_input
+from domainclip.models.channels import RGB
 from domainclip.models.checkpoint import RECORD_FILE, load_state, read_record, read_weights
 from domainclip.models.open_clip_folder import find_weights, load_stock_weights, read_config
+from domainclip.models.wavelengths import Wavelengths
 from domainclip.models.zoo import find_model, is_model_name
 
 
 def load_initial_weights(
-    clip: torch.nn.Module, source: str, architecture: str, model_cfg: dict[str, Any], planes: Sequence[str]
-) -> dict[str, str]:
+    clip: torch.nn.Module,
+    source: str,
+    architecture: str,
+    model_cfg: dict[str, Any],
+    planes: Sequence[str],
+    embedding: ChannelEmbedding = "inflated",
+    wavelengths: Wavelengths | None = None,
+) -> tuple[dict[str, str], Wavelengths | None]:
     """Fills a freshly built open_clip module and adapts its input to the channels that are wanted.
 
     Position tables are resized to the new image size and context length as open_clip does; all else must fit.
@@ -28,9 +37,12 @@ def load_initial_weights(
         architecture: Name of the architecture.
         model_cfg: Its configuration as built.
         planes: Names of the input planes that are wanted.
+        embedding: Kind of the first layer that is wanted.
+        wavelengths: For a ``wavelength`` one.
 
     Returns:
-        Plane to the channel whose weights it got; empty where nothing had to change.
+        Plane to the channel whose weights it got, empty where nothing had to change; and the wavelengths, where those weights are a
+        wavelength tower's with what it knows of them: what stands for radar is the weights' own.
 
     Raises:
         UsageError: There are no such weights, they are not in the local cache, or they do not fit.
@@ -39,24 +51,44 @@ def load_initial_weights(
     if not (Path(source).is_dir() or is_model_name(source)):
         path = _cached_tag(source, architecture, model_cfg)
         load_stock_weights(clip, path)
-        return adapt_channels(visual, RGB, planes, trained=True)
+        return trained_input(visual, RGB, planes, embedding, wavelengths), wavelengths
     folder = find_model(source)
     if not (folder / RECORD_FILE).is_file():
         _check_activation(read_config(folder)[0], model_cfg, source)
         load_stock_weights(clip, find_weights(folder))
-        return adapt_channels(visual, RGB, planes, trained=True)
+        return trained_input(visual, RGB, planes, embedding, wavelengths), wavelengths
     record = read_record(folder)
     _check_activation(record.model_cfg, model_cfg, source)
     origin = RGB if record.preprocessing.one_channel == "replicated" else record.preprocessing.channels
-    adapt_channels(visual, RGB, origin, trained=False)
+    theirs = Wavelengths(record.wavelengths_um, record.sar_wavelength)
+    untrained_input(visual, origin, record.channel_embedding, theirs)
     tensors = _resized(clip, read_weights(folder, record))
     load_state(clip, tensors, f"The model was to start from {source}.")
-    inflated = adapt_channels(visual, origin, planes, trained=True)
+    if record.channel_embedding == "wavelength":
+        if embedding == "wavelength":
+            both = _both(theirs, wavelengths, source)
+            both.numbers(planes)
+            return {}, both
+        plain_input(visual, theirs.numbers(origin))
+    inflated = trained_input(visual, origin, planes, embedding, wavelengths)
     # Where the source was inflated itself, say whose weights they were in the beginning.
     earlier = record.inflated_from
     if not inflated and tuple(origin) == tuple(planes):
-        return dict(earlier)
-    return {name: earlier.get(whose, whose) for name, whose in inflated.items()}
+        return dict(earlier), wavelengths
+    return {name: earlier.get(whose, whose) for name, whose in inflated.items()}, wavelengths
+
+
+def _both(theirs: Wavelengths, ours: Wavelengths | None, source: str) -> Wavelengths:
+    """Joins what the weights were told with what is asked for; the number for radar may not change its meaning."""
+    if ours is None:
+        return theirs
+    if None not in (ours.sar, theirs.sar) and ours.sar != theirs.sar:
+        raise UsageError(
+            f"The model was to start from {source} with model.sar_wavelength={ours.sar:g}.",
+            f"In its weights {theirs.sar:g} stands for radar; with another number they give other features.",
+            "Leave model.sar_wavelength out.",
+        )
+    return Wavelengths(joined(ours.um, theirs.um), theirs.sar if ours.sar is None else ours.sar)
 
 
 def _resized(clip: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

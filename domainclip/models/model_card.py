@@ -86,6 +86,9 @@ def write_starter_card(folder: Path, out: Path) -> Path:
     return out
 
 
+_LAYER = ("channel_embedding", "wavelengths_um", "sar_wavelength")
+
+
 def zoo_entry(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what the zoo lists of a model, from its record as JSON."""
     keys = (
@@ -98,6 +101,7 @@ def zoo_entry(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
         "classes",
         "languages",
         "synthetic",
+        *(_LAYER if record.get("channel_embedding", "inflated") != "inflated" else ()),
     )
     return {
         "name": name,
@@ -180,7 +184,7 @@ def _card(front: Mapping[str, Any], record: ModelRecord, figures: Mapping[str, A
         f"- Scale: {scale}\n"
         f"- Features: {_VIEWS[p.views]}\n"
         f"- Texts: up to {record.context_length} tokens, {_listed(record.languages)}\n"
-        f"- Architecture: {_cell(record.architecture)}{_inflation(record)}",
+        f"- Architecture: {_cell(record.architecture)}{_inflation(record)}{_first_layer(record)}",
         f"## Training data\n\n{_data(record)}",
         f"## Figures\n\n{_figures(figures)}",
         "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(record)),
@@ -196,6 +200,14 @@ def _medical(record: ModelRecord) -> bool:
 def _inflation(record: ModelRecord) -> str:
     pairs = [f"{_cell(name)} from {_cell(whose)}" for name, whose in record.inflated_from.items()]
     return f"; first layer inflated: {', '.join(pairs)}" if pairs else ""
+
+
+def _first_layer(record: ModelRecord) -> str:
+    if record.channel_embedding != "wavelength":
+        return "" if record.channel_embedding == "inflated" else f"; first layer {record.channel_embedding}"
+    told = [f"{_cell(name)} {value:g} um" for name, value in record.wavelengths_um.items()]
+    radar = [] if record.sar_wavelength is None else [f"radar {record.sar_wavelength:g} (a convention of these weights)"]
+    return f"; first layer made from wavelengths, which takes any of these bands: {', '.join([*told, *radar])}"
 
 
 def _data(record: ModelRecord) -> str:

@@ -32,8 +32,11 @@ def stock_reproduces(model: ClipModel, preprocessing: Preprocessing) -> bool:
     """Says whether stock open_clip gives our outputs from the folder.
 
     It does for three planes in the order red, green, blue (or one channel that is replicated), of pictures whose 8-bit values
-    mean 0 to 1, when it builds the image tower at the same input size.
+    mean 0 to 1, when it builds the image tower at the same input size. It has no wavelength layers
+    (``models.frozen_bands`` makes a plain model of one).
     """
+    if model.channel_embedding == "wavelength":
+        return False
     named = tuple(canonical_channel(name) for name in model.channels)
     planes = named == RGB or model.one_channel == "replicated"
     return planes and preprocessing.values_kind in ("srgb", "display") and model.stock_input_size

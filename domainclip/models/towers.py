@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import open_clip
@@ -11,12 +11,21 @@ import torch
 from torch import nn
 
 from domainclip.batch import TowerOutput
-from domainclip.config import ModelConfig
+from domainclip.config import ChannelEmbedding, ModelConfig
 from domainclip.errors import UsageError
 from domainclip.models.architectures import architecture_config, check_supported
-from domainclip.models.channels import RGB, adapt_channels, check_channel_names
+from domainclip.models.channel_embedding import (
+    exempt_names,
+    joined,
+    known,
+    refuse_without_weights,
+    untrained_input,
+    wavelength_layers,
+)
+from domainclip.models.channels import RGB, check_channel_names
 from domainclip.models.pooling import pool_planes
 from domainclip.models.short_texts import ShortTextCLIP, without_padding
+from domainclip.models.wavelengths import Wavelengths
 
 Mode = Literal["both", "image", "text"]
 _STACKED_RANK = 5
@@ -36,6 +45,8 @@ class ClipModel(nn.Module):
         one_channel: ``replicated``: three planes are fed copies of the one channel.
         inflated_from: Channel to the channel whose trained weights it got (``channels.adapt_channels``).
         stock_input_size: Stock open_clip builds the image tower at the same input size from ``model_cfg`` alone.
+        channel_embedding: Kind of the first layer (``models.channel_embedding``).
+        wavelengths: What a ``wavelength`` tower is told of each channel; empty for others.
     """
 
     def __init__(
@@ -47,6 +58,8 @@ class ClipModel(nn.Module):
         one_channel: Literal["own", "replicated"] = "own",
         inflated_from: dict[str, str] | None = None,
         stock_input_size: bool = True,
+        channel_embedding: ChannelEmbedding = "inflated",
+        wavelengths: Wavelengths | None = None,
     ) -> None:
         super().__init__()
         self.clip = clip
@@ -56,6 +69,8 @@ class ClipModel(nn.Module):
         self.one_channel: Literal["own", "replicated"] = one_channel
         self.inflated_from = dict(inflated_from or {})
         self.stock_input_size = stock_input_size
+        self.channel_embedding: ChannelEmbedding = channel_embedding
+        self.wavelengths = known(wavelengths)
 
     @property
     def image_size(self) -> int:
@@ -82,7 +97,13 @@ class ClipModel(nn.Module):
         """Cuts off the columns of (M, L) tokens that are padding in every row, where the text tower can do without them."""
         return without_padding(tokens) if getattr(self.clip, "takes_short_texts", False) else tokens
 
-    def forward(self, images: torch.Tensor | None = None, tokens: torch.Tensor | None = None, mode: Mode = "both") -> TowerOutput:
+    def forward(
+        self,
+        images: torch.Tensor | None = None,
+        tokens: torch.Tensor | None = None,
+        mode: Mode = "both",
+        channels: Sequence[str] | None = None,
+    ) -> TowerOutput:
         """Encodes images, texts or both; the only entry for every encode.
 
         Args:
@@ -90,13 +111,14 @@ class ClipModel(nn.Module):
                 Volumes and time series are (N, K, C, H, W): K planes, whose features are pooled by their mean.
             tokens: (M, L) int64, L = context_length; or fewer, as ``shorten`` returns them.
             mode: What to encode; inputs of the other kind are refused rather than ignored.
+            channels: Names of the images' channels where they are not the model's: wavelength towers alone take them.
 
         Returns:
             Unit-norm features (N, D) and (M, D), or None; ``logit_scale`` (1,) already exponentiated; ``logit_bias`` (1,) or None.
 
         Raises:
             ValueError: Inputs do not fit the mode.
-            UsageError: The images have another number of channels than the tower.
+            UsageError: The images have another number of channels than the tower, or channels of unknown wavelength.
         """
         if (images is not None) != (mode in ("both", "image")) or (tokens is not None) != (mode in ("both", "text")):
             raise ValueError(f"mode {mode!r} does not fit: images {images is not None}, tokens {tokens is not None}")
@@ -104,40 +126,54 @@ class ClipModel(nn.Module):
         if images is not None:
             if stacked is not None:
                 images = images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-            images = self._planes(images)
+            images = self._planes(images, self.channels if channels is None else tuple(channels))
         image_features, text_features, scale, *bias = self.clip(images, tokens)
         if stacked is not None and image_features is not None:
             image_features = pool_planes(image_features.unflatten(0, stacked)).to(image_features.dtype)
         # Times one: under ZeRO-3 the bias itself is emptied when forward returns.
         return TowerOutput(image_features, text_features, scale, bias[0] * 1 if bias else None)
 
-    def _planes(self, images: torch.Tensor) -> torch.Tensor:
+    def _planes(self, images: torch.Tensor, channels: tuple[str, ...]) -> torch.Tensor:
+        """Checks the planes, and tells wavelength layers which bands come next."""
         if self.one_channel == "replicated" and images.shape[1] == 1:
             return images.expand(-1, 3, -1, -1)
-        planes = 3 if self.one_channel == "replicated" else len(self.channels)
-        if images.shape[1] != planes:
+        planes = 3 if self.one_channel == "replicated" else len(channels)
+        if images.shape[1] != planes or (channels != self.channels and self.channel_embedding != "wavelength"):
+            named = f", {', '.join(channels)}," if channels != self.channels else ""
             raise UsageError(
-                f"Images of {images.shape[1]} channels were to be encoded.",
+                f"Images of {images.shape[1]} channels{named} were to be encoded.",
                 f"The model takes {len(self.channels)}: {', '.join(self.channels)}.",
                 "Select these channels, or use a model that was trained on the images' channels.",
             )
+        if self.channel_embedding == "wavelength":
+            numbers = self.wavelengths.numbers(channels)
+            for _, layer in wavelength_layers(self.clip.get_submodule("visual")):
+                layer.wavelengths = numbers
         return images
 
 
-def build_model(config: ModelConfig, channels: Sequence[str], *, vocabulary_size: int | None = None, seed: int = 0) -> ClipModel:
+def build_model(
+    config: ModelConfig,
+    channels: Sequence[str],
+    *,
+    vocabulary_size: int | None = None,
+    seed: int = 0,
+    wavelengths_um: Mapping[str, float] | None = None,
+) -> ClipModel:
     """Builds a model for training, from random or initial weights.
 
     The first weights depend on the seed alone; torch's global generators are left as they were. The tower is open_clip's for
-    red, green, blue first; then its input is adapted (``channels.adapt_channels``).
+    red, green, blue first; then its input is adapted (``models.channel_embedding``).
 
     Args:
         config: Architecture, sizes, initial weights, what to do with one channel.
         channels: Names of the image's channels in order.
         vocabulary_size: The tokenizer's number of ids; None keeps the architecture's.
         seed: Of the random weights.
+        wavelengths_um: What is known of channels' wavelengths, under ``config.wavelengths_um``; read for wavelength towers alone.
 
     Raises:
-        UsageError: Unknown architecture, channel names, sizes or weights that do not fit.
+        UsageError: Unknown architecture, channel names, sizes, wavelengths or weights that do not fit.
     """
     names = check_channel_names(channels, config.one_channel)
     if config.initial_weights is not None and config.tokenizer == "corpus-bpe":
@@ -148,16 +184,42 @@ def build_model(config: ModelConfig, channels: Sequence[str], *, vocabulary_size
         )
     model_cfg = resolved_model_cfg(config, vocabulary_size)
     planes = RGB if config.one_channel == "replicated" else names
+    kind = config.channel_embedding
+    wavelengths = asked_wavelengths(config, wavelengths_um or {})
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         clip, stock_size = open_clip_module(config.architecture, model_cfg)
         if config.initial_weights is None:
-            inflated = adapt_channels(clip.visual, RGB, planes, trained=False)
+            refuse_without_weights(kind)
+            untrained_input(clip.visual, planes, kind, wavelengths)
+            inflated: dict[str, str] = {}
         else:
             from domainclip.models.initial_weights import load_initial_weights
 
-            inflated = load_initial_weights(clip, config.initial_weights, config.architecture, model_cfg, planes)
-    return ClipModel(clip, config.architecture, model_cfg, names, config.one_channel, inflated, stock_size)
+            source = config.initial_weights
+            inflated, wavelengths = load_initial_weights(clip, source, config.architecture, model_cfg, planes, kind, wavelengths)
+    return ClipModel(clip, config.architecture, model_cfg, names, config.one_channel, inflated, stock_size, kind, wavelengths)
+
+
+def asked_wavelengths(config: ModelConfig, under: Mapping[str, float]) -> Wavelengths | None:
+    """Returns the numbers that a wavelength tower is told, the configuration's before those that are known otherwise.
+
+    Raises:
+        UsageError: They are given for a tower that does not read them, or to copies of one channel.
+    """
+    given = [name for name in ("wavelengths_um", "sar_wavelength") if getattr(config, name) is not None]
+    if config.channel_embedding != "wavelength":
+        if given:
+            raise UsageError(
+                f"A tower with model.channel_embedding={config.channel_embedding} was asked for, and {' and '.join(given)} given.",
+                "Only wavelength towers read them.",
+                "Set model.channel_embedding=wavelength, or leave them out.",
+            )
+        return None
+    if config.one_channel == "replicated":
+        found = "Three copies of a channel have no wavelengths of their own."
+        raise UsageError("A wavelength tower of one replicated channel was asked for.", found, "Set model.one_channel=own.")
+    return Wavelengths(joined(config.wavelengths_um or {}, under), config.sar_wavelength)
 
 
 def resolved_model_cfg(config: ModelConfig, vocabulary_size: int | None = None) -> dict[str, Any]:
@@ -233,7 +295,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     """Sorts the trainable parameters into groups for AdamW.
 
     ``decay``: matrices and kernels. ``no-decay``: vectors (gains, biases) and what the towers exempt (position and class
-    embeddings). How they lie in memory is the engine's business (``training.engine.aligned_groups``).
+    embeddings, tokens of wavelength layers). How they lie in memory is the engine's business (``training.engine.aligned_groups``).
 
     Args:
         model: A ClipModel, or any module that a loss adds.
@@ -245,6 +307,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     """
     clip = getattr(model, "clip", None)
     exempt = {f"clip.{name}" for name in clip.no_weight_decay()} if clip is not None else set()
+    exempt |= set(exempt_names(model))
     sorted_names: dict[str, list[str]] = {"decay": [], "no-decay": []}
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
     for name, parameter in trainable.items():

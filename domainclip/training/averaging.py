@@ -63,7 +63,8 @@ def use_average(engine: Engine, average: WeightAverage, batches: Iterator[Batch]
     with torch.no_grad():
         for batch in islice(batches, _REFRESH_BATCHES):
             batch = batch.to(engine.processes.device)
-            engine.forward(batch.images, batch.tokens)  # both towers: half a forward would leave ZeRO-3 with parameters on the way
+            # Both towers: half a forward would leave ZeRO-3 with parameters on the way.
+            engine.forward(batch.images, batch.tokens, channels=batch.channels)
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
         layer.eval()

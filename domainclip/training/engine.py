@@ -55,8 +55,17 @@ class Engine(Protocol):
     module: torch.nn.Module
     processes: Processes
 
-    def forward(self, images: torch.Tensor | None = None, tokens: torch.Tensor | None = None, mode: Mode = "both") -> TowerOutput:
-        """Encodes images (B, C, H, W) and tokens (B, L), in training and evaluation alike, in the run's precision."""
+    def forward(
+        self,
+        images: torch.Tensor | None = None,
+        tokens: torch.Tensor | None = None,
+        mode: Mode = "both",
+        channels: tuple[str, ...] | None = None,
+    ) -> TowerOutput:
+        """Encodes images (B, C, H, W) and tokens (B, L), in training and evaluation alike, in the run's precision.
+
+        ``channels`` names the C channels where they are not the model's, the same in every process.
+        """
         ...
 
     def backward(self, loss: torch.Tensor) -> None:

@@ -28,9 +28,12 @@ class FlatOutput(torch.nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, images: torch.Tensor | None, tokens: torch.Tensor | None, mode: Mode) -> tuple[torch.Tensor | None, ...]:
+    def forward(
+        self, images: torch.Tensor | None, tokens: torch.Tensor | None, mode: Mode, channels: tuple[str, ...] | None = None
+    ) -> tuple[torch.Tensor | None, ...]:
         """Encodes; see ``Engine.forward``."""
-        output = self.model.forward(images, tokens, mode)
+        more = {} if channels is None else {"channels": channels}
+        output = self.model.forward(images, tokens, mode, **more)
         return tuple(getattr(output, field.name) for field in fields(TowerOutput))
 
 
@@ -48,7 +51,13 @@ class EngineBase:
         self.named = dict(module.named_parameters())
         self.logit_scales = [name for name in self.named if name.rpartition(".")[2] == "logit_scale"]
 
-    def forward(self, images: torch.Tensor | None = None, tokens: torch.Tensor | None = None, mode: Mode = "both") -> TowerOutput:
+    def forward(
+        self,
+        images: torch.Tensor | None = None,
+        tokens: torch.Tensor | None = None,
+        mode: Mode = "both",
+        channels: tuple[str, ...] | None = None,
+    ) -> TowerOutput:
         """Encodes images (B, C, H, W) and tokens (B, L) through the wrapper that owns the parameters.
 
         Images go in as channels_last: convolutions then run a third faster on CPU. The weights stay contiguous (DeepSpeed
@@ -56,7 +65,7 @@ class EngineBase:
         """
         if images is not None and images.ndim == 4:  # planes of volumes are laid out where the model takes them apart
             images = images.contiguous(memory_format=torch.channels_last)
-        return TowerOutput(*self.wrapped(images, tokens, mode))
+        return TowerOutput(*self.wrapped(images, tokens, mode, channels))
 
     def train(self, training: bool = True) -> None:
         """Switches between training and evaluation behaviour of layers."""

@@ -210,7 +210,7 @@ class _Loop:
         batch = next(batches)
         data_seconds = time.perf_counter() - begun
         batch = batch.to(self.processes.device)
-        output = self.engine.forward(batch.images, batch.tokens, "both")
+        output = self.engine.forward(batch.images, batch.tokens, "both", batch.channels)
         if self.state.step == self.start_step:
             check_needs(self.loss, output, batch)
         loss = self.loss(output, batch, self.gather)

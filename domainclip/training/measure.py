@@ -63,13 +63,13 @@ class Measure:
         )
 
     @torch.no_grad()
-    def _encode_image(self, images: torch.Tensor) -> torch.Tensor:
-        return features_of_views(self._encode_view, images.to(self.engine.processes.device), self.record.preprocessing.views)
+    def _encode_image(self, images: torch.Tensor, channels: tuple[str, ...] | None = None) -> torch.Tensor:
+        def encode(view: torch.Tensor) -> torch.Tensor:
+            features = self.engine.forward(view, mode="image", channels=channels).image_features
+            assert features is not None
+            return features.float()
 
-    def _encode_view(self, images: torch.Tensor) -> torch.Tensor:
-        features = self.engine.forward(images, mode="image").image_features
-        assert features is not None
-        return features.float()
+        return features_of_views(encode, images.to(self.engine.processes.device), self.record.preprocessing.views)
 
     @torch.no_grad()
     def _encode_text(self, texts: Sequence[str]) -> torch.Tensor:

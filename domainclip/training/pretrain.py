@@ -16,11 +16,13 @@ from domainclip.config import RunConfig
 from domainclip.data.loader import BatchLoader
 from domainclip.domains.base import Domain, domains
 from domainclip.errors import DiskFullError, RunInterruptedError
+from domainclip.heads.model_input import missing_lines, mostly_missing, tally_of_fits
 from domainclip.model_record import ModelRecord, Preprocessing, Prompts
 from domainclip.models.checkpoint import SavableTokenizer, save_model
 from domainclip.models.model_card import write_model_card
 from domainclip.models.tokenizer import load_tokenizer, train_tokenizer
 from domainclip.models.towers import ClipModel, build_model, parameter_groups, resolved_model_cfg
+from domainclip.training.band_wavelengths import wavelengths_of_set
 from domainclip.training.batch_norm import apply_batch_norm
 from domainclip.training.distributed import Processes, processes
 from domainclip.training.engine import Engine, make_engine
@@ -88,6 +90,7 @@ class _Run:
         self.config, self.domain, self.run, self.data, self.here = config, domain, run, data, here
         self.say, self.progress = say, progress
         self.prepared = data.prepared
+        self.missing: dict[str, Any] = {}
 
     def carry_out(self, resume: bool) -> dict[str, Any]:
         """Builds the parts, trains, measures, writes."""
@@ -153,11 +156,19 @@ class _Run:
             image_size=size,
             one_channel=config.model.one_channel,
             seed=config.training.seed,
+            missing=config.data.missing_channels,
         ).model_copy(update={"views": config.model.views})
-        return (
-            build_model(config.model, preprocessing.channels, vocabulary_size=tokenizer.vocabulary_size, seed=config.training.seed),
-            preprocessing,
-        )
+        return self._built(preprocessing, tokenizer), preprocessing
+
+    def _built(self, preprocessing: Preprocessing, tokenizer: SavableTokenizer) -> ClipModel:
+        model, seed = self.config.model, self.config.training.seed
+        waves: dict[str, float] = {}
+        if model.channel_embedding == "wavelength":
+            # What the configuration says need not be known otherwise, nor agreed on by all sensors.
+            asked = [name for name in preprocessing.channels if name not in (model.wavelengths_um or {})]
+            waves = wavelengths_of_set(self.prepared.subset("train"), self.domain, asked)
+        size = tokenizer.vocabulary_size
+        return build_model(model, preprocessing.channels, vocabulary_size=size, seed=seed, wavelengths_um=waves)
 
     def _record(self, model: ClipModel, preprocessing: Preprocessing, tokenizer: SavableTokenizer) -> ModelRecord:
         card = self.prepared.card
@@ -179,6 +190,7 @@ class _Run:
             languages=tuple(languages),
             synthetic=self.data.synthetic,
             inflated_from=model.inflated_from,
+            channel_embedding=model.channel_embedding,
             provenance={
                 "domainclip": __version__,
                 "data": card.get("name", "unknown"),
@@ -213,7 +225,16 @@ class _Run:
             cache_gib=config.data.cache_gib if config.data.cache else 0.0,
             planes=config.data.planes,
             shorten=model.shorten,
+            missing_channels=config.data.missing_channels,
         )
+        self.missing = tally_of_fits(loader.fits, config.data.missing_channels).document()
+        for line in missing_lines(self.missing, len(loader.fits)):
+            self.say(f"Training: {line}.")
+        most = [fit for fit in loader.fits if fit.mostly_missing]
+        if most:
+            self.say(
+                f"Warning: {len(most)} of these lack more than half of the model's channels. The first: {mostly_missing(most[0])}."
+            )
         evaluate = measure.on_validation if config.training.evaluate_every_steps and measure.has_validation else None
         result = train(engine, loader, config, self.run, resume=resume, evaluate=evaluate, on_report=self._report, log=self.say)
         if result.averaged:
@@ -252,7 +273,11 @@ class _Run:
             "best_step": _kept_step(result),
             "synthetic": self.data.synthetic,
             "starter_set": str(starter) if starter else None,
-            "data": {"prepared": str(self.prepared.folder), "counts": self.prepared.card["counts"]},
+            "data": {
+                "prepared": str(self.prepared.folder),
+                "counts": self.prepared.card["counts"],
+                "missing_channels": self.missing,
+            },
             "class_names": [names[0] for names in self.class_names.values()],
             "example_file": examples[0] if examples else None,
             "held_out": held_out,
@@ -260,8 +285,7 @@ class _Run:
 
     def _write_model(self, weights: dict[str, Any], record: ModelRecord, tokenizer: SavableTokenizer) -> ModelRecord:
         """Writes the model folder; a fresh model takes the weights, free of the engine's hooks."""
-        seed = self.config.training.seed
-        fresh = build_model(self.config.model, record.preprocessing.channels, vocabulary_size=tokenizer.vocabulary_size, seed=seed)
+        fresh = self._built(record.preprocessing, tokenizer)
         fresh.load_state_dict(weights)
         folder = self.run / "model"
         if folder.exists():

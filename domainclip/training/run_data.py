@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from domainclip.channel_names import channel_positions
+from domainclip.channel_names import channel_positions, present_channels
 from domainclip.config import DataConfig, RunConfig
+from domainclip.data.missing_channels import checked_rule
 from domainclip.data.owner_map import owner_map_path
 from domainclip.data.prepare import prepare
 from domainclip.data.prepared_set import PreparedSet
@@ -89,13 +90,17 @@ def check_parts(config: RunConfig, prepared: PreparedSet) -> None:
         UsageError: A part is empty, or an image to be measured lacks a channel of the model.
     """
     train = prepared.subset("train")
-    wanted = config.model.channels or train["channels"].iloc[0]
+    rule = checked_rule(config.data.missing_channels, config.model.channel_embedding)
+    wanted = config.model.channels or tuple(train["channels"].iloc[0])
+    if rule != "refuse" and config.model.channels is None:
+        wanted = tuple(sorted({name for row in train["channels"] for name in row}))
     parts = ["held_out", *(["val"] if (prepared.index["split"] == "val").any() else [])]
     for part in parts:
         rows = prepared.subset(part)
         for key, channels in zip(rows["key"], rows["channels"], strict=True):
             try:
-                channel_positions(channels, wanted)
+                if rule == "refuse" or not present_channels(channels, wanted):
+                    channel_positions(channels, wanted)
             except UsageError as error:
                 raise UsageError(
                     f"A model of the channels {', '.join(wanted)} was to be measured on the part {part}.",

@@ -48,13 +48,19 @@ class TorchEngine(EngineBase):
             self.name = "DistributedDataParallel"
             self.share_buffers()
 
-    def forward(self, images: torch.Tensor | None = None, tokens: torch.Tensor | None = None, mode: Mode = "both") -> TowerOutput:
+    def forward(
+        self,
+        images: torch.Tensor | None = None,
+        tokens: torch.Tensor | None = None,
+        mode: Mode = "both",
+        channels: tuple[str, ...] | None = None,
+    ) -> TowerOutput:
         """See ``Engine.forward``."""
         autocast: AbstractContextManager[Any] = nullcontext()
         if self.precision == "bf16":
             autocast = torch.autocast(self.processes.device.type, dtype=torch.bfloat16)
         with autocast:
-            return super().forward(images, tokens, mode)
+            return super().forward(images, tokens, mode, channels)
 
     def backward(self, loss: torch.Tensor) -> None:
         """See ``Engine.backward``."""

@@ -15,6 +15,7 @@ WORKERS = Path(__file__).parent / "workers"
 
 PARITY_CASES = [(kind, "deepspeed", stage, "clip") for kind in ("vit", "resnet") for stage in (0, 1)]
 PARITY_CASES += [("vit", "deepspeed", 1, "multi-positive"), ("vit", "torch", 0, "clip")]
+PARITY_CASES += [("wavelength", "torch", 0, "clip")]
 RESUME_PHASES = [
     {"run": "whole"},
     {"run": "torn", "kill_at": 5},

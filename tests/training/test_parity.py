@@ -14,7 +14,7 @@ from domainclip.training.engine import make_engine
 from domainclip.training.state import load_checkpoint, read_state
 
 SLOW = [("vit", "deepspeed", 2, "clip"), ("vit", "deepspeed", 3, "clip"), ("resnet", "deepspeed", 3, "multi-positive")]
-SLOW += [("resnet", "torch", 0, "multi-positive")]
+SLOW += [("resnet", "torch", 0, "multi-positive"), ("wavelength", "deepspeed", 2, "clip"), ("wavelength", "deepspeed", 3, "clip")]
 
 
 def reference(tiny, kind: str, loss_name: str) -> dict[str, torch.Tensor]:

@@ -85,6 +85,12 @@ class RemoteSensing:
         self._account = (item.name, account)
         return scene_samples(item, _checked(reading), account)
 
+    def wavelengths(self, channels: Sequence[str], family: str | None = None) -> Mapping[str, float]:
+        """Returns the centre wavelengths of optical bands in micrometres, as far as they are known."""
+        from domainclip.domains.remote_sensing.sensors import known_wavelengths
+
+        return known_wavelengths(channels, family)
+
     def account(self, item: SourceItem) -> Mapping[str, int]:
         """Returns what became of the windows of the item whose samples were asked for last; empty for any other."""
         held = self._account

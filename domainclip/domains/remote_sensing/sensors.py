@@ -15,9 +15,12 @@ from typing import Any
 
 import yaml
 
-from domainclip.errors import UsageError, unknown_name
+from domainclip.errors import unknown_name
 
 _FOLDER = Path(__file__).resolve().parent / "sensor_tables"
+# Of pictures of no named sensor: DOFA-CLIP's README.
+_COLOUR_UM = {"red": 0.665, "green": 0.560, "blue": 0.490}
+_LONGEST_OPTICAL_UM = 30.0
 _COLOURS = {"red": "red", "green": "green", "blue": "blue", "nir": "nir", "gray": "gray", "grey": "gray"}
 
 
@@ -224,20 +227,24 @@ def band_facts(name: str, family: str | None) -> BandFacts | None:
     return found[0] if len(waves) == 1 else None
 
 
-def wavelengths(channels: Sequence[str], family: str | None) -> dict[str, float]:
-    """Returns the centre wavelength of each channel in micrometres.
+def known_wavelengths(channels: Sequence[str], family: str | None) -> dict[str, float]:
+    """Returns the centre wavelengths of optical bands in micrometres, as far as they are known.
 
-    Raises:
-        UsageError: The tables do not know one.
+    Radar has a wavelength, and no model takes it for one: which number stands for it belongs to the model's weights.
+
+    Args:
+        channels: Names as the reader gives them.
+        family: Sensor family, or None for pictures.
     """
-    known = {name: facts.wavelength_um for name in channels if (facts := band_facts(name, family)) and facts.wavelength_um}
-    if lacking := [name for name in channels if name not in known]:
-        raise UsageError(
-            f"The wavelengths of the bands {', '.join(channels)} were needed.",
-            f"The tables of sensors do not know {', '.join(lacking)}{f' of {family}' if family else ''}.",
-            "Give them in micrometres: model.wavelengths_um, a mapping of band to wavelength.",
-        )
-    return {name: float(known[name] or 0.0) for name in channels}
+    known = {}
+    for name in channels:
+        facts = band_facts(name, family)
+        wave = facts.wavelength_um if facts is not None else None
+        if wave is None and family is None:
+            wave = _COLOUR_UM.get(name)
+        if wave is not None and wave <= _LONGEST_OPTICAL_UM:
+            known[name] = wave
+    return known
 
 
 def band_by_common_name(common: str, channels: Sequence[str], family: str | None) -> str | None:

@@ -60,11 +60,10 @@ def test_nodata_does_not_enter_scale_or_statistics(write_raster, cut, domain):
 
 def test_wavelengths_of_radar_are_lengths_and_a_models_convention_is_its_own():
     """terratorch gives VV and VH 5.405 (gigahertz) where others are micrometres; DOFA v1 wants 3.75 (torchgeo 3931)."""
-    from domainclip.domains.remote_sensing.sensors import wavelengths
+    from domainclip.domains.remote_sensing.sensors import band_facts, known_wavelengths
 
-    told = wavelengths(("VV", "VH", "B04"), None)
-    assert told["VV"] == told["VH"] == pytest.approx(299_792_458 / 5.405e9 * 1e6, rel=1e-6)
-    assert told["B04"] == pytest.approx(0.6646)
+    assert band_facts("VV", None).wavelength_um == pytest.approx(299_792_458 / 5.405e9 * 1e6, rel=1e-6)
+    assert known_wavelengths(("VV", "VH", "B04", "red"), None) == {"B04": 0.6646, "red": 0.665}
 
 
 def test_b10_does_not_exist_in_level_2a(write_raster, cut):

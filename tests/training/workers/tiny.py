@@ -18,12 +18,14 @@ SIZE, CONTEXT, VOCABULARY = 32, 8, 64
 
 
 def build(kind: str, seed: int = 0):
-    """A small two-tower model: kind is resnet (timm's test_resnet) or vit."""
+    """A small two-tower model: kind is resnet (timm's test_resnet), vit, or wavelength (a vit whose kernels are made)."""
     from domainclip.models.towers import build_model
 
-    config = ModelConfig(
-        architecture={"resnet": "starter-resnet", "vit": "starter-vit"}[kind], image_size=SIZE, context_length=CONTEXT
-    )
+    architecture = {"resnet": "starter-resnet", "vit": "starter-vit", "wavelength": "starter-vit"}[kind]
+    config = ModelConfig(architecture=architecture, image_size=SIZE, context_length=CONTEXT)
+    if kind == "wavelength":
+        colours = {"red": 0.665, "green": 0.56, "blue": 0.49}
+        config = config.model_copy(update={"channel_embedding": "wavelength", "wavelengths_um": colours})
     return build_model(config, ("red", "green", "blue"), vocabulary_size=VOCABULARY, seed=seed)
 
 
