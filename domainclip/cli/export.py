@@ -25,9 +25,7 @@ def export(
     source: Annotated[Path, typer.Argument(help="Prepared set, or folder that zero-shot, embed or index wrote.", metavar="FOLDER")],
     format: Annotated[str, typer.Option("--format", help="trident, clam, qupath; cog, geojson, geoparquet.")],
     output: Annotated[Path, typer.Option("--output", help="Folder to write.")],
-    hashed: Annotated[
-        bool, typer.Option("--hashed", help="Name slides or scenes by hashes, though your own map knows them.")
-    ] = False,
+    hashed: Annotated[bool, typer.Option("--hashed", help="Name files by hashes, though your own map knows them.")] = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
     debug: Debug = False,

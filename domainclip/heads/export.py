@@ -1,4 +1,4 @@
-"""Predictions, sets and features written in other programs' formats: one folder an export, and one entry of ``exporters`` a format."""
+"""Predictions, sets and features in other programs' formats: one folder an export, and one entry of ``exporters`` a format."""
 
 from __future__ import annotations
 

@@ -48,17 +48,14 @@ def export_cog(source: Path, folder: Path, hashed: bool, progress: Progress) -> 
         coarse += not grid.aligned
 
     exported = _exported("cog", placed, folder, write, progress)
-    facts = {"synthetic": placed.synthetic, "model": placed.model, "prompts": list(placed.templates), "domainclip": __version__}
-    write_legend(folder, placed.classes, facts)
+    write_legend(folder, placed.classes, {"domainclip": __version__, **_facts(placed)})
     document = {
         "cells": {name: int(count) for name, count in zip(names, total[1:], strict=True)},
         "cells_without_data": int(total[0]),
     }
     lines = [f"Value k of classes/ is the k-th class of legend.json{', and band k of scores/' if scored else ''}; 0 is no data."]
     if coarse:
-        lines.append(
-            f"{coarse} scenes have cells by their middles: no grid of a fitting size has all windows' sides between cells."
-        )
+        lines.append(f"{coarse} scenes: no grid of a fitting size has all windows' sides between cells; a cell's middle decides.")
     return Exported({**exported.document, **document, "scenes_not_aligned": coarse}, (*exported.lines, *lines))
 
 
@@ -150,7 +147,7 @@ def _said(document: dict[str, Any], placed: PlacedSource) -> Iterator[str]:
 
 
 def _facts(placed: PlacedSource) -> dict[str, Any]:
-    facts: dict[str, Any] = {"synthetic": placed.synthetic}
+    facts: dict[str, Any] = {} if placed.synthetic is None else {"synthetic": placed.synthetic}
     return facts | ({"model": placed.model, "prompts": list(placed.templates)} if placed.model else {})
 
 
@@ -169,7 +166,8 @@ def _row(placed: PlacedSource, name: str, one: Placed) -> dict[str, Any]:
         row["class"] = one.best
     if one.scores:
         row |= {f"p:{label}": score for label, score in zip(placed.classes, one.scores, strict=True)}
-    return {**row, **one.told, **({"model": placed.model} if placed.model else {}), "synthetic": placed.synthetic}
+    model = {"model": placed.model} if placed.model else {}
+    return {**row, **one.told, **model, **({} if placed.synthetic is None else {"synthetic": placed.synthetic})}
 
 
 def _lonlat(windows: Sequence[Placed]) -> list[Any]:

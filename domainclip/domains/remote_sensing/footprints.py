@@ -190,6 +190,9 @@ def _cut(polygon: Any) -> Any:
         inside = polygon if west >= -180 and east <= 180 else polygon.intersection(strip)
         moved = affinity.translate(inside, -360.0 * turn)
         parts += [part for part in getattr(moved, "geoms", [moved]) if part.geom_type == "Polygon" and part.area > _LEAST_AREA_DEG2]
+    if len(parts) > 1:
+        whole = shapely.union_all(parts)  # a ring around the earth ends where it began
+        parts = list(getattr(whole, "geoms", [whole]))
     ordered = [ring_order.orient(part) for part in parts]
     return ordered[0] if len(ordered) == 1 else shapely.MultiPolygon(ordered)
 
