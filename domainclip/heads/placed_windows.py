@@ -127,6 +127,8 @@ def _of_predictions(folder: Path, hashed: bool) -> PlacedSource:
         told = json.loads((folder / "predictions.json").read_text(encoding="utf-8"))
         classes = {str(name): tuple(map(str, words)) for name, words in told["classes"].items()}
         rows, model = told["windows"], told["model"]
+        if not isinstance(rows, list):
+            raise TypeError("windows are a list")
         if rows and not any("geo" in row for row in rows):
             found = "They were written before predictions said where they lie."
             raise UsageError(asked, found, "Classify again: domainclip zero-shot ... --output DIR.")

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from domainclip.model_record import ModelRecord, Preprocessing, Prompts
+
 _HERE = str(Path(__file__).resolve().parent)
 if _HERE not in sys.path:
     sys.path.insert(0, _HERE)
-
-from domainclip.model_record import ModelRecord, Preprocessing, Prompts
 
 TEXTS = [
     f"{a} {b} in a picture of {c}"

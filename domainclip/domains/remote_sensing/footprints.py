@@ -20,6 +20,8 @@ TOLERANCE_PX = 0.1
 _MOST_STEPS = 256
 _METRES_PER_DEGREE = 111_320.0
 _POLE_DEG = 90 - 1e-9
+_FARTHEST_LON, _FARTHEST_LAT = 540.0, 92.5
+"""Longitudes may run on for a turn; pixels that are centred on a pole reach beyond it."""
 _LEAST_AREA_DEG2 = 1e-18
 _ROUNDING_DEG = 1e-9
 
@@ -76,7 +78,7 @@ def lonlat_polygons(outlines: Floats, crs: str, sizes: Sequence[tuple[int, int]]
     while len(waiting):
         rings = _with_steps(outlines[waiting], steps)
         followed = _LonLat(rings, to_lonlat, geographic)
-        if not (np.isfinite(followed.lon).all() and np.isfinite(followed.lat).all()):
+        if not followed.is_on_earth():
             raise UsageError(
                 "Windows were to be placed in longitude and latitude.",
                 "Some lie where their CRS has none: the affine or the CRS is wrong.",
@@ -119,6 +121,12 @@ class _LonLat:
         around = np.abs(self._steps.sum(axis=1)) > 180
         self._odd = around | (np.abs(self.lat) > _POLE_DEG).any(axis=1)
         self.lon = self.lon[:, :1] + np.concatenate([np.zeros((len(rings), 1)), np.cumsum(self._steps[:, :-1], axis=1)], axis=1)
+
+    def is_on_earth(self) -> bool:
+        """Says whether all points have a longitude and a latitude; metres taken for degrees are far out of their range."""
+        places = np.stack([self.lon / _FARTHEST_LON, self.lat / _FARTHEST_LAT])
+        on_earth = np.isfinite(places).all() and (np.abs(places) <= 1).all()
+        return bool(on_earth and (self._geographic or not (np.abs(self.lat) > _POLE_DEG).all(axis=1).any()))
 
     def off_metres(self, halfway: Floats) -> Floats:
         """Returns how far the straight pieces of each ring are from where their middles belong, (N,)."""
