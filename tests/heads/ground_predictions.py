@@ -99,6 +99,7 @@ def places() -> dict[str, Scene]:
         "degrees": Scene("EPSG:4326", Affine(1e-4, 0, 12.3, 0, -1e-4, -33.3)),
         "web mercator": Scene("EPSG:3857", Affine(30, 0, -8_000_000, 0, -30, 5_000_000)),
         "degrees over the date line": Scene("EPSG:4326", Affine(1e-3, 0, 179.87, 0, -1e-3, -16)),
+        "NAD83 over the date line": Scene("EPSG:4269", Affine(1e-3, 0, 179.87, 0, -1e-3, 52)),
         "mercator over the date line": Scene("EPSG:3857", Affine(300, 0, 19_980_000, 0, -300, -1_500_000)),
         "utm 1 over the date line": Scene("EPSG:32601", Affine(1000, 0, 100_000, 0, -1000, 7_400_000)),
         "utm 60 over the date line": Scene("EPSG:32760", Affine(500, 0, 700_000, 0, -500, 8_200_000)),

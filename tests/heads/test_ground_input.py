@@ -14,6 +14,7 @@ import rasterio
 import shapely
 from affine import Affine
 
+from domainclip.data.owner_map import owner_map_path
 from domainclip.errors import UsageError
 from domainclip.heads.classify import classify_files
 from domainclip.heads.embed import embed
@@ -274,3 +275,7 @@ def test_labels_of_a_set_become_a_map(tmp_path, scenes, ground_model):
     for hashed in (False, True):
         done = export(tmp_path / "p", "cog", tmp_path / f"maps{hashed}", hashed=hashed).document
         assert (done["scenes"], done["windows"]) == (2, 28)
+    # Nor does somebody without the owner's map get a map a window.
+    (set_id,) = json.loads((tmp_path / "p" / "predictions.json").read_text())["set_ids"]
+    owner_map_path(set_id).unlink()
+    assert export(tmp_path / "p", "cog", tmp_path / "others").document["scenes"] == 2

@@ -16,7 +16,13 @@ from affine import Affine
 from domainclip.heads.export import export
 
 PLACES = made.places()
-AROUND = ("degrees over the date line", "mercator over the date line", "utm 1 over the date line", "utm 60 over the date line")
+AROUND = (
+    "degrees over the date line",
+    "NAD83 over the date line",
+    "mercator over the date line",
+    "utm 1 over the date line",
+    "utm 60 over the date line",
+)
 POLES = ("north pole", "south pole", "pole on a corner", "pole on a side")
 
 

@@ -150,7 +150,7 @@ class _LonLat:
         """Returns the polygons of some rings."""
         import shapely
 
-        rings = np.stack([_snapped(self.lon), np.clip(self.lat, -90, 90)], axis=-1)
+        rings = np.stack([self.lon, np.clip(self.lat, -90, 90)], axis=-1)
         found = np.empty(len(rings), dtype=object)
         plain = chosen & ~self._odd
         if plain.any():
@@ -180,13 +180,6 @@ def _around_pole(ring: Floats, steps: Floats) -> list[tuple[float, float]]:
     return [*points, (points[-1][0], pole), (points[0][0], pole)]
 
 
-def _snapped(lon: Floats) -> Floats:
-    """Puts what lies on the antimeridian but for rounding exactly there, so that no splinter is cut off."""
-    near = np.rint(lon / 180) * 180
-    found: Floats = np.where(np.abs(lon - near) < _ROUNDING_DEG, near, lon)
-    return found
-
-
 def _cut(polygon: Any) -> Any:
     """Cuts a polygon whose longitudes run on at the antimeridian, and turns its rings counterclockwise."""
     import shapely
@@ -207,7 +200,8 @@ def _cut(polygon: Any) -> Any:
         moved = affinity.translate(inside, -360.0 * turn)
         parts += [part for part in getattr(moved, "geoms", [moved]) if part.geom_type == "Polygon" and part.area > _LEAST_AREA_DEG2]
     if len(parts) > 1:
-        whole = shapely.union_all(parts, grid_size=_ROUNDING_DEG)  # a ring around the earth ends where it began
+        # A ring around the earth ends where it began, and rounding may have cut off a splinter at the antimeridian.
+        whole = shapely.union_all(parts, grid_size=_ROUNDING_DEG)
         parts = list(getattr(whole, "geoms", [whole]))
     ordered = [ring_order.orient(part) for part in parts]
     return ordered[0] if len(ordered) == 1 else shapely.MultiPolygon(ordered)
