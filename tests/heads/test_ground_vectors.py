@@ -16,13 +16,7 @@ from affine import Affine
 from domainclip.heads.export import export
 
 PLACES = made.places()
-AROUND = (
-    "degrees over the date line",
-    "NAD83 over the date line",
-    "mercator over the date line",
-    "utm 1 over the date line",
-    "utm 60 over the date line",
-)
+AROUND = tuple(name for name in PLACES if name.endswith("over the date line"))
 POLES = ("north pole", "south pole", "pole on a corner", "pole on a side")
 
 
