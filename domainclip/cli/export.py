@@ -10,7 +10,7 @@ import typer
 from domainclip.cli.options import Debug, Json, Overwrite
 from domainclip.cli.output import Reporter, run_verb
 
-_HELP = """Write the tiles or features of a set for TRIDENT, CLAM or QuPath, one file a slide.
+_HELP = """Write tiles or features for TRIDENT, CLAM or QuPath, one file a slide; or predictions and labels of scenes as maps.
 
 Example: [bold]domainclip export sets/slides --format qupath --output sets/slides-qupath[/bold]
 """
@@ -22,10 +22,10 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    source: Annotated[Path, typer.Argument(help="Prepared set, or folder that embed or index wrote.", metavar="SET_OR_EMB")],
-    format: Annotated[str, typer.Option("--format", help="trident, clam or qupath.")],
+    source: Annotated[Path, typer.Argument(help="Prepared set, or folder that zero-shot, embed or index wrote.", metavar="FOLDER")],
+    format: Annotated[str, typer.Option("--format", help="trident, clam, qupath; cog, geojson, geoparquet.")],
     output: Annotated[Path, typer.Option("--output", help="Folder to write.")],
-    hashed: Annotated[bool, typer.Option("--hashed", help="Name slides by hashes, though your own map knows them.")] = False,
+    hashed: Annotated[bool, typer.Option("--hashed", help="Name files by hashes, though your own map knows them.")] = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
     debug: Debug = False,

@@ -15,14 +15,16 @@ import numpy.typing as npt
 
 from domainclip.addresses import is_address
 from domainclip.data.owner_map import owner_map_path
+from domainclip.data.records import geo_to_json
 from domainclip.domains.base import DomainFacts, domains
 from domainclip.errors import UnreadableFileError, UsageError
 from domainclip.heads.domain_model import DomainModel
-from domainclip.heads.embed import Stream
+from domainclip.heads.embed import Stream, model_facts
 from domainclip.heads.model_input import MissingTally, missing_lines
 from domainclip.heads.prompts import Classes, checked_classes
 from domainclip.heads.reading import Found, Progress, Rejected
 from domainclip.heads.zero_shot import ZeroShotClassifier
+from domainclip.sample import Geo
 
 _SHOWN_FILES = 40
 _NAME_BYTES = 4096
@@ -39,6 +41,9 @@ class Prediction:
         windows: Number of windows that stand behind it: 1 for a window itself.
         window: x, y, width, height, level; None for files and whole images.
         probabilities: Class name to probability; they sum to 1.
+        group: Keyed hash of the group.
+        size: (width, height) of the pixels that were classified, after any resampling.
+        geo: Where these pixels lie on the ground; None for files and without a CRS.
     """
 
     path: str
@@ -47,6 +52,9 @@ class Prediction:
     windows: int
     window: dict[str, int] | None
     probabilities: dict[str, float]
+    group: str = ""
+    size: tuple[int, int] | None = None
+    geo: Geo | None = None
 
     @property
     def best(self) -> str:
@@ -66,7 +74,7 @@ class Classification:
         rejected: Path (None for what is no file of ours) and reason.
         output: Where tables were written.
         synthetic: The model has seen generated content only.
-        model: Where it was loaded from and its domain.
+        model: Where it was loaded from, its domain, and its weights' checksum.
         missing_channels: The model's rule for images that lack channels, and how many lacked which.
         set_ids: Names of the owner's maps (``sources/<set_id>.jsonl`` in the owner's folder) from the tables' keys to paths.
     """
@@ -118,11 +126,20 @@ class Classification:
                 f"Tables: {self.output / 'predictions.csv'}, {self.output / 'predictions.json'}; they hold keys instead of paths."
             )
             lines.append(f"Which key is which file, for you alone: {maps}")
+        lines += self._how_to_map()
         if self.synthetic:
             lines.append(
                 "The model was trained on synthetic content only: it shows how things work and says nothing of real images."
             )
         return lines
+
+    def _how_to_map(self) -> list[str]:
+        placed = sum(one.geo is not None for one in self.windows)
+        if not placed:
+            return []
+        first, folder = ("", self.output) if self.output else ("add --output DIR, then ", "DIR")
+        command = f"domainclip export {folder} --format cog --output MAPS"
+        return [f"{placed} images lie on the ground. For a map: {first}{command} (or --format geojson, geoparquet)."]
 
 
 def parse_classes(text: str) -> dict[str, tuple[str, ...]]:
@@ -220,7 +237,7 @@ def classify_files(
         tuple(rejected),
         target,
         model.record.synthetic,
-        {"source": model.source, "domain": model.record.domain},
+        model_facts(model) | {"source": model.source},
         tuple(set_id for stream in streams if target is not None and (set_id := stream.remember_paths())),
         reduce(MissingTally.join, (stream.missing for stream in streams)).document(),
     )
@@ -273,7 +290,7 @@ def _prediction(image: Found, place: tuple[str, str], names: npt.NDArray[np.str_
     window = image.window
     where = None if window is None else {name: getattr(window, name) for name in ("x", "y", "width", "height", "level")}
     shares = {str(name): float(share) for name, share in zip(names, row, strict=True)}
-    return Prediction(*place, image.key, 1, where, shares)
+    return Prediction(*place, image.key, 1, where, shares, image.group, image.size, image.geo)
 
 
 def _per_file(windows: Sequence[Prediction]) -> list[Prediction]:
@@ -303,15 +320,23 @@ def _write(result: Classification, output: Path) -> None:
     names = list(result.classes)
     with (output / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["file", "key", "x", "y", "width", "height", "level", "class", *(f"p:{name}" for name in names)])
+        box = ("x", "y", "width", "height", "level")
+        ground = ("image_width", "image_height", "crs", "transform")
+        writer.writerow(["file", "key", *box, "class", *(f"p:{name}" for name in names), *ground])
         for one in result.windows:
             where = one.window or {}
-            place = [where.get(name, "") for name in ("x", "y", "width", "height", "level")]
-            writer.writerow([one.file, one.key, *place, one.best, *(f"{one.probabilities[name]:.6f}" for name in names)])
+            place = [where.get(name, "") for name in box]
+            shares = [f"{one.probabilities[name]:.6f}" for name in names]
+            writer.writerow([one.file, one.key, *place, one.best, *shares, *(one.size or ("", "")), *_ground(one.geo)])
     text = json.dumps(result.document(paths=False), indent=1, ensure_ascii=False)
     (output / "predictions.json").write_text(text + "\n", encoding="utf-8")
     lines = "".join(json.dumps({"key": one["key"], "reason": one["reason"]}, ensure_ascii=False) + "\n" for one in result.rejected)
     (output / "rejected.jsonl").write_text(lines, encoding="utf-8")
+
+
+def _ground(geo: Geo | None) -> tuple[str, str]:
+    """The CRS, and the affine's six numbers with spaces between them, in full precision; empty without a place."""
+    return (geo.crs, " ".join(repr(float(number)) for number in geo.transform)) if geo else ("", "")
 
 
 def _plain(one: Prediction, paths: bool) -> dict[str, Any]:
@@ -320,8 +345,11 @@ def _plain(one: Prediction, paths: bool) -> dict[str, Any]:
         **named,
         "file": one.file,
         "key": one.key,
+        "group": one.group,
         "windows": one.windows,
         "window": one.window,
+        "size": list(one.size) if one.size else None,
+        "geo": geo_to_json(one.geo),
         "class": one.best,
         "probabilities": one.probabilities,
     }

@@ -51,10 +51,10 @@ def embed(
     """Encodes every image of a source.
 
     Writes ``features.npy`` (N, D) float32 of unit norm, ``index.parquet`` (key, group, split, labels, window: x, y, width, height
-    and level, size in pixels and spacing of what was encoded, row by row the same images), ``rejected.jsonl`` (key, reason) and
-    ``embed.json``. Of volumes and time series, ``slices.npy`` (M, D) has the features of all slices or frames, each image's
-    from row ``slices_at`` on. Keys are keyed hashes, the same as in a prepared set; the map back to paths lies in the owner's
-    folder.
+    and level, size in pixels, spacing, CRS and affine of what was encoded, row by row the same images), ``rejected.jsonl`` (key,
+    reason) and ``embed.json``. Of volumes and time series, ``slices.npy`` (M, D) has the features of all slices or frames, each
+    image's from row ``slices_at`` on. Keys are keyed hashes, the same as in a prepared set; the map back to paths lies in the
+    owner's folder.
 
     Args:
         model: A loaded model.

@@ -1,4 +1,4 @@
-"""Sets and features written in other programs' formats: one folder an export, and one entry of ``exporters`` a format."""
+"""Predictions, sets and features in other programs' formats: one folder an export, and one entry of ``exporters`` a format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from domainclip.heads.reading import Progress
 from domainclip.registry import Registry
 
 MARK = "export.json"
-_OURS = frozenset((MARK, "rejected.jsonl", "patches", "features", "h5_files", "annotations"))
+_OF_SLIDES = ("patches", "features", "h5_files", "annotations")
+_OF_SCENES = ("classes", "scores", "legend.json", "legend.png", "geojson", "windows.parquet")
+_OURS = frozenset((MARK, "rejected.jsonl", *_OF_SLIDES, *_OF_SCENES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,9 @@ exporters: Registry[Exporter] = Registry(
         "trident": "domainclip.heads.export_tiles:export_trident",
         "clam": "domainclip.heads.export_tiles:export_clam",
         "qupath": "domainclip.heads.export_tiles:export_qupath",
+        "cog": "domainclip.heads.export_maps:export_cog",
+        "geojson": "domainclip.heads.export_maps:export_geojson",
+        "geoparquet": "domainclip.heads.export_maps:export_geoparquet",
     },
 )
 
@@ -54,15 +59,18 @@ def export(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Exported:
-    """Writes a prepared set, or a folder of features, in another program's format.
+    """Writes predictions, a prepared set, or a folder of features, in another program's format.
 
     ``trident``: ``patches/<slide>_patches.h5`` for a set, ``features/<slide>.h5`` for features. ``clam``: ``patches/<slide>.h5``,
     or ``h5_files/<slide>.h5``. ``qupath``: ``annotations/<slide>.geojson``, tiles with their class. Slides are named by their files
     where the owner's map is on this machine, else by the hashed groups of the set. A slide that the format cannot express goes to
     ``rejected.jsonl``, and the others are written.
 
+    Scenes on the ground (``docs/maps.md``): ``cog``, maps of classes and scores; ``geojson``, windows in WGS 84; ``geoparquet``,
+    all windows in one table.
+
     Args:
-        source: A prepared set, or what ``embed`` or ``index`` wrote.
+        source: A prepared set, or what ``zero-shot``, ``embed`` or ``index`` wrote.
         format: A name in ``exporters``.
         output: Folder to write.
         hashed: Name slides by hashed groups though the owner's map is here, to pass the files on.

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from domainclip.domains.palette import PALETTE
 from domainclip.domains.pathology.hdf5_coordinates import Format, Written, write_coordinates, write_features_h5
-from domainclip.domains.pathology.qupath import PALETTE, write_qupath
+from domainclip.domains.pathology.qupath import write_qupath
 from domainclip.errors import UsageError
 from domainclip.heads.export import Exported
 from domainclip.heads.reading import Progress

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from domainclip.data.records import geo_to_json
 from domainclip.errors import UsageError
 from domainclip.heads.reading import Found, Rejected
 
@@ -220,6 +221,8 @@ def _row(image: Found | None) -> dict[str, Any]:
         "spacing_x": spacing.values[-1] if spacing else None,
         "spacing_y": spacing.values[-2] if spacing else None,
         "spacing_unit": spacing.unit if spacing else None,
+        # As in a prepared set: CRS and affine of the pixels that were encoded.
+        "geo": json.dumps(geo_to_json(image.geo)) if image and image.geo else None,
         "axes": image.axes if image else "CYX",
         "slices": None,
         "slices_at": None,

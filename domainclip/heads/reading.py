@@ -18,7 +18,7 @@ from domainclip.errors import UnreadableFileError, UsageError
 from domainclip.heads.inputs import Image
 from domainclip.identifiers import keyed_hash, owner_key
 from domainclip.model_record import ModelRecord
-from domainclip.sample import Pixels, SourceItem, Spacing, Window
+from domainclip.sample import Geo, Pixels, SourceItem, Spacing, Window
 
 if TYPE_CHECKING:
     from domainclip.data.prepared_set import PreparedSet
@@ -43,6 +43,7 @@ class Found:
         spacing: Physical size of these pixels, where known.
         axes: CYX, CZYX or TCYX.
         meta: What the reader tells of it, the files and frames of slices among it.
+        geo: Where these pixels lie on the ground, after any resampling; None without a CRS.
     """
 
     key: str
@@ -56,6 +57,7 @@ class Found:
     spacing: Spacing | None = None
     axes: str = "CYX"
     meta: Mapping[str, Any] = field(default_factory=dict)
+    geo: Geo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,7 @@ def open_for(record: ModelRecord, source: Any, root: Path | str | None = None, r
 
 def read_prepared(prepared: PreparedSet, progress: Progress) -> Iterator[Found]:
     """Yields the images of a prepared set in its order."""
-    from domainclip.data.records import spacing_from_json, values_from_json, window_from_json
+    from domainclip.data.records import geo_from_json, spacing_from_json, values_from_json, window_from_json
 
     total = len(prepared.index)
     for number in range(total):
@@ -185,7 +187,7 @@ def read_prepared(prepared: PreparedSet, progress: Progress) -> Iterator[Found]:
 
         window, spacing = window_from_json(row["window"]), spacing_from_json(row["spacing"])
         size = (int(row["width"]), int(row["height"]))
-        told = (row["axes"], row["meta"] or {})
+        told = (row["axes"], row["meta"] or {}, geo_from_json(row["geo"]))
         yield Found(row["key"], row["group"], read, window, row["labels"] or {}, row["split"], None, size, spacing, *told)
         progress(number + 1, total, "encoding")
 
@@ -222,7 +224,7 @@ def read_files(
 
 def _spooled(folder: Path, number: int, item: SourceItem, reason: str | None, key: bytes) -> Iterator[Found | Rejected]:
     """Yields what a worker left of a file, then removes it."""
-    from domainclip.data.records import spacing_from_json, window_from_json
+    from domainclip.data.records import geo_from_json, spacing_from_json, window_from_json
     from domainclip.data.spool import read_spool, spool_paths
 
     data_path, lines_path = spool_paths(folder, number)
@@ -241,7 +243,7 @@ def _spooled(folder: Path, number: int, item: SourceItem, reason: str | None, ke
 
         size, spacing = (line["shape"][-1], line["shape"][-2]), spacing_from_json(line.get("spacing"))
         window = window_from_json(line["window"])
-        told = (line["axes"], line["meta"])
+        told = (line["axes"], line["meta"], geo_from_json(line.get("geo")))
         yield Found(line["key"], line["group"], read, window, line["labels"], line["split"], number, size, spacing, *told)
     if not seen:
         yield Rejected(

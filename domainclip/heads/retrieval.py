@@ -17,6 +17,7 @@ from domainclip.config import MissingChannels
 from domainclip.data.missing_channels import checked_rule
 from domainclip.data.owner_map import owner_files
 from domainclip.data.planes import stacked_axis
+from domainclip.data.records import geo_from_json
 from domainclip.domains.base import domains
 from domainclip.errors import UsageError
 from domainclip.heads.domain_model import DomainModel, Features, load_model
@@ -24,7 +25,7 @@ from domainclip.heads.embed import write_features
 from domainclip.heads.feature_table import check_output, read_features, read_slices
 from domainclip.heads.reading import Progress
 from domainclip.heads.top_k import top_k
-from domainclip.sample import Window
+from domainclip.sample import Geo, Window
 
 if TYPE_CHECKING:
     from domainclip.models.pooling import Pooling
@@ -45,6 +46,7 @@ class Hit:
         slices: How many there are.
         slice_score: Cosine of query and that slice.
         frame: The frame of ``path`` that the slice is, from 0, where the file has several.
+        geo: Where the pixels that were encoded lie on the ground; None without a CRS.
     """
 
     key: str
@@ -57,6 +59,7 @@ class Hit:
     slices: int | None = None
     slice_score: float | None = None
     frame: int | None = None
+    geo: Geo | None = None
 
 
 def slice_place(files: Sequence[str], origin: Mapping[str, Any], number: int) -> tuple[str | None, int | None]:
@@ -195,7 +198,9 @@ class Retriever:
         if self._files is None:
             self._files = owner_files(str(self.facts.get("set_id") or ""))
         files = self._files.get(key, [])
-        plain = Hit(key, score, window.level if window else None, window, files[0] if files else None)
+        text = row.get("geo")  # older folders have no such column
+        geo = geo_from_json(json.loads(text)) if isinstance(text, str) else None
+        plain = Hit(key, score, window.level if window else None, window, files[0] if files else None, geo=geo)
         if self._slices is None or pd.isna(row["slices"]):
             return plain
         if nearest is None:

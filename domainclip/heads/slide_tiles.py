@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy.typing as npt
 from domainclip.domains.base import domains
 from domainclip.domains.pathology.coordinates import TileCoordinates
 from domainclip.errors import UsageError
-from domainclip.identifiers import keyed_hash, owner_key
+from domainclip.heads.export_names import file_names, model_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +67,7 @@ class TileTable:
         a patient: ``export`` says so).
         """
         sources = [self.paths.get(key) or group for key, group in zip(self.table["key"], self.table["group"], strict=True)]
-        names = _names(list(dict.fromkeys(sources)), set(self.paths.values()))
+        names = file_names(list(dict.fromkeys(sources)), set(self.paths.values()))
         slides = []
         for source, part in self.table.groupby(np.array(sources, dtype=object), sort=False):
             boxes = part[["x", "y", "width", "height"]].to_numpy(dtype=np.float64)
@@ -100,6 +99,12 @@ def open_tiles(folder: Path, *, hashed: bool = False) -> TileTable:
     for kind in ("embed", "index"):
         if (folder / f"{kind}.json").is_file():
             return _of_features(folder, kind, hashed)
+    if (folder / "predictions.json").is_file():
+        raise UsageError(
+            f"The tiles of {folder} were to be exported.",
+            "It holds predictions; TRIDENT, CLAM and QuPath formats take a prepared set or features.",
+            "Those of scenes on the ground become maps: --format cog, geojson or geoparquet.",
+        )
     raise UsageError(
         f"The tiles of {folder} were to be exported.",
         "It holds neither dataset.json of a prepared set nor embed.json of embedded images.",
@@ -152,24 +157,7 @@ def _of_features(folder: Path, kind: Any, hashed: bool) -> TileTable:
     table["spacing_um"] = [None if _missing(y) else _micrometres((float(y), float(x)), unit) for y, x, unit in units]
     table["label"] = [json.loads(labels or "{}").get(_class_label()) for labels in table["labels"]]
     paths = {} if hashed else owner_paths(str(facts.get("set_id") or ""))
-    return TileTable(table, paths, features, _encoder(model), None, len(index) - len(table))
-
-
-def _encoder(model: Mapping[str, Any]) -> str:
-    """A name that says which weights, and no path of this machine."""
-    source, weights = str(model.get("source") or ""), str(model.get("sha256") or "")[:12]
-    if source and not set(source) & set("/\\"):
-        return source
-    return f"domainclip-{weights}" if weights else "domainclip"
-
-
-def _names(sources: list[str], files: set[str]) -> dict[str, str]:
-    """Names each slide by its file's stem, and a hash of its path where two files share one; hashed groups stay as they are."""
-    stems = {source: Path(source).stem.removesuffix(".ome") if source in files else source for source in sources}
-    counted = Counter(stems.values())
-    return {
-        source: stem if counted[stem] == 1 else f"{stem}-{keyed_hash(source, owner_key())[:8]}" for source, stem in stems.items()
-    }
+    return TileTable(table, paths, features, model_name(model), None, len(index) - len(table))
 
 
 def _micrometres(values: Any, unit: Any) -> float | None:
@@ -200,7 +188,7 @@ def _check_domain(folder: Path, name: str) -> None:
         raise UsageError(
             f"The tiles of {folder} were to be exported.",
             f"They are of {name}; TRIDENT, CLAM and QuPath know tiles of slides alone.",
-            "Export a set or features of pathology.",
+            "Export a set or features of pathology; scenes on the ground become maps: --format cog, geojson or geoparquet.",
         )
 
 

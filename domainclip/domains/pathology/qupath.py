@@ -17,16 +17,11 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from domainclip.domains.palette import PALETTE, Color
 from domainclip.errors import UsageError, unknown_name
 
 ObjectType = Literal["tile", "detection", "annotation"]
 Shape = Sequence[float] | Sequence[Sequence[float]]
-Color = tuple[int, int, int]
-PALETTE: tuple[Color, ...] = (
-    (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167), (120, 120, 120),
-)  # fmt: skip
-"""Seven colours that remain apart for the colour-blind (Okabe and Ito 2008, https://jfly.uni-koeln.de/color/), and grey; given to
-classes in the order in which they first come, and around again."""
 _NAMESPACE = uuid.UUID("5b0cf5c4-1f0e-5d0f-9d3c-0d6b5f0c2f11")
 _END = object()
 
