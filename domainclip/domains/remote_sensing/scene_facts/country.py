@@ -83,7 +83,7 @@ def _table() -> tuple[shapely.STRtree, list[str]]:
     names, parts = [], []
     for entry in table["countries"]:
         for rings in entry["arcs"]:
-            outer, *holes = [_ring(ring, arcs) for ring in rings]
+            outer, *holes = [_closed(_ring(ring, arcs)) for ring in rings]
             names.append(entry["name"])
             parts.append(shapely.make_valid(shapely.Polygon(outer, holes)))
     shapely.prepare(parts)
@@ -93,3 +93,12 @@ def _table() -> tuple[shapely.STRtree, list[str]]:
 def _ring(numbers: list[int], arcs: list[Any]) -> npt.NDArray[np.float64]:
     pieces = [arcs[number] if number >= 0 else arcs[~number][::-1] for number in numbers]
     return np.concatenate([pieces[0], *(piece[1:] for piece in pieces[1:])])
+
+
+def _closed(ring: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Makes a ring of the sphere one of the plane: over the date line it runs on past 180, around a pole it is led along it."""
+    ring = np.stack([np.unwrap(ring[:, 0], period=360.0), ring[:, 1]], axis=1)
+    if abs(ring[-1, 0] - ring[0, 0]) < 180:
+        return ring
+    pole = math.copysign(90.0, ring[:, 1].mean())
+    return np.concatenate([ring, [[ring[-1, 0], pole], [ring[0, 0], pole]]])

@@ -20,6 +20,7 @@ _FOLDER = Path(__file__).resolve().parent
 CELLS_PER_DEGREE = 10
 MIXED = 31
 _DOMINANT = 0.6
+_POLE_DEG = 89.99
 # Natural Earth shortens names for maps; these are the usual English short names. Two have changed since its edition 4.1.
 _NAMES = {
     "Antigua and Barb.": "Antigua and Barbuda",
@@ -79,6 +80,7 @@ def country_table(topology: dict[str, Any]) -> dict[str, Any]:
         if "." in name:
             raise ValueError(f"{name!r} is shortened; add its whole name.")
         parts = [shape["arcs"]] if shape["type"] == "Polygon" else shape["arcs"]
+        parts = [part[1:] if _is_pole(part[0], topology) else part for part in parts]
         countries.append({"name": name, "iso_numeric": shape.get("id"), "arcs": parts})
     used = sorted({_plain(arc) for entry in countries for part in entry["arcs"] for ring in part for arc in ring})
     place = {arc: number for number, arc in enumerate(used)}
@@ -93,6 +95,14 @@ def country_table(topology: dict[str, Any]) -> dict[str, Any]:
         "countries": countries,
         "arcs": [encode_arc(topology["arcs"][arc]) for arc in used],
     }
+
+
+def _is_pole(ring: list[int], topology: dict[str, Any]) -> bool:
+    """Says whether a ring is the pole, drawn as a line of all longitudes: the land around it is then its hole."""
+    scale, shift = topology["transform"]["scale"][1], topology["transform"]["translate"][1]
+    return all(
+        abs(latitude * scale + shift) > _POLE_DEG for arc in ring for latitude in np.cumsum([y for _, y in topology["arcs"][_plain(arc)]])
+    )
 
 
 def _plain(arc: int) -> int:
