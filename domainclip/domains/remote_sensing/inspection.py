@@ -12,6 +12,7 @@ from domainclip.domains.remote_sensing.bands import Bands, resolve_bands
 from domainclip.domains.remote_sensing.place import acquisition_time, centre_lonlat, pixel_spacing, season
 from domainclip.domains.remote_sensing.raster import RasterHeader, read_header
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
+from domainclip.domains.remote_sensing.scene_facts.free import free_facts
 from domainclip.domains.remote_sensing.scaling import Probe, file_scale, probe, resolve_values
 from domainclip.errors import UnreadableFileError
 
@@ -115,6 +116,7 @@ def _details(header: RasterHeader, bands: Bands, looked_at: Probe) -> dict[str, 
         details["time"] = time
         if centre is not None and (name := season(time, centre[1])):
             details["season"] = name
+    details |= free_facts(header, bands.family)
     if "synthetic" in header.tags:
         details["synthetic"] = header.tags["synthetic"]
     return details

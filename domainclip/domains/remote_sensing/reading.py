@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,8 @@ from domainclip.config import Section
 class RemoteSensingReading(Section):
     """Reading options. Whatever is told here wins over the file; what neither tells is asked for, never guessed."""
 
+    of_files: ClassVar[frozenset[str]] = frozenset({"facts", "tags"})
+    paths: ClassVar[frozenset[str]] = frozenset({"tags"})
     window_px: int | None = Field(
         None, ge=8, description="Window in pixels; default: 64 for georeferenced scenes, pictures (JPEG, PNG, plain TIFF) whole."
     )
@@ -32,6 +34,10 @@ class RemoteSensingReading(Section):
     nodata: float | None = Field(None, description="Stored number that means no data; default: the file's tag.")
     max_nodata: float = Field(0.25, ge=0, lt=1, description="Windows with a larger share without data are skipped.")
     region_purity: float = Field(0.75, gt=0, le=1, description="Share of a window that one region must cover to label it.")
+    facts: tuple[Literal["place", "climate", "season", "date", "gsd", "sensor", "ndvi", "ndwi", "nbr", "objects"], ...] = Field(
+        (), description="Facts to put into labels and captions (docs/scene-facts.md); with objects, regions are counted, not labels."
+    )
+    tags: str | None = Field(None, description="Mapped features with tags as in OpenStreetMap (GeoJSON, GeoParquet, GeoPackage).")
 
     @model_validator(mode="after")
     def _fits(self) -> RemoteSensingReading:

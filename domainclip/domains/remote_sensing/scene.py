@@ -13,6 +13,7 @@ from domainclip.domains.remote_sensing.place import acquisition_time, centre_lon
 from domainclip.domains.remote_sensing.raster import RasterHeader, read_header, unreadable
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
 from domainclip.domains.remote_sensing.scaling import check_plausible, probe, resolve_values
+from domainclip.domains.remote_sensing.scene_facts import with_facts
 from domainclip.domains.remote_sensing.windows import (
     Cut,
     region_of,
@@ -63,7 +64,7 @@ def scene_samples(item: SourceItem, reading: RemoteSensingReading) -> Iterator[S
     plan = plan_windows(item, header, bands, values, cut, reading)
     common = _common(item, header, bands, values, plan.counts)
     for window, reader, region in plan.kept:
-        yield Sample(
+        sample = Sample(
             key=item.name if cut is None else f"{item.name}#{window.x}_{window.y}_{window.width}_{window.height}",
             reader=reader,
             spacing=window_spacing(spacing, cut, window),
@@ -73,6 +74,8 @@ def scene_samples(item: SourceItem, reading: RemoteSensingReading) -> Iterator[S
             window=window,
             **common,
         )
+        shape = reader.output_px or (window.height, window.width)
+        yield with_facts(sample, reading, shape, item.regions, header.crs)
 
 
 def plan_windows(
@@ -83,7 +86,8 @@ def plan_windows(
     Raises:
         UnreadableFileError: No window is left, no region touches the file, or the pixels are damaged.
     """
-    regions = regions_in_pixels(item.regions, header)
+    # Regions of objects are counted in each window (scene_facts) and choose none.
+    regions = regions_in_pixels(() if "objects" in reading.facts else item.regions, header)
     may_lack_data = values.nodata is not None or header.has_mask or header.dtype.startswith("float")
     output_px = cut.output_px if cut else None
     counts = {"grid": 0, "kept": 0, "without_region": 0, "without_data": 0}
