@@ -12,8 +12,8 @@ from domainclip.domains.remote_sensing.bands import Bands, resolve_bands
 from domainclip.domains.remote_sensing.place import acquisition_time, centre_lonlat, pixel_spacing, season
 from domainclip.domains.remote_sensing.raster import RasterHeader, read_header
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
-from domainclip.domains.remote_sensing.scene_facts.free import free_facts
 from domainclip.domains.remote_sensing.scaling import Probe, file_scale, probe, resolve_values
+from domainclip.domains.remote_sensing.scene_facts.free import free_facts
 from domainclip.errors import UnreadableFileError
 
 _TITLES = {"GTiff": "GeoTIFF", "JPEG": "JPEG", "PNG": "PNG"}

@@ -35,7 +35,8 @@ class RemoteSensingReading(Section):
     max_nodata: float = Field(0.25, ge=0, lt=1, description="Windows with a larger share without data are skipped.")
     region_purity: float = Field(0.75, gt=0, le=1, description="Share of a window that one region must cover to label it.")
     facts: tuple[Literal["place", "climate", "season", "date", "gsd", "sensor", "ndvi", "ndwi", "nbr", "objects"], ...] = Field(
-        (), description="Facts to put into labels and captions (docs/scene-facts.md); with objects, regions are counted, not labels."
+        (),
+        description="Facts to put into labels and captions (docs/scene-facts.md); with objects, regions are counted, not labels.",
     )
     tags: str | None = Field(None, description="Mapped features with tags as in OpenStreetMap (GeoJSON, GeoParquet, GeoPackage).")
 

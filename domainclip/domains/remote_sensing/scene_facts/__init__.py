@@ -5,7 +5,7 @@ One file a fact; what each says, from which source and how sure it is: ``docs/sc
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from domainclip.domains.remote_sensing.scene_facts.indices import INDICES, index
 from domainclip.domains.remote_sensing.scene_facts.moment import date_fact, season_fact
 from domainclip.domains.remote_sensing.scene_facts.objects import objects_fact, objects_of_regions
 from domainclip.domains.remote_sensing.scene_facts.sensor_words import gsd_fact, sensor_fact
-from domainclip.errors import unknown_name
+from domainclip.errors import UsageError, unknown_name
 from domainclip.sample import Pixels, Region, Sample
 
 if TYPE_CHECKING:
@@ -64,34 +64,29 @@ def scene_facts(
     for name in names:
         if name not in FACTS:
             raise unknown_name("fact of a scene", name, FACTS)
+    if "tags" in names and tags is None:
+        raise UsageError("Mapped tags were asked for.", "No table of features was given.", "Name one: reading.tags FILE.")
     if pixels is None and (shape is None or set(names) & set(INDICES)):
         pixels = sample.read()
     if pixels is not None:
         shape = pixels.array.shape[-2:]
     assert shape is not None
     place = centroid(sample.geo, shape)
-    found: dict[str, Fact] = {}
-    for name in (name for name in FACTS if name in names):
-        if name in INDICES:
-            assert pixels is not None
-            found[name] = index_fact(name, sample, pixels)
-        elif name == "place":
-            found[name] = country_fact(place)
-        elif name == "climate":
-            found[name] = climate_fact(place)
-        elif name == "season":
-            found[name] = season_fact(sample.time, place)
-        elif name == "date":
-            found[name] = date_fact(sample.time)
-        elif name == "gsd":
-            found[name] = gsd_fact(sample.spacing, sample.geo, shape)
-        elif name == "sensor":
-            found[name] = sensor_fact(sample.sensor)
-        elif name == "objects":
-            found[name] = objects_fact(objects_of_regions(regions, sample, shape, crs, OBJECT_LABEL), sample.geo, shape)
-        elif tags is not None:
-            found[name] = tags_fact(read_tags(tags), sample.geo, shape)
-    return found
+    ways: dict[str, Callable[[], Fact]] = {
+        "place": lambda: country_fact(place),
+        "climate": lambda: climate_fact(place),
+        "season": lambda: season_fact(sample.time, place),
+        "date": lambda: date_fact(sample.time),
+        "gsd": lambda: gsd_fact(sample.spacing, sample.geo, shape),
+        "sensor": lambda: sensor_fact(sample.sensor),
+        "objects": lambda: objects_fact(objects_of_regions(regions, sample, shape, crs, OBJECT_LABEL), sample.geo, shape),
+        "tags": lambda: tags_fact(read_tags(tags or Path()), sample.geo, shape),
+    }
+    return {
+        name: index_fact(name, sample, pixels) if name in INDICES and pixels is not None else ways[name]()
+        for name in FACTS
+        if name in names
+    }
 
 
 def with_facts(
@@ -124,9 +119,7 @@ def with_facts(
     meta = {key: told[name] for key, name in (("facts", "numbers"), ("facts_absent", "absent")) if told.get(name)}
     if told.get("attribution"):
         meta["attribution"] = told["attribution"]
-    return sample.with_(
-        labels={**words, **sample.labels}, captions=(*sample.captions, *captions), meta={**sample.meta, **meta}
-    )
+    return sample.with_(labels={**words, **sample.labels}, captions=(*sample.captions, *captions), meta={**sample.meta, **meta})
 
 
 def summary(found: Mapping[str, Fact]) -> dict[str, Any]:

@@ -23,7 +23,15 @@ def free_facts(header: RasterHeader, family: str | None) -> dict[str, Any]:
     if geo is None:
         return {}
     sample = Sample(
-        "", "CYX", (), Values("dn"), _no_pixels, spacing=pixel_spacing(header), geo=geo, time=acquisition_time(header.tags), sensor=family
+        "",
+        "CYX",
+        (),
+        Values("dn"),
+        _no_pixels,
+        spacing=pixel_spacing(header),
+        geo=geo,
+        time=acquisition_time(header.tags),
+        sensor=family,
     )
     told = summary(scene_facts(sample, None, FREE, shape=shape))
     names = {"words": "facts", "absent": "facts_absent", "attribution": "attribution"}

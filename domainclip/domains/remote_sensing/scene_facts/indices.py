@@ -1,9 +1,9 @@
 """Spectral indices of a scene: NDVI, NDWI, NBR, from bands by name, on reflectance, without clouds and gaps.
 
-Sources: NDVI, Rouse et al. 1974; NDWI of open water, McFeeters 1996 (green and near infrared; Gao's NDWI of 1996 is another index,
-of near and shortwave infrared, and is not here); NBR, Key and Benson 2006. Words: for NDVI the ranges of USGS ("NDVI, the Foundation
-for Remote Sensing Phenology": about 0.1 or less barren, 0.2 to 0.5 sparse, 0.6 to 0.9 dense; nothing is said between them), for NDWI
-McFeeters' zero. NBR of one date has no published words (those of Key and Benson are of differences of two dates).
+Sources: NDVI, Rouse et al. 1974; NDWI of open water, McFeeters 1996 (green and near infrared; Gao's NDWI of 1996 is another, of
+near and shortwave infrared, and is not here); NBR, Key and Benson 2006. Words: for NDVI the ranges of USGS ("NDVI, the Foundation
+for Remote Sensing Phenology": 0.1 or less barren, about 0.2 to 0.5 sparse, about 0.6 to 0.9 dense; nothing is said between them),
+for NDWI McFeeters' zero. NBR of one date has no published words (those of Key and Benson are of differences of two dates).
 """
 
 from __future__ import annotations

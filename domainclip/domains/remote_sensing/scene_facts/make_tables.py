@@ -101,7 +101,9 @@ def _is_pole(ring: list[int], topology: dict[str, Any]) -> bool:
     """Says whether a ring is the pole, drawn as a line of all longitudes: the land around it is then its hole."""
     scale, shift = topology["transform"]["scale"][1], topology["transform"]["translate"][1]
     return all(
-        abs(latitude * scale + shift) > _POLE_DEG for arc in ring for latitude in np.cumsum([y for _, y in topology["arcs"][_plain(arc)]])
+        abs(latitude * scale + shift) > _POLE_DEG
+        for arc in ring
+        for latitude in np.cumsum([y for _, y in topology["arcs"][_plain(arc)]])
     )
 
 

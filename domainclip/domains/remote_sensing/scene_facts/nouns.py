@@ -9,10 +9,11 @@ from domainclip.captions.templates import indefinite_article
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 # Not counted: "farmland", never "two farmlands".
-UNCOUNTED = frozenset(
-    "farmland cropland grassland woodland wetland heathland parkland scrub scrubland grass water vegetation sand soil rock ice snow "
-    "forest land rubble mud shingle parking housing aquaculture greenery construction".split()
-)
+UNCOUNTED = frozenset({
+    "aquaculture", "construction", "cropland", "farmland", "forest", "grass", "grassland", "greenery", "heathland", "housing", "ice",
+    "land", "mud", "parking", "parkland", "rock", "rubble", "sand", "scrub", "scrubland", "shingle", "snow", "soil", "vegetation",
+    "water", "wetland", "woodland",
+})  # fmt: skip
 _IRREGULAR = {"person": "people", "man": "men", "woman": "women", "child": "children", "quay": "quays", "roof": "roofs"}
 _SAME = frozenset({"aircraft", "spacecraft", "hovercraft", "watercraft", "railway works", "works", "barracks", "sheep", "cattle"})
 _ENDS_IN_S = re.compile(r"(ss|us|is|as|os)\Z")

@@ -1,7 +1,7 @@
 """Boxes and masks to counted and placed objects, and those to captions (what RemoteCLIP calls B2C and M2B; rules and words ours).
 
-A box is (left, top, right, bottom) in pixels of the picture. An object counts for a window when at least half of it lies inside, and
-stands where the middle of its visible part does, in a grid of three by three.
+A box is (left, top, right, bottom) in pixels of the picture. An object counts for a window when at least half of it lies inside,
+and stands where the middle of its visible part does, in a grid of three by three.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def boxes_of_mask(mask: npt.ArrayLike, smallest_px: int = 1) -> list[Box]:
         raise ValueError(f"A mask has two axes, this one {array.ndim}.")
     numbers, _ = ndimage.label(array, structure=np.ones((3, 3), int))
     sizes = np.bincount(numbers.ravel())
-    pieces = [(number, where) for number, where in enumerate(ndimage.find_objects(numbers), start=1) if sizes[number] >= smallest_px]
+    pieces = [
+        (number, where) for number, where in enumerate(ndimage.find_objects(numbers), start=1) if sizes[number] >= smallest_px
+    ]
     return [(float(x.start), float(y.start), float(x.stop), float(y.stop)) for _, (y, x) in pieces]
 
 
@@ -83,7 +85,9 @@ def objects_of_masks(masks: Mapping[str, npt.ArrayLike], smallest_px: int = 1) -
     return found
 
 
-def objects_of_regions(regions: Sequence[Region], sample: Sample, shape: tuple[int, int], crs: str | None, label: str) -> list[Placed]:
+def objects_of_regions(
+    regions: Sequence[Region], sample: Sample, shape: tuple[int, int], crs: str | None, label: str
+) -> list[Placed]:
     """Finds the regions that lie in a sample.
 
     Args:
@@ -131,7 +135,7 @@ def _in_picture(region: Region, sample: Sample, shape: tuple[int, int], crs: str
         if window is None:
             return points
         scale = np.array([shape[1] / window.width, shape[0] / window.height])
-        return (points - [window.x, window.y]) * scale
+        return np.asarray((points - [window.x, window.y]) * scale, float)
     if crs != sample.geo.crs:
         points = np.stack(projector(crs, sample.geo.crs).transform(points[:, 0], points[:, 1]), axis=1)
     a, b, c, d, e, f = sample.geo.transform

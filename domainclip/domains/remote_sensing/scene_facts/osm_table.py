@@ -41,7 +41,9 @@ class TagTable:
 @cache
 def tag_names() -> dict[str, dict[str, str]]:
     """Returns key to value to name, from ``osm_tags.yaml``; keys in the order in which they name a feature."""
-    table: dict[str, dict[str, str]] = yaml.safe_load((Path(__file__).resolve().parent / "osm_tags.yaml").read_text(encoding="utf-8"))
+    table: dict[str, dict[str, str]] = yaml.safe_load(
+        (Path(__file__).resolve().parent / "osm_tags.yaml").read_text(encoding="utf-8")
+    )
     return table
 
 
@@ -112,7 +114,7 @@ def _frame(path: Path) -> Any:
         if path.suffix.lower() in {".parquet", ".geoparquet"}:
             return geopandas.read_parquet(path)
         return geopandas.read_file(path, engine="pyogrio")
-    except Exception as error:  # noqa: BLE001 - see above
+    except Exception as error:
         raise _refused(
             f"It cannot be read as a table of features ({type(error).__name__}).", "Check it with ogrinfo, or export it again."
         ) from error
@@ -145,7 +147,9 @@ def _tag_object(cell: Any) -> dict[str, Any]:
     if isinstance(cell, np.ndarray | list | tuple) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in cell):
         cell = dict(cell)
     if not isinstance(cell, dict):
-        raise _refused(f"A cell of its column 'tags' is no object of tags, but {type(cell).__name__}.", "Write tags as JSON objects.")
+        raise _refused(
+            f"A cell of its column 'tags' is no object of tags, but {type(cell).__name__}.", "Write tags as JSON objects."
+        )
     return {str(key): value for key, value in cell.items() if value is not None}
 
 
