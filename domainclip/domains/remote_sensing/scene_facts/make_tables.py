@@ -20,6 +20,7 @@ _FOLDER = Path(__file__).resolve().parent
 CELLS_PER_DEGREE = 10
 MIXED = 31
 _DOMINANT = 0.6
+_LEAST_LAND = 0.1
 _POLE_DEG = 89.99
 # Natural Earth shortens names for maps; these are the usual English short names. Two have changed since its edition 4.1.
 _NAMES = {
@@ -122,7 +123,7 @@ def climate_grid(fine: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         fine: (21600, 43200) zones 1 to 30, 0 water.
 
     Returns:
-        (1800, 3600): 0 where more than half of the cell is water, 31 where no zone has 60 % of its land.
+        (1800, 3600): 0 where under a tenth of the cell is land, 31 where no zone has 60 % of its land.
     """
     rows, columns = 180 * CELLS_PER_DEGREE, 360 * CELLS_PER_DEGREE
     size = fine.shape[0] // rows
@@ -134,7 +135,7 @@ def climate_grid(fine: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         best[count > most] = zone
         most = np.maximum(most, count)
     best[most < _DOMINANT * land] = MIXED
-    best[land * 2 < size * size] = 0
+    best[land < _LEAST_LAND * size * size] = 0
     return best
 
 

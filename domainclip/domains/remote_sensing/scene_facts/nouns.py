@@ -10,9 +10,9 @@ from domainclip.captions.templates import indefinite_article
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 # Not counted: "farmland", never "two farmlands".
 UNCOUNTED = frozenset({
-    "aquaculture", "construction", "cropland", "farmland", "forest", "grass", "grassland", "greenery", "heathland", "housing", "ice",
-    "land", "mud", "parking", "parkland", "rock", "rubble", "sand", "scrub", "scrubland", "shingle", "snow", "soil", "vegetation",
-    "water", "wetland", "woodland",
+    "aquaculture", "construction", "cropland", "farmland", "forest", "grass", "grassland", "greenery", "heathland", "housing",
+    "ice", "land", "mud", "parking", "parkland", "rock", "rubble", "sand", "scrub", "scrubland", "shingle", "snow", "soil",
+    "vegetation", "water", "wetland", "woodland",
 })  # fmt: skip
 _IRREGULAR = {"person": "people", "man": "men", "woman": "women", "child": "children", "quay": "quays", "roof": "roofs"}
 _SAME = frozenset({"aircraft", "spacecraft", "hovercraft", "watercraft", "railway works", "works", "barracks", "sheep", "cattle"})
