@@ -93,7 +93,9 @@ def test_a_place_that_is_none_is_refused():
 def test_the_disc_is_5_km_wide_on_the_ground_at_any_latitude():
     """From the border of the 49th parallel (drawn 0.8 km south of it) and of 25 E (Egypt and Libya; 2 km west of it)."""
     degree = 111.2
-    assert len(countries_near(-104.0, 48.9924 + 4.5 / degree)) == 2 and countries_near(-104.0, 48.9924 + 5.5 / degree) == ("Canada",)
+    assert len(countries_near(-104.0, 48.9924 + 4.5 / degree)) == 2 and countries_near(-104.0, 48.9924 + 5.5 / degree) == (
+        "Canada",
+    )
     wide = degree * np.cos(np.radians(28.0))
     assert countries_near(24.9788 + 5.5 / wide, 28.0) == ("Egypt",) and len(countries_near(24.9788 + 4.5 / wide, 28.0)) == 2
 

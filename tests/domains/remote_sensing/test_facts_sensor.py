@@ -55,9 +55,7 @@ def test_degrees_are_measured_on_the_ground():
     geo = Geo("EPSG:4326", (0.0001, 0.0, 10.0, 0.0, -0.0001, 60.005))
     fact = gsd_fact(Spacing((0.0001, 0.0001), "degree", "geotransform"), geo, SHAPE)
     assert fact.words == {"gsd": "11 m by 5.6 m"}
-    assert fact.numbers["gsd_m"] == pytest.approx(
-        [haversine(60, 10, 60.0001, 10), haversine(60, 10, 60, 10.0001)], rel=5e-3
-    )
+    assert fact.numbers["gsd_m"] == pytest.approx([haversine(60, 10, 60.0001, 10), haversine(60, 10, 60, 10.0001)], rel=5e-3)
 
 
 def test_web_mercator_stretches():

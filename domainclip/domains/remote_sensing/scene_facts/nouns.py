@@ -15,8 +15,8 @@ UNCOUNTED = frozenset({
     "vegetation", "water", "wetland", "woodland",
 })  # fmt: skip
 _IRREGULAR = {"person": "people", "man": "men", "woman": "women", "child": "children", "quay": "quays", "roof": "roofs"}
-_SAME = frozenset({"aircraft", "spacecraft", "hovercraft", "watercraft", "railway works", "works", "barracks", "sheep", "cattle"})
-_ENDS_IN_S = re.compile(r"(ss|us|is|as|os)\Z")
+_SAME = frozenset({"aircraft", "spacecraft", "hovercraft", "watercraft", "works", "waterworks", "barracks", "sheep", "cattle"})
+_ENDS_IN_S = re.compile(r"(ss|us|is|\bgas|\batlas)\Z")
 
 
 def spoken(name: str) -> str:
@@ -27,15 +27,18 @@ def spoken(name: str) -> str:
 
 def singular(name: str) -> str:
     """Returns the singular of a name; class lists often hold plurals ("storage tanks")."""
+    if " of " in name:
+        first, _, rest = name.partition(" of ")
+        return f"{singular(first)} of {rest}"
     head, _, last = name.rpartition(" ")
-    if last in _SAME or last in UNCOUNTED or not last.endswith("s") or _ENDS_IN_S.search(last):
-        return name
     reverse = {several: one for one, several in _IRREGULAR.items()}
     if last in reverse:
         last = reverse[last]
+    elif last in _SAME or last in UNCOUNTED or not last.endswith("s") or _ENDS_IN_S.search(last):
+        return name
     elif last.endswith("ies") and len(last) > 4:
         last = last[:-3] + "y"
-    elif last.endswith(("ches", "shes", "sses", "xes", "uses")) and last not in {"houses", "greenhouses", "warehouses"}:
+    elif last.endswith(("ches", "shes", "sses", "xes", "uses")) and not last.endswith("ouses"):
         last = last[:-2]
     else:
         last = last[:-1]
@@ -74,7 +77,7 @@ def counted(name: str, count: int) -> str:
     if count < 1:
         raise ValueError("A caption counts what is there: one or more.")
     name = singular(spoken(name))
-    if name.rpartition(" ")[2] in UNCOUNTED:
+    if name.partition(" of ")[0].rpartition(" ")[2] in UNCOUNTED:
         return name
     if count == 1:
         return f"{indefinite_article(name)} {name}"

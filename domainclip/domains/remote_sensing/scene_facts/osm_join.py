@@ -20,6 +20,7 @@ ATTRIBUTION = "Tags: © OpenStreetMap contributors, ODbL 1.0"
 _LEAST_AREA = 0.01
 _LEAST_LENGTH = 0.1
 _LEAST_PX = 4
+_SIDE_DEG = 0.1
 _MOST_KINDS = 6
 
 
@@ -79,8 +80,9 @@ def hits(table: TagTable, geo: Geo, shape: tuple[int, int]) -> list[Hit]:
     least = _LEAST_PX * window.area / (shape[0] * shape[1])
     found = []
     for number in _candidates(table, edge, middle, window.contains(pole)):
-        # Positional: pyproj gives x and y, shapely takes pairs.
-        feature = shapely.transform(table.shapes[number], lambda points: np.stack(project.transform(*points.T), axis=1))
+        # Sides are straight in degrees, so they bend in the plane.
+        feature = shapely.segmentize(table.shapes[number], _SIDE_DEG)
+        feature = shapely.transform(feature, lambda points: np.stack(project.transform(*points.T), axis=1))
         if not np.isfinite(shapely.get_coordinates(feature)).all():
             continue  # on the other side of the earth
         feature = shapely.make_valid(feature)
