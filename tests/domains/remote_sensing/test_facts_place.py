@@ -15,14 +15,16 @@ from domainclip.sample import Geo
 
 TOWNS = """
 Nairobi -1.29 36.82 Kenya; Cairo 30.04 31.24 Egypt; Lagos 6.52 3.38 Nigeria; Addis-Ababa 9.03 38.74 Ethiopia
-Johannesburg -26.20 28.05 South Africa; Dakar 14.72 -17.47 Senegal; Tamanrasset 22.79 5.53 Algeria; Antananarivo -18.88 47.51 Madagascar
+Johannesburg -26.20 28.05 South Africa; Dakar 14.72 -17.47 Senegal; Tamanrasset 22.79 5.53 Algeria
+Antananarivo -18.88 47.51 Madagascar
 Thaba-Tseka -29.52 28.61 Lesotho; Manzini -26.50 31.38 Eswatini; Kisangani 0.52 25.20 Democratic Republic of the Congo
 Timbuktu 16.77 -3.01 Mali; Tifariti 26.16 -10.57 Western Sahara; Luanda -8.84 13.23 Angola; Moundou 8.57 16.08 Chad
 London 51.51 -0.13 United Kingdom; Paris 48.86 2.35 France; Madrid 40.42 -3.70 Spain; Warsaw 52.23 21.01 Poland
 Kyiv 50.45 30.52 Ukraine; Reykjavik 64.15 -21.94 Iceland; Longyearbyen 78.22 15.65 Norway; Skopje 42.00 21.43 North Macedonia
 Palermo 38.12 13.36 Italy; Amsterdam 52.37 4.90 Netherlands; Valletta 35.90 14.51 Malta; Moscow 55.76 37.62 Russia
 Nicosia-south 35.03 33.20 Cyprus; Sarajevo 43.86 18.41 Bosnia and Herzegovina
-New-York 40.71 -74.01 United States of America; Anchorage 61.22 -149.90 United States of America; Honolulu 21.31 -157.86 United States of America
+New-York 40.71 -74.01 United States of America; Anchorage 61.22 -149.90 United States of America
+Honolulu 21.31 -157.86 United States of America
 Toronto 43.65 -79.38 Canada; Iqaluit 63.75 -68.52 Canada; Mexico-City 19.43 -99.13 Mexico; Havana 23.11 -82.37 Cuba
 Nuuk 64.18 -51.72 Greenland; San-Juan 18.40 -66.06 Puerto Rico; Managua 12.11 -86.24 Nicaragua; Nassau 25.05 -77.36 Bahamas
 Santo-Domingo 18.49 -69.93 Dominican Republic; Brasilia -15.79 -47.88 Brazil; Lima -12.05 -77.04 Peru; Quito -0.18 -78.47 Ecuador
@@ -101,7 +103,7 @@ def test_the_disc_is_5_km_wide_on_the_ground_at_any_latitude():
 
 
 def test_rings_of_the_table_agree_with_areas_of_countries():
-    """Shapely's and PROJ's areas of the decoded table against published land areas (km2), to 3 %: no ring is lost or turned over."""
+    """Shapely's and PROJ's areas of the decoded table against published ones (km2): no ring is lost or turned over."""
     import pyproj
     from shapely.geometry import Polygon
 
@@ -131,12 +133,14 @@ def test_arcs_survive_text():
 CLIMATES = """
 Singapore 1.35 103.82 Af; Manaus -3.10 -60.02 Af; Kuala-Lumpur 3.14 101.69 Af; Iquitos -3.75 -73.25 Af; Brasilia -15.79 -47.88 Aw
 Conakry-inland 9.80 -13.30 Am; Bangkok 13.90 100.50 Aw; Khartoum 15.55 32.53 BWh; Riyadh 24.71 46.68 BWh; Cairo 30.00 31.40 BWh
-Phoenix 33.45 -112.07 BWh; Alice-Springs -23.70 133.88 BWh; Niamey 13.51 2.11 BSh; Denver 39.74 -104.99 BSk; Turpan 42.95 89.19 BWk
+Phoenix 33.45 -112.07 BWh; Alice-Springs -23.70 133.88 BWh; Niamey 13.51 2.11 BSh; Denver 39.74 -104.99 BSk
+Turpan 42.95 89.19 BWk
 Rome 41.90 12.50 Csa; Athens 37.98 23.73 Csa; Perth -31.95 115.95 Csa; Portland 45.52 -122.68 Csb; Porto 41.20 -8.30 Csb
 Chengdu 30.66 104.07 Cwa; Mexico-City 19.43 -99.13 Cwb; Addis-Ababa 9.03 38.74 Cwb; Johannesburg -26.20 28.05 Cwb
 Atlanta 33.75 -84.39 Cfa; Tokyo 35.69 139.60 Cfa; Buenos-Aires -34.70 -58.50 Cfa; London 51.50 -0.12 Cfb; Paris 48.86 2.35 Cfb
 Melbourne -37.81 145.10 Cfb; Seoul 37.57 126.98 Dwa; Harbin 45.80 126.53 Dwa; Chicago 41.90 -87.80 Dfa; Moscow 55.75 37.62 Dfb
-Winnipeg 49.90 -97.14 Dfb; Fairbanks 64.84 -147.72 Dfc; Arkhangelsk 64.54 40.54 Dfc; Yakutsk 62.03 129.73 Dfd; Irkutsk 52.29 104.28 Dwc
+Winnipeg 49.90 -97.14 Dfb; Fairbanks 64.84 -147.72 Dfc; Arkhangelsk 64.54 40.54 Dfc
+Yakutsk 62.03 129.73 Dfd; Irkutsk 52.29 104.28 Dwc
 Longyearbyen 78.22 15.65 ET; Nuuk 64.20 -51.40 ET; Summit 72.58 -38.46 EF; Vostok -78.46 106.84 EF
 """
 

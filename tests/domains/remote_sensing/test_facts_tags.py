@@ -62,7 +62,8 @@ def test_shares_and_lengths_worked_by_hand(table):
 
 def test_the_smallest_area_around_the_middle_is_what_it_is_about(table):
     told = table((box(0, 0, 1000, 1000), {"landuse": "industrial"}), (box(450, 450, 560, 560), {"man_made": "storage_tank"}),
-                 (box(100, 100, 200, 200), {"man_made": "storage_tank"}), (box(800, 100, 950, 300), {"natural": "water"}))  # fmt: skip
+                 (box(100, 100, 200, 200), {"man_made": "storage_tank"}), (box(800, 100, 950, 300), {"natural": "water"})
+                 )  # fmt: skip
     fact = tags_fact(told, WINDOW, SHAPE)
     assert fact.words == {"focus": "storage tank", "surroundings": "an industrial area, a body of water and a storage tank"}
     assert fact.numbers["tags"]["focus_tags"] == {"man_made": "storage_tank"}
@@ -92,7 +93,8 @@ def test_too_small_to_be_seen_and_cut_by_the_edge(table):
     """Four pixels of 100 m2 are the least; slivers at the edge do not count, whole small houses do."""
     told = table((box(100, 100, 118, 120), {"building": "house"}), (box(200, 200, 221, 220), {"building": "barn"}),
                  (box(995, 0, 2000, 1000), {"natural": "wood"}), (LineString([(950, 500), (1500, 500)]), {"highway": "service"}),
-                 (LineString([(850, 600), (1500, 600)]), {"highway": "track"}), (box(1000, 0, 1200, 1000), {"landuse": "quarry"}))  # fmt: skip
+                 (LineString([(850, 600), (1500, 600)]), {"highway": "track"}),
+                 (box(1000, 0, 1200, 1000), {"landuse": "quarry"}))  # fmt: skip
     assert set(named(hits(told, WINDOW, SHAPE))) == {"barn", "track"}
 
 
@@ -103,7 +105,9 @@ def test_nothing_there_is_said(table):
     assert tags_fact(told, None, SHAPE).absent == "it has no CRS"
 
 
-@pytest.mark.parametrize(("crs", "name"), [("EPSG:32633", "a.gpkg"), ("EPSG:3857", "b.parquet"), ("EPSG:3035", "c.gpkg"), ("EPSG:4326", "d.geojson")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("crs", "name"), [("EPSG:32633", "a.gpkg"), ("EPSG:3857", "b.parquet"), ("EPSG:3035", "c.gpkg"), ("EPSG:4326", "d.geojson")]
+)
 def test_tables_in_any_crs_give_the_same(tmp_path, crs, name):
     shape = at(box(200, 200, 700, 600))
     frame = geopandas.GeoDataFrame([{"natural": "water"}], geometry=[shape], crs="EPSG:32633").to_crs(crs)
