@@ -239,6 +239,30 @@ def test_tables_that_cannot_be_used_are_refused(tmp_path):
         read_tags(path)
 
 
+def test_no_link_is_followed_and_no_other_format_under_a_known_name(tmp_path):
+    """GDAL fetches a CRS that GeoJSON links to, and opens a list of other sources whatever its name."""
+    feature = {"type": "Feature", "properties": {"natural": "water"}, "geometry": {"type": "Point", "coordinates": [1, 2]}}
+    for kind in ("link", "url"):
+        crs = {"type": kind, "properties": {"href": "http://127.0.0.1:9/x", "url": "http://127.0.0.1:9/x"}}
+        with pytest.raises(UsageError, match="a link, which is not followed"):
+            read_tags(bad(tmp_path, f"{kind}.geojson", json.dumps({"crs": crs, "features": [feature]})))
+    real = bad(tmp_path, "real.geojson", json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    layer = f'<OGRVRTLayer name="real"><SrcDataSource>{real}</SrcDataSource></OGRVRTLayer>'
+    for name in ("a.geojson", "a.gpkg", "a.fgb", "a.parquet"):
+        with pytest.raises(UsageError, match="cannot be read as a table"):
+            read_tags(bad(tmp_path, name, f"<OGRVRTDataSource>{layer}</OGRVRTDataSource>"))
+    with pytest.raises(UsageError, match="holds no features"):
+        read_tags(bad(tmp_path, "none.geojson", '{"type": "FeatureCollection", "features": []}'))
+
+
+def test_the_older_editions_named_crs_counts(tmp_path):
+    point = {"type": "Point", "coordinates": [X, Y]}
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32633"}}
+    feature = {"type": "Feature", "properties": {"natural": "water"}, "geometry": point}
+    told = read_tags(bad(tmp_path, "old.geojson", json.dumps({"crs": crs, "features": [feature]})))
+    assert (told.shapes[0].x, told.shapes[0].y) == pytest.approx((15.0, 45.15), abs=0.01)
+
+
 def test_features_without_geometry_are_counted(tmp_path):
     features = [{"type": "Feature", "properties": {"natural": "water"}, "geometry": shape}
                 for shape in (None, {"type": "Point", "coordinates": [1, 2]})]  # fmt: skip

@@ -14,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from domainclip.domains.regions import MAX_BYTES
 from domainclip.errors import UsageError, missing_dependency
 
 _SUFFIXES = (".geojson", ".json", ".gpkg", ".fgb", ".parquet", ".geoparquet")
+_STARTS = {".gpkg": b"SQLite format 3\0", ".fgb": b"fgb", ".parquet": b"PAR1", ".geoparquet": b"PAR1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +111,42 @@ def _frame(path: Path) -> Any:
         import geopandas
     except ImportError as error:
         raise missing_dependency("geopandas", "Joining tags to scenes", "geopandas") from error
+    suffix = path.suffix.lower()
     # Readers raise what their libraries do (pyogrio, pyarrow, shapely, json): all of it means that the file is not what it says.
     try:
-        if path.suffix.lower() in {".parquet", ".geoparquet"}:
-            return geopandas.read_parquet(path)
-        return geopandas.read_file(path, engine="pyogrio")
+        if suffix in {".geojson", ".json"}:
+            return _geojson(path, geopandas)
+        with path.open("rb") as file:
+            start = file.read(max(map(len, _STARTS.values())))
+        # GDAL goes by content: a list of other places (VRT) under this name would be followed.
+        if not start.startswith(_STARTS[suffix]):
+            raise ValueError("other content")
+        return geopandas.read_file(path, engine="pyogrio") if suffix in {".gpkg", ".fgb"} else geopandas.read_parquet(path)
+    except UsageError:
+        raise
     except Exception as error:
         raise _refused(
             f"It cannot be read as a table of features ({type(error).__name__}).", "Check it with ogrinfo, or export it again."
         ) from error
+
+
+def _geojson(path: Path, geopandas: Any) -> Any:
+    """Reads GeoJSON without GDAL, which would fetch a CRS from a URL that the file names.
+
+    Coordinates are WGS 84 (RFC 7946), or in the CRS that a member ``crs`` of the older edition names.
+    """
+    if path.stat().st_size > MAX_BYTES:
+        raise _refused(f"It is GeoJSON of more than {MAX_BYTES // 2**20} MiB, which is parsed whole.", "Convert it to GeoParquet.")
+    document = json.loads(path.read_text(encoding="utf-8"))
+    crs = "EPSG:4326"
+    if told := document.get("crs"):
+        if told.get("type") != "name":
+            raise _refused("Its CRS is a link, which is not followed.", "Name it, or write WGS 84 as RFC 7946 asks.")
+        crs = told["properties"]["name"]
+    features = [{**feature, "properties": feature.get("properties") or {}} for feature in document["features"]]
+    if not features:
+        raise _refused("It holds no features.", "Export the features of the area of the scenes.")
+    return geopandas.GeoDataFrame.from_features(features, crs=crs)
 
 
 def _tags_of(frame: Any) -> list[dict[str, str]]:
