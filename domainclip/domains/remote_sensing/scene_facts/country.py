@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import shapely
 
 TOLERANCE_KM = 5.0
-"""How far the table's borders lie from those of Natural Earth's 1:10 million at most, for 99 % of their length (measured)."""
+"""98.6 % of the length of Natural Earth's land borders at 1:10 million lie within this of the table's (measured)."""
 
 _KM_PER_DEGREE = 111.2
 _CORNERS = 48
