@@ -133,6 +133,28 @@ def test_captions_name_the_compass_only_with_a_place():
     ]
 
 
+def test_where_picture_and_compass_say_the_same_there_is_one_caption():
+    assert len(objects_fact([Placed("ship", 0.5, 0.5)], NORTH_UP, SHAPE).captions) == 1
+
+
+def test_many_regions_and_windows_agree_with_shapely():
+    """Which regions count, and that another set of regions is not taken for the last one."""
+    from shapely.geometry import Polygon, box
+
+    draw = np.random.default_rng(8)
+    for number in range(3):
+        regions = tuple(square(x, y, side, f"thing {number}") for x, y, side in draw.uniform([0, 0, 2], [400, 400, 60], (200, 3)))
+        for x, y in ((0, 0), (130, 77), (310, 310)):
+            window = box(x, y, x + 90, y + 90)
+            shapes = [Polygon(region.polygon) for region in regions]
+            wanted = [shape for shape in shapes if shape.intersection(window).area >= shape.area / 2]
+            found = objects_of_regions(regions, sample(window=Window(x, y, 90, 90)), SHAPE, None, "land_cover")
+            assert len(found) == len(wanted) and {thing.name for thing in found} == {f"thing {number}"}
+            for thing, shape in zip(found, wanted, strict=True):
+                left, top, right, bottom = shape.intersection(window).bounds
+                assert (thing.column * 90 + x, thing.row * 90 + y) == pytest.approx(((left + right) / 2, (top + bottom) / 2))
+
+
 def test_regions_count_when_half_of_them_is_inside():
     window = Window(100, 100, 90, 90)
     regions = [square(110, 110, 10), square(95, 120, 10), square(94, 140, 10), square(300, 300, 10), square(185, 185, 10)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,8 +102,8 @@ def objects_of_regions(
     """
     rows, columns = shape
     found = []
-    for region in regions:
-        points = _in_picture(region, sample, shape, crs)
+    for region in (regions[number] for number in _near(regions, sample, shape, crs)):
+        points = _in_picture(np.asarray(region.polygon, float), sample, shape, crs)
         if not np.isfinite(points).all():
             continue  # outside what the sample's CRS can tell, so not in the sample
         (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
@@ -128,8 +128,26 @@ def _name(region: Region, label: str) -> str:
     )
 
 
-def _in_picture(region: Region, sample: Sample, shape: tuple[int, int], crs: str | None) -> npt.NDArray[np.float64]:
-    points = np.asarray(region.polygon, float)
+_last_boxes: list[tuple[Sequence[Region], npt.NDArray[np.float64]]] = []
+
+
+def _near(regions: Sequence[Region], sample: Sample, shape: tuple[int, int], crs: str | None) -> Iterable[int]:
+    """Numbers of the regions whose boxes touch the sample, all at once: a file may have many regions and many windows."""
+    if not regions or (crs is not None and sample.geo is not None and crs != sample.geo.crs):
+        return range(len(regions))  # a box of another CRS is none here
+    if not (_last_boxes and _last_boxes[0][0] is regions):
+        corners = [np.asarray(region.polygon, float) for region in regions]
+        low, high = (np.array([of(points, axis=0) for points in corners]) for of in (np.min, np.max))
+        # The windows of a file come one after another with the same regions.
+        _last_boxes[:] = [(regions, np.stack([low, np.c_[high[:, 0], low[:, 1]], high, np.c_[low[:, 0], high[:, 1]]], axis=1))]
+    points = _in_picture(_last_boxes[0][1].reshape(-1, 2), sample, shape, crs).reshape(-1, 4, 2)
+    limits = np.array([shape[1], shape[0]])
+    return [int(number) for number in np.flatnonzero(((points.max(axis=1) > 0) & (points.min(axis=1) < limits)).all(axis=1))]
+
+
+def _in_picture(
+    points: npt.NDArray[np.float64], sample: Sample, shape: tuple[int, int], crs: str | None
+) -> npt.NDArray[np.float64]:
     if crs is None or sample.geo is None:
         window = sample.window
         if window is None:
@@ -199,5 +217,5 @@ def objects_fact(things: Sequence[Placed], geo: Geo | None, shape: tuple[int, in
         ranked = sorted(groups, key=lambda group: (order.index(group[0]), -groups[group], group[1]))
         phrases = [f"{counted(name, groups[name, place])} {place}" for name, place in ranked]
         texts.append(f"an overhead image with {listed(phrases)}")
-    captions = tuple(Caption(text, "en", "tag", generator=GENERATOR) for text in texts)
+    captions = tuple(Caption(text, "en", "tag", generator=GENERATOR) for text in dict.fromkeys(texts))
     return Fact({"objects": listed([counted(name, totals[name]) for name in order])}, {"objects": dict(totals)}, captions)
