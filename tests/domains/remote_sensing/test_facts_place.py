@@ -9,6 +9,7 @@ import pytest
 from domainclip.domains.remote_sensing.scene_facts.arcs import decode_arc, encode_arc
 from domainclip.domains.remote_sensing.scene_facts.climate import climate_fact, zone_number
 from domainclip.domains.remote_sensing.scene_facts.country import countries_near, country_fact
+from domainclip.domains.remote_sensing.scene_facts.fact import NO_PLACE
 from domainclip.domains.remote_sensing.scene_facts.ground import centroid
 from domainclip.domains.remote_sensing.scene_facts.moment import date_fact, season_fact, year_and_month
 from domainclip.sample import Geo
@@ -89,7 +90,7 @@ def test_a_place_that_is_none_is_refused():
             countries_near(*place)
         with pytest.raises(ValueError, match="no place"):
             zone_number(*place)
-    assert country_fact(None).absent == climate_fact(None).absent == "it has no CRS"
+    assert country_fact(None).absent == climate_fact(None).absent == NO_PLACE
 
 
 def test_the_disc_is_5_km_wide_on_the_ground_at_any_latitude():
@@ -171,6 +172,11 @@ def test_the_middle_counts_and_not_the_first_corner():
     assert country_fact(centroid(geo, (1, 1))).words == {"country": "France"}
 
 
+def test_a_middle_outside_of_the_projection_is_no_place():
+    far = Geo("+proj=ortho +lat_0=0 +lon_0=0 +datum=WGS84 +type=crs", (10.0, 0.0, 9e6, 0.0, -10.0, 9e6))
+    assert centroid(far, (10, 10)) is None
+
+
 def test_the_middle_of_a_scene_over_the_date_line():
     import rasterio.warp
 
@@ -200,7 +206,8 @@ def test_dates_are_told_to_the_month():
     assert date_fact("2017-09-18T11:43:21Z").words == {"year": "2017", "month": "September", "date": "September 2017"}
     assert date_fact("2017").words == {"year": "2017"} and season_fact("2017", (0.0, 50.0)).absent
     assert date_fact(None).absent == season_fact(None, (0.0, 50.0)).absent == "no acquisition time is known"
-    assert season_fact("2017-05", None).absent == "it has no CRS"
+    assert season_fact("2017-05", None).absent == NO_PLACE
     for wrong in ("18/09/2017", "2017-13-01", "yesterday", "20171"):
         with pytest.raises(ValueError, match="ISO 8601"):
             year_and_month(wrong)
+        assert "no ISO 8601 date" in date_fact(wrong).absent and "no ISO 8601 date" in season_fact(wrong, (0.0, 50.0)).absent

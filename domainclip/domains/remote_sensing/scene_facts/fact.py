@@ -9,7 +9,7 @@ from typing import Any
 from domainclip.sample import Caption
 
 GENERATOR = "domainclip.scene_facts/1"
-NO_PLACE = "it has no CRS"
+NO_PLACE = "it has no place on the ground: no CRS, or outside of where that holds"
 
 
 @dataclass(frozen=True, slots=True)

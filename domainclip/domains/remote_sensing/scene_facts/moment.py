@@ -36,7 +36,10 @@ def date_fact(time: str | None) -> Fact:
     """
     if time is None:
         return nothing(_NO_TIME)
-    year, month = year_and_month(time)
+    try:
+        year, month = year_and_month(time)
+    except ValueError as error:
+        return nothing(str(error))
     if month is None:
         return Fact({"year": str(year)})
     return Fact({"year": str(year), "month": MONTHS[month - 1], "date": f"{MONTHS[month - 1]} {year}"})
@@ -51,7 +54,10 @@ def season_fact(time: str | None, place: tuple[float, float] | None) -> Fact:
     """
     if time is None or place is None:
         return nothing(_NO_TIME if time is None else NO_PLACE)
-    year, month = year_and_month(time)
+    try:
+        year, month = year_and_month(time)
+    except ValueError as error:
+        return nothing(str(error))
     if month is None:
         return nothing("only the year of acquisition is known")
     name = season(f"{year:04d}-{month:02d}-01", place[1])
