@@ -144,6 +144,7 @@ class _Composer:
         self._language = language
         self._templates = [parse_template(text, language) for text in facts.caption_templates[language]]
         self._used = {label for template in self._templates for label in template.labels}
+        self._listed = set(facts.labels) - set(facts.open_labels)
         self._options: dict[tuple[tuple[str, str], ...], _Options] = {}
         self._absent: Counter[str] = Counter()
         self._unnamed: Counter[str] = Counter()
@@ -164,11 +165,11 @@ class _Composer:
             self._options[known] = self._fitting(dict(known))
         options = self._options[known]
         for name, value in known:
-            if name in self._facts.labels and value not in self._facts.labels[name]:
+            if name in self._listed and value not in self._facts.labels[name]:
                 self._unnamed[f"{name}={value}"] += 1
         if not options:
             self._without += 1
-            self._absent.update(self._used - {name for name, _ in known})
+            self._absent.update(self._used - set(self._facts.open_labels) - {name for name, _ in known})
             return []
         return _distinct(options, count, draw)
 

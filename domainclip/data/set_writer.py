@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _GENERATED = {"translation"}
+_MADE = {"tag"}  # captions that a reader made of facts: the owner said nothing, so labels are put into words too
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def _captions(entries: list[Entry], domain: Domain, seed: int) -> pd.DataFrame |
     import pandas as pd
 
     own = [(entry.key, caption) for entry in entries for caption in entry.captions]
-    bare = [position for position, entry in enumerate(entries) if not entry.captions]
+    bare = [position for position, entry in enumerate(entries) if all(caption.origin in _MADE for caption in entry.captions)]
     if not bare:
         return caption_table(own)
     # Captions are drawn by a name that does not depend on the owner's key: the position in the set.
@@ -132,7 +133,8 @@ def _captions(entries: list[Entry], domain: Domain, seed: int) -> pd.DataFrame |
         built = build_captions(samples, domain.facts, seed=seed)
     except UsageError as error:
         # A set is of use without captions too (search, zero-shot); whoever trains on it is told again.
-        warnings.warn(f"{len(bare)} images have no caption. {error.found} {error.remedy}", stacklevel=2)
+        if without := sum(not entries[position].captions for position in bare):
+            warnings.warn(f"{without} images have no caption. {error.found} {error.remedy}", stacklevel=2)
         return caption_table(own)
     pairs = [*own, *((keys[str(row.key)], _built_caption(row)) for row in built.itertuples(index=False))]
     place = {entry.key: position for position, entry in enumerate(entries)}

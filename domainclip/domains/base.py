@@ -29,6 +29,9 @@ class DomainFacts(Section):
     domain: str
     class_label: str = Field(description="The label whose values are the zero-shot classes of the starter set.")
     labels: dict[str, dict[str, ClassFacts]] = Field(description="Label name to value to names (classes and attributes).")
+    open_labels: tuple[str, ...] = Field(
+        (), description="Labels whose values stand for themselves unless 'labels' names them: places, dates, counts."
+    )
     prompt_templates: dict[str, tuple[str, ...]] = Field(description="Language to zero-shot templates with {}.")
     caption_templates: dict[str, tuple[str, ...]] = Field(description="Language to templates over label names, e.g. {tissue}.")
     preprocessing: Preprocessing

@@ -84,7 +84,7 @@ def _facts(domain: Domain) -> Iterator[str]:
         yield "there are no caption templates"
     for text in (text for some in facts.caption_templates.values() for text in some):
         fields = [field.split()[-1] for field in re.findall(r"\{([^{}]+)\}", text.replace("{{", "").replace("}}", ""))]
-        if unknown := sorted(set(fields) - set(facts.labels)):
+        if unknown := sorted(set(fields) - {*facts.labels, *facts.open_labels}):
             yield f"the caption template {text!r} names unknown labels {unknown}"
     p = facts.preprocessing
     if not len(p.channels) == len(p.mean) == len(p.std) or min(p.std, default=0) <= 0:

@@ -34,6 +34,7 @@ def _facts(name):
         domain=name,
         class_label="kind",
         labels={"kind": kinds},
+        open_labels=(),
         caption_templates={"en": ("a picture of {kind}", "{kind}, seen from the front")},
         preprocessing=preprocessing,
     )

@@ -19,6 +19,7 @@ from domainclip.domains.remote_sensing.reading import RemoteSensingReading
 from domainclip.domains.remote_sensing.samples import scene_name
 from domainclip.domains.remote_sensing.scaling import Probe, probe
 from domainclip.domains.remote_sensing.scene import Described, Scene, describe, plane_on, scene_of_several
+from domainclip.domains.remote_sensing.scene_facts.free import free_facts
 from domainclip.errors import UnreadableFileError
 from domainclip.sample import SourceItem, Values
 
@@ -190,6 +191,7 @@ def _place(scene: Scene, header: RasterHeader) -> dict[str, Any]:
             told["times"] = times
         if centre is not None and (name := season(times[0], centre[1])):
             told["season"] = name
+    told |= free_facts(scene.grid, scene.first.bands.family, times[0] if times else None)
     if "synthetic" in header.tags:
         told["synthetic"] = header.tags["synthetic"]
     return told

@@ -14,10 +14,10 @@ class RemoteSensingReading(Section):
 
     of_files: ClassVar[frozenset[str]] = frozenset({
         "band_names", "sensor", "values", "scale", "offset", "nodata", "processing_baseline", "points", "area", "region_purity",
-        "max_windows", "choose", "choose_seed", "group_by", "block_m", "mosaic", "remote", "outside",
+        "max_windows", "choose", "choose_seed", "group_by", "block_m", "mosaic", "remote", "outside", "facts", "tags",
     })  # fmt: skip
     """Options that speak of the files at hand: a model that was trained with them does not ask them of other files."""
-    paths: ClassVar[frozenset[str]] = frozenset({"points", "area"})
+    paths: ClassVar[frozenset[str]] = frozenset({"points", "area", "tags"})
     """Options that may be paths on the owner's machine; a set keeps keyed hashes of them."""
 
     axes: Literal["CYX", "TCYX"] = Field(
@@ -70,6 +70,11 @@ class RemoteSensingReading(Section):
         "scene", description="block: cells of block_m on the ground, whatever the scene; windows across two cells are skipped."
     )
     block_m: float = Field(10_000, gt=0, description="Side of a cell of group_by=block, in metres (EPSG:6933, equal area).")
+    facts: tuple[Literal["place", "climate", "season", "date", "gsd", "sensor", "ndvi", "ndwi", "nbr", "objects"], ...] = Field(
+        (),
+        description="Facts to put into labels and captions (docs/scene-facts.md); with objects, regions are counted, not labels.",
+    )
+    tags: str | None = Field(None, description="Mapped features with tags as in OpenStreetMap (GeoJSON, GeoParquet, GeoPackage).")
     remote: bool = Field(False, description="Allow files at URLs that STAC items and VRTs name.")
     outside: bool = Field(False, description="Allow files outside the folder of the STAC item or VRT that names them.")
 

@@ -19,6 +19,7 @@ from domainclip.domains.remote_sensing.places import inside_area, read_area, rea
 from domainclip.domains.remote_sensing.raster import unreadable
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
 from domainclip.domains.remote_sensing.scene import Scene, scene_of_several
+from domainclip.domains.remote_sensing.scene_facts import with_facts
 from domainclip.domains.remote_sensing.windows import (
     region_of,
     regions_in_pixels,
@@ -137,7 +138,9 @@ class _Cutter:
         self.item, self.reading, self.scene, self.account = item, reading, scene, account
         self.spacing = spacing_of(scene.grid, item.spacing)
         self.cut = resolve_cut(scene.grid, reading, self.spacing, is_picture=scene.first.header.is_picture)
-        self.regions = regions_in_pixels(item.regions, scene.first.native, scene.grid)
+        # Regions of objects are counted in each window (scene_facts) and choose none.
+        regions = () if "objects" in reading.facts else item.regions
+        self.regions = regions_in_pixels(regions, scene.first.native, scene.grid)
         self.group = item.group or scene_name(item, scene)
         self.common = self._common()
         self.left_out = 0
@@ -190,6 +193,7 @@ class _Cutter:
         lazy = WindowReader(self.scene.planes, window, output_px, self.scene.kind == "series")
         reader: Callable[[], Pixels] = lazy
         meta: dict[str, Any] = {}
+        pixels: Pixels | None = None
         if self._may_be_left_out():
             pixels = lazy()
             if float(pixels.masks["nodata"].mean()) > self.reading.max_nodata:
@@ -202,7 +206,7 @@ class _Cutter:
                     return None
                 meta["cloud_share"] = round(cloudy, 3)
             reader = _Kept(lazy, pixels)
-        return self._made(place, reader, region, group, meta)
+        return self._with_facts(self._made(place, reader, region, group, meta), pixels)
 
     def _may_be_left_out(self) -> bool:
         floating = self.scene.first.header.dtype.startswith("float")
@@ -224,6 +228,13 @@ class _Cutter:
             ids=dict(self.item.ids) or {"scene": self.group},
             **{**self.common, "meta": {**self.common["meta"], **_where(grid, window, self.common["time"]), **meta}},
         )
+
+    def _with_facts(self, sample: Sample, pixels: Pixels | None) -> Sample:
+        window = sample.window
+        assert window is not None
+        shape = self.cut.output_px if self.cut and self.cut.output_px else (window.height, window.width)
+        native = self.scene.first.native
+        return with_facts(sample, self.reading, shape=shape, pixels=pixels, regions=self.item.regions, crs=native.crs)
 
     def _leave_out(self, reason: str, count: int = 1) -> None:
         self.account.leave_out(reason, count)

@@ -1,0 +1,43 @@
+"""The facts of a whole file that cost no look at its pixels: what ``inspect`` shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from domainclip.domains.remote_sensing.grid import Grid
+from domainclip.domains.remote_sensing.place import pixel_spacing, window_geo
+from domainclip.domains.remote_sensing.scene_facts import FREE, scene_facts, summary
+from domainclip.errors import UnreadableFileError
+from domainclip.sample import Pixels, Sample, Values, Window
+
+
+def free_facts(grid: Grid, family: str | None, time: str | None) -> dict[str, Any]:
+    """Returns ``facts`` (label to words) and ``facts_absent`` (fact to reason) of a scene with a place; nothing of any other.
+
+    Args:
+        grid: Of the scene.
+        family: Sensor family of its bands.
+        time: Of acquisition, ISO 8601.
+    """
+    shape = (grid.height, grid.width)
+    geo = window_geo(grid, Window(0, 0, grid.width, grid.height), None)
+    if geo is None:
+        return {}
+    sample = Sample(
+        "",
+        "CYX",
+        (),
+        Values("dn"),
+        _no_pixels,
+        spacing=pixel_spacing(grid),
+        geo=geo,
+        time=time,
+        sensor=family,
+    )
+    told = summary(scene_facts(sample, None, FREE, shape=shape))
+    names = {"words": "facts", "absent": "facts_absent", "attribution": "attribution"}
+    return {names[key]: value for key, value in told.items() if key in names}
+
+
+def _no_pixels() -> Pixels:
+    raise UnreadableFileError("Facts of a file were to be told.", "They need pixels.", "Ask for those that need none.")
