@@ -58,6 +58,9 @@ class DataConfig(Section):
         description="Images that lack channels of the model: refused; mean fills them with the model's mean; drop leaves them out "
         "(wavelength towers; a batch then holds images of the same channels).",
     )
+    statistics: str | None = Field(
+        None, description="Mean and spread of a published set by name (domainclip domains lists them); default: the set's own."
+    )
     planes: int = Field(8, ge=1, description="Slices or frames of each volume or time series that a step of training shows.")
     workers: int = Field(0, ge=0, description="Threads that make batches ahead; 0 makes each when it is asked for.")
     cache: bool = Field(True, description="Keep decoded images in memory when they fit into cache_gib.")

@@ -29,6 +29,8 @@ def domains(as_json: Json = False, debug: Debug = False) -> int:
             f"{r['name']:<16} {', '.join(r['classes'])}" + (f"  MISSING: {', '.join(r['missing'])}" if r["missing"] else "")
             for r in rows
         ]
+        for row in rows:
+            lines += [f"  {what} of {row['name']}: {', '.join(row[what])}" for what in ("sensors", "statistics") if what in row]
         reporter.document({"domains": rows}, lines)
 
     return run_verb(work, as_json=as_json, debug=debug)

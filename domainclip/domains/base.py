@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, Field
 
 from domainclip.config import Section, validated
+from domainclip.errors import UsageError
 from domainclip.model_record import Preprocessing
 from domainclip.registry import Registry
 from domainclip.sample import Sample, SourceItem
@@ -80,9 +81,9 @@ COMPOSITION = "composition"
 class Domain(Protocol):
     """What a package in ``domains/`` or an entry point ``domainclip.domains`` provides; ``check_domain`` tests it.
 
-    A domain may also have ``thread_safe`` (True: samples of one file may be read by several threads), and
-    ``overview(item, reading, note)`` (called after ``samples`` of the same file; returns an (H, W, 3) uint8 picture of what was
-    taken of the file with the note below, or None).
+    A domain may also have ``known`` (what to names that its options take: sensors, say), ``thread_safe`` (True: samples of one file
+    may be read by several threads), and ``overview(item, reading, note)`` (called after ``samples`` of the same file; returns an
+    (H, W, 3) uint8 picture of what was taken of the file with the note below, or None).
     """
 
     name: str
@@ -178,6 +179,33 @@ def known_wavelengths(domain: Domain, channels: Sequence[str], family: str | Non
 
 
 @runtime_checkable
+class KnowsStatistics(Protocol):
+    """What a domain provides beside ``Domain`` when means and spreads of published sets are known."""
+
+    def statistics(self, name: str, channels: Sequence[str], values_kind: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Returns mean and standard deviation of channels in the quantity that a set holds.
+
+        Raises:
+            UsageError: There is no such set, or it does not fit.
+        """
+        ...
+
+
+def published_statistics(
+    domain: Domain, name: str, channels: Sequence[str], values_kind: str
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Asks a domain for the mean and standard deviation that a published set has.
+
+    Raises:
+        UsageError: The domain knows none, there is no such set, or it does not fit.
+    """
+    if not isinstance(domain, KnowsStatistics):
+        found = f"The domain {domain.name} knows none."
+        raise UsageError(f"The statistics {name} were to be used.", found, "Leave data.statistics out: the set's own are measured.")
+    return domain.statistics(name, channels, values_kind)
+
+
+@runtime_checkable
 class InspectsItems(Protocol):
     """What a domain provides beside ``Domain`` when an image of several files is more than its files one by one."""
 
@@ -242,13 +270,15 @@ _LIBRARIES = {
 
 
 def describe_domains() -> list[dict[str, Any]]:
-    """Lists every domain with its classes and the reader libraries that are not installed (by distribution metadata)."""
+    """Lists every domain with its classes, what else it knows by name, and the reader libraries that are not installed."""
     rows = []
     for name in domains:
         facts = domains.get(name).facts
         missing = [library for library in _LIBRARIES.get(name, ()) if not _installed(library)]
         classes = list(facts.labels[facts.class_label])
-        rows.append({"name": name, "classes": classes, "reviewed": facts.reviewed, "missing": missing})
+        known: Mapping[str, Sequence[str]] = getattr(domains.get(name), "known", {})
+        told = {what: list(names) for what, names in known.items()}
+        rows.append({"name": name, "classes": classes, "reviewed": facts.reviewed, "missing": missing, **told})
     return rows
 
 

@@ -13,7 +13,7 @@ from domainclip.channel_names import canonical_channel, channel_positions, prese
 from domainclip.config import MissingChannels
 from domainclip.data.missing_channels import said_of_sets
 from domainclip.data.prepared_set import PreparedSet
-from domainclip.domains.base import Domain
+from domainclip.domains.base import Domain, published_statistics
 from domainclip.errors import UsageError
 from domainclip.model_record import Preprocessing
 
@@ -29,8 +29,9 @@ def fit_preprocessing(
     one_channel: Literal["own", "replicated"],
     seed: int,
     missing: MissingChannels = "refuse",
+    statistics: str | None = None,
 ) -> Preprocessing:
-    """Measures mean and spread per channel over images drawn from the training split.
+    """Measures mean and spread per channel over images drawn from the training split, or takes published ones.
 
     Args:
         prepared: The set.
@@ -41,6 +42,7 @@ def fit_preprocessing(
         seed: Of the draw.
         missing: What becomes of channels that an image lacks. Unless they are refused, a channel need be in some images only; each
             channel's mean and spread are those of the images that have it.
+        statistics: Name of a published set whose mean and spread are taken instead.
 
     Returns:
         The preprocessing that is written into the model's record.
@@ -58,7 +60,9 @@ def fit_preprocessing(
         )
     names = _channels(train, channels, missing)
     drawn = _drawn(train, seed)
-    mean, std = _moments(prepared, drawn, names)
+    mean, std = (
+        _moments(prepared, drawn, names) if statistics is None else published_statistics(domain, statistics, names, kinds[0])
+    )
     spacing, unit = _spacing(train, image_size)
     facts = domain.facts.preprocessing
     return Preprocessing(

@@ -157,6 +157,7 @@ class _Run:
             one_channel=config.model.one_channel,
             seed=config.training.seed,
             missing=config.data.missing_channels,
+            statistics=config.data.statistics,
         ).model_copy(update={"views": config.model.views})
         return self._built(preprocessing, tokenizer), preprocessing
 

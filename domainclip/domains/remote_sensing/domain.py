@@ -91,6 +91,24 @@ class RemoteSensing:
 
         return known_wavelengths(channels, family)
 
+    @property
+    def known(self) -> Mapping[str, Sequence[str]]:
+        """Names that options take: orders of bands, tables of statistics."""
+        from domainclip.domains.remote_sensing.sensors import sensors
+        from domainclip.domains.remote_sensing.statistics import published_statistics
+
+        return {"sensors": list(sensors()), "statistics": list(published_statistics())}
+
+    def statistics(self, name: str, channels: Sequence[str], values_kind: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Returns mean and spread of bands in a published set; see ``statistics.yaml`` for their sources.
+
+        Raises:
+            UsageError: There is no such set, or it does not fit.
+        """
+        from domainclip.domains.remote_sensing.statistics import statistics_of
+
+        return statistics_of(name, channels, values_kind)
+
     def account(self, item: SourceItem) -> Mapping[str, int]:
         """Returns what became of the windows of the item whose samples were asked for last; empty for any other."""
         held = self._account

@@ -49,7 +49,7 @@ def test_eurosats_order_with_b8a_last_is_no_trap():
 
 @pytest.mark.parametrize(
     ("sensor", "red", "nir", "swir22"),
-    [("sentinel-2", "B04", "B08", "B12"), ("landsat-8-9-l2sp", "SR_B4", "SR_B5", "SR_B7"),
+    [("sentinel-2", "B04", "B08", "B12"), ("landsat-8-9", "OLI_SR_B4", "OLI_SR_B5", "OLI_SR_B7"),
      ("landsat-8-9-l1", "OLI_B4", "OLI_B5", "OLI_B7")],
 )  # fmt: skip
 def test_families_name_their_bands(sensor, red, nir, swir22):

@@ -14,7 +14,7 @@ UTM = Geo("EPSG:32633", (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0))
 @pytest.mark.parametrize(
     ("family", "words"),
     [
-        ("sentinel-2", "Sentinel-2"), ("sentinel-1", "Sentinel-1"), ("landsat-8-9-l2sp", "Landsat 8/9"),
+        ("sentinel-2", "Sentinel-2"), ("sentinel-1", "Sentinel-1"), ("landsat-8-9", "Landsat 8/9"),
         ("landsat-8-9-l1", "Landsat 8/9"), ("landsat-5", "Landsat 5"), ("naip", "NAIP"), ("planetscope", "PlanetScope"),
         ("hls-s30", "Harmonized Landsat and Sentinel-2"),
     ],

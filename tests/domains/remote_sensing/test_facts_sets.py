@@ -135,9 +135,9 @@ def made(**fields):
 
 def test_the_owners_words_win(domain):
     sample = made(geo=Geo("EPSG:32632", GERMANY["transform"]), labels={"country": "Utopia"}, captions=(Caption("Mine.", "en"),))
-    told = with_facts(sample, domain.reading_model(facts=("place", "gsd")), (64, 64), (), None)
+    told = with_facts(sample, domain.reading_model(facts=("place", "gsd")), shape=(64, 64))
     assert told.labels == {"country": "Utopia", "gsd": "10 m"} and told.captions == sample.captions
-    assert with_facts(sample, domain.reading_model(), (64, 64), (), None) is sample
+    assert with_facts(sample, domain.reading_model(), shape=(64, 64)) is sample
 
 
 def test_what_is_not_known_is_said_fact_by_fact():

@@ -6,41 +6,25 @@ import math
 
 from domainclip.domains.remote_sensing.scene_facts.fact import Fact, nothing
 from domainclip.domains.remote_sensing.scene_facts.ground import steps
+from domainclip.domains.remote_sensing.sensors import families
 from domainclip.sample import Geo, Spacing
 
-# Beginnings of family names (see the tables of sensors) to words; the longest that fits counts.
-_NAMES = {
-    "sentinel-1": "Sentinel-1",
-    "sentinel-2": "Sentinel-2",
-    "landsat-4-5": "Landsat 4/5",
-    "landsat-5": "Landsat 5",
-    "landsat-7": "Landsat 7",
-    "landsat-8": "Landsat 8",
-    "landsat-9": "Landsat 9",
-    "landsat-8-9": "Landsat 8/9",
-    "landsat": "Landsat",
-    "hls": "Harmonized Landsat and Sentinel-2",
-    "modis": "MODIS",
-    "naip": "NAIP",
-    "planetscope": "PlanetScope",
-}
 _ALIKE = 0.05
 _IN_METRES = {"m": 1.0, "mm": 1e-3, "um": 1e-6}
 
 
 def sensor_fact(family: str | None) -> Fact:
-    """Says the sensor (word ``sensor``), e.g. "Sentinel-2" of the family ``sentinel-2``.
+    """Says the sensor (word ``sensor``) as its table has it, e.g. "Sentinel-2" of the family ``sentinel-2``.
 
     Args:
         family: ``Sample.sensor``.
     """
     if family is None:
         return nothing("no sensor is known")
-    name = family.lower()
-    fitting = [start for start in _NAMES if name == start or name.startswith(start + "-")]
-    if not fitting:
+    known = families().get(family)
+    if known is None:
         return nothing(f"the sensor family {family!r} has no words")
-    return Fact({"sensor": _NAMES[max(fitting, key=len)]})
+    return Fact({"sensor": known.words})
 
 
 def gsd_fact(spacing: Spacing | None, geo: Geo | None, shape: tuple[int, int]) -> Fact:
