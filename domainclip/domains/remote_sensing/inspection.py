@@ -15,7 +15,7 @@ from domainclip.domains.remote_sensing.reading import RemoteSensingReading
 from domainclip.domains.remote_sensing.scaling import Probe, file_scale, probe, resolve_values
 from domainclip.errors import UnreadableFileError
 
-_TITLES = {"GTiff": "GeoTIFF", "JPEG": "JPEG", "PNG": "PNG"}
+_TITLES = {"GTiff": "GeoTIFF", "JPEG": "JPEG", "PNG": "PNG", "JP2OpenJPEG": "JPEG 2000", "VRT": "VRT"}
 
 
 def inspect_raster(path: Path) -> Inspection:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from domainclip.domains.remote_sensing.openable import absent_pixels
 from domainclip.domains.remote_sensing.raster import open_raster
 from domainclip.sample import Pixels, Window
 
@@ -58,8 +59,8 @@ def read_pixels(
 ) -> Pixels:
     """Reads a window lazily from the file.
 
-    A pixel has no data where any of the bands is NaN or equals ``nodata``, or where the file's own mask says so: a vector over
-    bands with a hole in it is of no use to a tower.
+    A pixel has no data where any of the bands is NaN or equals ``nodata``, where the file's own mask says so, or where the file
+    does not hold the block (GDAL gives zeros): a vector over bands with a hole in it is of no use to a tower.
 
     Args:
         path: The file.
@@ -79,11 +80,14 @@ def read_pixels(
     from rasterio.windows import Window as RasterWindow
 
     with open_raster(path) as dataset:
+        absent = absent_pixels(path, dataset.driver, indexes, window)
         part = RasterWindow(window.x, window.y, window.width, window.height)
         array: np.ndarray = dataset.read(list(indexes), window=part)
         empty = np.zeros(array.shape[1:], bool)
         if has_mask:
             empty |= dataset.dataset_mask(window=part) == 0
+    if absent is not None:
+        empty |= absent
     if array.dtype.kind == "f":
         empty |= np.isnan(array).any(axis=0)
     if nodata is not None:

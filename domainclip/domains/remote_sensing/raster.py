@@ -12,13 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from domainclip.domains.remote_sensing.magic import png_is_whole, raster_driver
-from domainclip.errors import UnreadableFileError, missing_dependency
+from domainclip.domains.remote_sensing.openable import check_openable, check_opened
+from domainclip.domains.remote_sensing.refusals import unreadable as unreadable
+from domainclip.errors import missing_dependency
 
 _MAX_PICTURE_PX = 200_000_000
 _OPEN_FILES = 8
-# A damaged JPEG is a warning for libjpeg and grey for the reader; here it is an error.
-_GDAL = {"GDAL_ERROR_ON_LIBJPEG_WARNING": "TRUE", "GDAL_NUM_THREADS": "1", "CPL_DEBUG": "OFF"}
+# A damaged JPEG is a warning for libjpeg and grey for the reader; here it is an error. With more threads than one GDAL's JPEG 2000
+# hands out zeros for a tile that cannot be decoded, and tells nobody. Python in a VRT is code from a stranger.
+_GDAL = {
+    "GDAL_ERROR_ON_LIBJPEG_WARNING": "TRUE",
+    "GDAL_NUM_THREADS": "1",
+    "GDAL_VRT_ENABLE_PYTHON": "NO",
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".no-remote-file",
+    "CPL_DEBUG": "OFF",
+}
 _local = threading.local()
 
 
@@ -73,11 +81,6 @@ class RasterHeader:
         return self.crs is None and self.dtype == "uint8" and (colours == {"red", "green", "blue"} or self.colours[0] == "gray")
 
 
-def unreadable(found: str, remedy: str) -> UnreadableFileError:
-    """Builds the error for one file; ``found`` names no path."""
-    return UnreadableFileError("A raster was to be read.", found, remedy)
-
-
 @contextmanager
 def open_raster(path: Path) -> Iterator[Any]:
     """Gives rasterio's dataset of a file; it stays open for the next call of the same process and thread.
@@ -116,14 +119,11 @@ def _handle(path: Path, rasterio: Any) -> Any:
         handles.move_to_end(name)
         return handles[name][1]
     _drop(path)
-    driver = raster_driver(path)
-    if driver is None:
-        raise unreadable("It is no TIFF, JPEG or PNG by its first bytes.", "Convert it: gdal_translate.")
-    if driver == "PNG" and not png_is_whole(path):
-        raise unreadable("The PNG is cut short or damaged: its chunks do not match their checksums.", "Fetch it again.")
+    driver, opened = check_openable(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        dataset = rasterio.open(name, driver=driver, sharing=False)
+        dataset = rasterio.open(opened, driver=driver, sharing=False)
+    check_opened(dataset)
     handles[name] = (stamp, dataset)
     while len(handles) > _OPEN_FILES:
         handles.popitem(last=False)[1][1].close()
@@ -150,7 +150,7 @@ def read_header(path: Path) -> RasterHeader:
             )
         if dataset.count == 0:
             raise unreadable("It has no band.", "A container of subdatasets must be converted to a GeoTIFF with bands.")
-        if dataset.driver != "GTiff" and dataset.width * dataset.height > _MAX_PICTURE_PX:
+        if dataset.driver in {"JPEG", "PNG"} and dataset.width * dataset.height > _MAX_PICTURE_PX:
             raise unreadable("A JPEG or PNG of more than 200 million pixels.", "Convert it: gdal_translate -co TILED=YES.")
         crs = _crs_name(dataset.crs)
         affine = None if dataset.transform.is_identity and crs is None else dataset.transform
