@@ -42,7 +42,9 @@ def _holes(seed: int) -> npt.NDArray[np.bool_]:
     return np.random.default_rng(seed).random((HEIGHT, WIDTH)) < 0.02
 
 
-def _written(array: npt.NDArray[Any], names: tuple[str, ...] = (), mask: npt.NDArray[np.bool_] | None = None, **profile: Any) -> bytes:
+def _written(
+    array: npt.NDArray[Any], names: tuple[str, ...] = (), mask: npt.NDArray[np.bool_] | None = None, **profile: Any
+) -> bytes:
     import rasterio
     from rasterio.transform import Affine
 
@@ -85,7 +87,14 @@ def float_seed() -> bytes:
 def aerial_seed() -> bytes:
     """An aerial photograph: red, green and blue in JPEG as YCbCr, tiled."""
     array = ground(3, 8, 4, noise=12).astype(np.uint8)
-    options = {"tiled": True, "blockxsize": TILE, "blockysize": TILE, "compress": "jpeg", "photometric": "ycbcr", "jpeg_quality": 85}
+    options = {
+        "tiled": True,
+        "blockxsize": TILE,
+        "blockysize": TILE,
+        "compress": "jpeg",
+        "photometric": "ycbcr",
+        "jpeg_quality": 85,
+    }
     return _written(array, driver="GTiff", interleave="pixel", **options, **UTM)
 
 

@@ -119,7 +119,7 @@ _WRITERS: dict[str, Callable[[], bytes]] = {
 
 
 def seed_bytes(kind: str, number: int = 0) -> tuple[bytes, str]:
-    """Returns the bytes of a format's seed and the suffix; "flat" takes PNG and JPEG in turn, "jp2" a bare codestream each fourth time.
+    """Returns a format's seed and the suffix; "flat" takes PNG and JPEG in turn, "jp2" each fourth time a bare codestream.
 
     Args:
         kind: One of ``FORMATS``, ``fuzz_images.IMAGES`` or ``fuzz_scenes.SCENES``.

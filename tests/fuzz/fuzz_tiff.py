@@ -101,7 +101,9 @@ def directories(data: bytes) -> list[Directory]:
             size, inside = SIZES[kind] * number, where + 4 + form.room
             if size > len(data):
                 raise ValueError("count")
-            entries.append(Entry(form, where, tag, kind, number, inside if size <= form.room else form.get(form.word, data, inside)))
+            entries.append(
+                Entry(form, where, tag, kind, number, inside if size <= form.room else form.get(form.word, data, inside))
+            )
         directory = Directory(form, at, tuple(entries), begin + width * count)
         found.append(directory)
         following = form.get(form.word, data, directory.next_at)

@@ -150,6 +150,8 @@ def read_header(path: Path) -> RasterHeader:
             )
         if dataset.count == 0:
             raise unreadable("It has no band.", "A container of subdatasets must be converted to a GeoTIFF with bands.")
+        if dataset.dtypes[0].startswith("complex"):
+            raise unreadable("It holds complex numbers, of which no model takes phase and size.", "Convert it: gdal_calc, abs(A).")
         if dataset.driver in {"JPEG", "PNG"} and dataset.width * dataset.height > _MAX_PICTURE_PX:
             raise unreadable("A JPEG or PNG of more than 200 million pixels.", "Convert it: gdal_translate -co TILED=YES.")
         crs = _crs_name(dataset.crs)
