@@ -67,7 +67,7 @@ def _boxes(data: bytearray) -> list[tuple[int, bytes, int]]:
     return found
 
 
-def _markers(data: bytearray) -> list[tuple[int, int, int]]:
+def markers(data: bytearray) -> list[tuple[int, int, int]]:
     """(position, marker, length) of the main header's segments and of each tile-part's SOT."""
     at = data.index(b"\xff\x4f\xff\x51") + 2
     found = []
@@ -105,7 +105,7 @@ def header_box(data: bytearray, draw: Draw) -> None:
 
 def size(data: bytearray, draw: Draw) -> None:
     """Declares other sides, offsets, tiles, components, bits or sampling in SIZ; 60,000 x 60,000 pixels among them."""
-    at = _markers(data)[0][0]
+    at = markers(data)[0][0]
     fields = ((6, 4), (10, 4), (14, 4), (18, 4), (22, 4), (26, 4), (30, 4), (34, 4), (38, 2), (40, 1), (41, 1), (42, 1))
     numbers = (0, 1, 2, 15, 17, 63, 65, 100, 200, 400, 60000, 65535, 2**31 - 1, 2**32 - 1)
     if draw.random() < 0.15:
@@ -118,14 +118,14 @@ def size(data: bytearray, draw: Draw) -> None:
 
 def coding(data: bytearray, draw: Draw) -> None:
     """Changes a byte of how it is coded: levels, layers, blocks, wavelet, quantisation."""
-    found = [one for one in _markers(data) if one[1] not in {0x51, 0x90}]
+    found = [one for one in markers(data) if one[1] not in {0x51, 0x90}]
     at, _, length = found[int(draw.integers(len(found)))]
     data[at + 4 + int(draw.integers(length - 2))] = int((0, 1, 2, 5, 32, 33, 128, 255)[int(draw.integers(8))])
 
 
 def tile_part(data: bytearray, draw: Draw) -> None:
     """Gives a tile-part another tile, length or number; takes it out, doubles it, or cuts its body."""
-    found = [one for one in _markers(data) if one[1] == 0x90]
+    found = [one for one in markers(data) if one[1] == 0x90]
     at, _, _ = found[int(draw.integers(len(found)))]
     length, what = int.from_bytes(data[at + 6 : at + 10], "big"), int(draw.integers(6))
     if what == 0:

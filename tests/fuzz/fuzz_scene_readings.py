@@ -101,7 +101,8 @@ def read_gdal(kind: str, path: Path, plate: Ground) -> dict[str, Any]:
     result: dict[str, Any] = {"whole": False, "facts": {}, "error": ""}
     try:
         with rasterio.Env(GDAL_NUM_THREADS="1"), rasterio.open(path) as file:
-            result["facts"] = _facts(file, path)
+            further = _further(file)
+            result["facts"] = _facts(file, path) | {"further": further}
             bands = [i for i in file.indexes if file.colorinterp[i - 1].name != "alpha"][:BANDS]
             corner = Window(0, 0, min(file.width, SIDE), min(file.height, SIDE))
             numbers = file.read(bands, window=corner)
@@ -115,6 +116,15 @@ def read_gdal(kind: str, path: Path, plate: Ground) -> dict[str, Any]:
     except Exception as error:
         result["error"] = f"{type(error).__name__}: {error} ({error.__cause__})"
     return result
+
+
+def _further(file: Any) -> str:
+    """What is wrong with the directories behind the first."""
+    try:
+        assert file.mask_flag_enums and file.colorinterp  # the first looks for a mask, the second tells how that went
+        return ""
+    except Exception as error:
+        return str(error)
 
 
 def _facts(file: Any, path: Path) -> dict[str, Any]:
@@ -148,8 +158,32 @@ def read_second(kind: str, path: Path, plate: Ground) -> dict[str, Any]:
 def _codestream(path: Path, plate: Ground) -> None:
     import imagecodecs
 
-    array = imagecodecs.jpeg2k_decode(path.read_bytes())
-    plate.put(0, 0, array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0), READ)
+    data = path.read_bytes()
+    try:
+        array = imagecodecs.jpeg2k_decode(data)
+    except RuntimeError:
+        _tiles(path, data, plate)
+    else:
+        plate.put(0, 0, array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0), READ)
+
+
+def _tiles(path: Path, data: bytes, plate: Ground) -> None:
+    """imagecodecs decodes all or nothing; here each tile that has a part of plausible length in the file, by GDAL."""
+    import rasterio
+    from fuzz_geo import markers
+    from rasterio.windows import Window
+
+    head = data.index(b"\xff\x4f\xff\x51")
+    wide, tall = (int.from_bytes(data[head + at : head + at + 4], "big") for at in (24, 28))
+    with rasterio.Env(GDAL_NUM_THREADS="1"), rasterio.open(path) as file:
+        columns = -(-file.width // wide)
+        for at in [at for at, marker, _ in markers(bytearray(data)) if marker == 0x90]:
+            row, column = divmod(int.from_bytes(data[at + 4 : at + 6], "big"), columns)
+            window = Window(column * wide, row * tall, min(wide, file.width - column * wide), min(tall, file.height - row * tall))
+            try:
+                plate.put(column * wide, row * tall, file.read(window=window), READ)
+            except Exception:
+                continue
 
 
 def _blocks(path: Path, plate: Ground) -> None:

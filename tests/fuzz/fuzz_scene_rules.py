@@ -52,9 +52,11 @@ POLICY: dict[str, Callable[[str, Facts], bool]] = {
     "far more than a file": lambda kind, facts: math.prod(facts["size"]) > 200_000 * facts["bytes"],
     "of its blocks takes": lambda kind, facts: math.prod(facts["block"]) * len(facts["colours"]) * 8 > 2**30,
     "another file or address for its overviews": lambda kind, facts: "OVERVIEW_FILE" in facts["tags"],
+    "Its further directories": lambda kind, facts: bool(facts["further"]),
     "Its transform": lambda kind, facts: not _places(facts["affine"]),
 }
-"""What a refusal says, and what must be true of the header."""
+"""What a refusal says, and what must be true of the header. ``further``: directories behind the first, where overviews and the mask
+are, cannot be read; without its mask a file would show what it hides."""
 
 
 def _places(affine: list[float]) -> bool:
@@ -79,9 +81,9 @@ def judge_scene(
         sure: See ``second``.
     """
     whole = gdal.how == "answered" and bool(gdal.answer["whole"])
-    agreed = (sure.state == READ) & np.isclose(
-        sure.numbers, theirs.numbers, rtol=0, atol=2 if kind == "aerial" else 0, equal_nan=True
-    )
+    agreed = (sure.state == READ) & np.isclose(sure.numbers, theirs.numbers, rtol=0, atol=0, equal_nan=True)
+    if kind == "aerial":
+        agreed[:3] |= (sure.state[:3] == READ) & _same_light(sure.numbers[:3], theirs.numbers[:3])
     decodes = whole and bool((agreed | (theirs.state != READ)).all()) and bool((theirs.state == READ).any())
     if ours.how in {"hang", "escaped"}:
         return Verdict(ours.how, ours.trace, defect=True)
@@ -97,6 +99,14 @@ def judge_scene(
     if not (mine.state == READ).any():
         return _refused(kind, said, gdal, theirs, whole, decodes)
     return _accepted(ours, mine, gdal, theirs, agreed, said, decodes)
+
+
+def _same_light(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Where the luminance is the same; GDAL's libjpeg widens colours of half size in another way than libjpeg-turbo does."""
+    weights = np.array([0.299, 0.587, 0.114])[:, None, None]
+    clipped = ((one <= 0) | (one >= 255) | (other <= 0) | (other >= 255)).any(axis=0)
+    same: npt.NDArray[np.bool_] = clipped | (np.abs(((one - other) * weights).sum(axis=0)) < 3)
+    return same
 
 
 def _refused(kind: str, said: str, gdal: Ended, theirs: Ground, whole: bool, decodes: bool) -> Verdict:

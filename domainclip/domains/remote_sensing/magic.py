@@ -17,7 +17,7 @@ _MAGIC = {
     b"MM\0+": "GTiff",
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
-    b"\0\0\0\x0cjP  \r\n\x87\n": "JP2OpenJPEG",
+    b"\0\0\0\x0cjP  ": "JP2OpenJPEG",
     b"\xff\x4f\xff\x51": "JP2OpenJPEG",
 }
 _VRT = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^<>]*\?>\s*)?(?:<!--.*?-->\s*)*<VRTDataset[\s>/]", re.DOTALL)

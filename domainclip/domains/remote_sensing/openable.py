@@ -48,15 +48,17 @@ def check_openable(path: Path, *, outside: bool = False, remote: bool = False) -
 
 
 def check_opened(dataset: Any) -> None:
-    """Refuses a dataset, before anything else is asked of it, whose metadata name another file for its overviews.
+    """Refuses a dataset, before anything else is asked of it, that leads elsewhere or whose mask is lost.
 
-    GDAL opens whatever stands there (in the file or in its .aux.xml) with any driver, URLs among them, when overviews are counted.
+    Metadata (in the file or in its .aux.xml) may name another file for its overviews: GDAL opens whatever stands there with any
+    driver, URLs among them, when overviews are counted. And where a TIFF's further directories cannot be read GDAL goes on without
+    the mask and the overviews that may stand there.
 
     Args:
         dataset: rasterio's.
 
     Raises:
-        UnreadableFileError: It does; the dataset is closed.
+        UnreadableFileError: It is so; the dataset is closed.
     """
     if any("OVERVIEW_FILE" in key.upper() for key in dataset.tags(ns="OVERVIEWS")):
         dataset.close()
@@ -64,6 +66,16 @@ def check_opened(dataset: Any) -> None:
             "Its metadata name another file or address for its overviews, which is not followed.",
             "Delete its .aux.xml, or write it anew: gdal_translate -co PROFILE=GeoTIFF.",
         )
+    from rasterio._err import CPLE_BaseError
+
+    try:
+        # The first looks for a mask; rasterio keeps what GDAL said of that until a property asks, as the second does.
+        assert dataset.mask_flag_enums is not None and dataset.colorinterp is not None
+    except CPLE_BaseError as error:
+        dataset.close()
+        raise unreadable(
+            "Its further directories, where a mask and overviews may be, cannot be read.", "The file is damaged; fetch it again."
+        ) from error
 
 
 def absent_pixels(

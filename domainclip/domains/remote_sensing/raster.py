@@ -91,13 +91,14 @@ def open_raster(path: Path) -> Iterator[Any]:
     """
     try:
         import rasterio
+        from rasterio._err import CPLE_BaseError  # what some of its properties let through
         from rasterio.errors import RasterioError
     except ImportError as error:
         raise missing_dependency("rasterio", "Reading rasters", "rasterio") from error
     with rasterio.Env(**_GDAL):
         try:
             yield _handle(path, rasterio)
-        except (RasterioError, OSError) as error:
+        except (RasterioError, CPLE_BaseError, OSError) as error:
             _drop(path)
             raise unreadable(
                 f"GDAL could not read it ({type(error.__cause__ or error).__name__}): it is damaged, or of a kind that GDAL lacks.",

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from domainclip.domains.jpeg_tiles import check_stream, decoded_strictly, jpeg_header
+from domainclip.domains.jpeg_tiles import check_size, check_stream, decoded_strictly, jpeg_header
 from domainclip.domains.remote_sensing.refusals import unreadable
 from domainclip.domains.tiff_tags import MOST_DIRECTORIES, chain, entries, tiff_header, value_bytes
 from domainclip.sample import Window
@@ -101,8 +101,9 @@ class Blocks:
         needed = (min(self.block[0], self.size[0] - column * self.block[0]), min(self.block[1], self.size[1] - row * self.block[1]))
         try:
             header = jpeg_header(whole)
-            check_stream(whole, header, self.block, needed)
-            decoded_strictly(whole, header)
+            check_size(header, self.block, needed)
+            if decoded_strictly(whole, header) is None:  # four colours, 12 bits: its end is all that can be looked at
+                check_stream(whole, header, self.block, needed)
         except (EOFError, ValueError) as error:
             raise unreadable(f"A JPEG block of it is damaged, and would be filled up with grey ({error}).", _DAMAGED) from error
 
