@@ -8,7 +8,7 @@ Rules, in the order in which they are asked:
    that has data nor shown that has none, and the same place on the ground: else ``refused by us``, ``differs``. A refusal for a
    reason of ``POLICY`` is right where what GDAL says of the header bears it out.
 4. Where GDAL decodes and the second decoder does not, or differs (libtiff forgives, GDAL fills up), a refusal is right: ``refused,
-   misread``. If it is accepted, numbers must be GDAL's wherever they are shown.
+   misread``. If it is accepted, numbers must be GDAL's wherever they are shown and the second decoder has any.
 5. A block of 16 x 16 pixels of one number in some band, shown as data, that the second decoder does not have as well, was invented:
    ``silently blank``, a defect. The seeds have none.
 """
@@ -98,7 +98,7 @@ def judge_scene(
         return Verdict("refused by us", "recognises says no", defect=True)
     if not (mine.state == READ).any():
         return _refused(kind, said, gdal, theirs, whole, decodes)
-    return _accepted(ours, mine, gdal, theirs, agreed, said, decodes)
+    return _accepted(ours, mine, gdal, theirs, sure.state, agreed, said, decodes)
 
 
 def _same_light(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
@@ -121,12 +121,20 @@ def _refused(kind: str, said: str, gdal: Ended, theirs: Ground, whole: bool, dec
 
 
 def _accepted(
-    ours: Ended, mine: Ground, gdal: Ended, theirs: Ground, agreed: npt.NDArray[np.bool_], said: str, decodes: bool
+    ours: Ended,
+    mine: Ground,
+    gdal: Ended,
+    theirs: Ground,
+    sure: npt.NDArray[np.uint8],
+    agreed: npt.NDArray[np.bool_],
+    said: str,
+    decodes: bool,
 ) -> Verdict:
     whole = bool(gdal.answer.get("whole"))
     shown = mine.state == READ
     if whole:
-        strayed = shown & (theirs.state == READ) & (mine.numbers != theirs.numbers)
+        # Where the second decoder fails GDAL may hand out what lay in memory: other numbers at each reading.
+        strayed = shown & (theirs.state == READ) & (sure == READ) & (mine.numbers != theirs.numbers)
         if strayed.any():
             return Verdict("differs", f"{_where(strayed)} of {int(shown.sum())} numbers differ; {said}", defect=True)
         if (shown & (theirs.state == NODATA)).any():

@@ -44,14 +44,19 @@ def window_geo(header: RasterHeader, window: Window, output_px: tuple[int, int] 
 
 
 def centre_lonlat(header: RasterHeader) -> tuple[float, float] | None:
-    """Returns longitude and latitude of the scene's centre in degrees (WGS 84), or None without a CRS."""
+    """Returns longitude and latitude of the scene's centre in degrees (WGS 84); None without a CRS, or where it has no such place."""
     if header.crs is None or header.transform is None:
         return None
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
     from rasterio.warp import transform
 
     a, b, c, d, e, f = header.transform
     column, row = header.width / 2, header.height / 2
-    longitudes, latitudes = transform(header.crs, "EPSG:4326", [a * column + b * row + c], [d * column + e * row + f])
+    try:
+        longitudes, latitudes = transform(header.crs, "EPSG:4326", [a * column + b * row + c], [d * column + e * row + f])
+    except (RasterioError, CPLE_BaseError):  # outside the projection, or a local system of coordinates
+        return None
     if not (math.isfinite(longitudes[0]) and math.isfinite(latitudes[0])):
         return None
     return float(longitudes[0]), float(latitudes[0])
