@@ -54,6 +54,7 @@ POLICY: dict[str, Callable[[str, Facts], bool]] = {
     "another file or address for its overviews": lambda kind, facts: "OVERVIEW_FILE" in facts["tags"],
     "Its further directories": lambda kind, facts: bool(facts["further"]),
     "Its transform": lambda kind, facts: not _places(facts["affine"]),
+    "Its CRS counts in degrees": lambda kind, facts: _beyond(facts),
 }
 """What a refusal says, and what must be true of the header. ``further``: directories behind the first, where overviews and the mask
 are, cannot be read; without its mask a file would show what it hides."""
@@ -99,6 +100,14 @@ def judge_scene(
     if not (mine.state == READ).any():
         return _refused(kind, said, gdal, theirs, whole, decodes)
     return _accepted(ours, mine, gdal, theirs, sure.state, agreed, said, decodes)
+
+
+def _beyond(facts: Facts) -> bool:
+    """A corner in degrees that is no place on Earth."""
+    (a, b, c, d, e, f), (wide, high) = facts["affine"], facts["size"]
+    ys = [d * x + e * y + f for x in (0, wide) for y in (0, high)]
+    xs = [a * x + b * y + c for x in (0, wide) for y in (0, high)]
+    return "PROJCS" not in str(facts["crs"]) and (max(map(abs, ys)) > 90 or max(xs) > 540 or min(xs) < -360)
 
 
 def _same_light(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:

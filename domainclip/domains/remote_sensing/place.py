@@ -44,7 +44,10 @@ def window_geo(header: RasterHeader, window: Window, output_px: tuple[int, int] 
 
 
 def centre_lonlat(header: RasterHeader) -> tuple[float, float] | None:
-    """Returns longitude and latitude of the scene's centre in degrees (WGS 84); None without a CRS, or where it has no such place."""
+    """Returns longitude (-180 up to 180) and latitude of the scene's centre in degrees (WGS 84).
+
+    None without a CRS, or where its projection has no such place.
+    """
     if header.crs is None or header.transform is None:
         return None
     from rasterio._err import CPLE_BaseError
@@ -59,7 +62,7 @@ def centre_lonlat(header: RasterHeader) -> tuple[float, float] | None:
         return None
     if not (math.isfinite(longitudes[0]) and math.isfinite(latitudes[0])):
         return None
-    return float(longitudes[0]), float(latitudes[0])
+    return (float(longitudes[0]) + 180) % 360 - 180, float(latitudes[0])
 
 
 def season(date: str, latitude: float) -> str | None:

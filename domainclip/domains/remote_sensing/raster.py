@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from domainclip.domains.remote_sensing.ground_check import check_ground
 from domainclip.domains.remote_sensing.openable import check_openable, check_opened
 from domainclip.domains.remote_sensing.refusals import unreadable as unreadable
 from domainclip.errors import missing_dependency
@@ -155,6 +156,7 @@ def read_header(path: Path) -> RasterHeader:
             raise unreadable("It holds complex numbers, of which no model takes phase and size.", "Convert it: gdal_calc, abs(A).")
         if dataset.driver in {"JPEG", "PNG"} and dataset.width * dataset.height > _MAX_PICTURE_PX:
             raise unreadable("A JPEG or PNG of more than 200 million pixels.", "Convert it: gdal_translate -co TILED=YES.")
+        check_ground(dataset.transform, dataset.width, dataset.height, dataset.crs)
         crs = _crs_name(dataset.crs)
         affine = None if dataset.transform.is_identity and crs is None else dataset.transform
         masks = {flag.name for flags in dataset.mask_flag_enums for flag in flags}
