@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from fuzz_forks import Ended
 from fuzz_rules import Verdict, is_clear
-from fuzz_scene_readings import BANDS, NODATA, READ, REFUSED, SIDE, Ground
+from fuzz_scene_readings import BANDS, NODATA, OUTSIDE, READ, REFUSED, SIDE, Ground
 from fuzz_scenes import READINGS
 
 BLANK, NEAR = 16, 1e-9
@@ -85,7 +85,8 @@ def judge_scene(
     agreed = (sure.state == READ) & np.isclose(sure.numbers, theirs.numbers, rtol=0, atol=0, equal_nan=True)
     if kind == "aerial":
         agreed[:3] |= (sure.state[:3] == READ) & _same_light(sure.numbers[:3], theirs.numbers[:3])
-    decodes = whole and bool((agreed | (theirs.state != READ)).all()) and bool((theirs.state == READ).any())
+    there = (sure.state == READ) & (agreed | (theirs.state == NODATA)) | (theirs.state == OUTSIDE)
+    decodes = whole and bool(there.all()) and bool((theirs.state == READ).any())
     if ours.how in {"hang", "escaped"}:
         return Verdict(ours.how, ours.trace, defect=True)
     if ours.how in {"killed", "memory"}:

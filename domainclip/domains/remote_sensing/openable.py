@@ -78,6 +78,16 @@ def check_opened(dataset: Any) -> None:
         ) from error
 
 
+def may_lack_blocks(path: Path, driver: str) -> bool:
+    """Whether ``absent_pixels`` may find some; a VRT may always have gaps.
+
+    Args:
+        path: The file.
+        driver: GDAL's name of the format.
+    """
+    return driver == "VRT" or (driver == "GTiff" and bool((tiff_blocks(path).counts == 0).any()))
+
+
 def absent_pixels(
     path: Path, driver: str, bands: tuple[int, ...], window: Window, *, outside: bool = False, remote: bool = False
 ) -> npt.NDArray[np.bool_] | None:

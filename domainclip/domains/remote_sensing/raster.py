@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from domainclip.domains.remote_sensing.ground_check import check_ground
-from domainclip.domains.remote_sensing.openable import check_openable, check_opened
+from domainclip.domains.remote_sensing.openable import check_openable, check_opened, may_lack_blocks
 from domainclip.domains.remote_sensing.refusals import unreadable as unreadable
 from domainclip.errors import missing_dependency
 
@@ -46,7 +46,7 @@ class RasterHeader:
         offsets: Per band.
         units: Per band, None where the file gives none.
         nodata: The file's nodata number, or None.
-        has_mask: The file carries a mask or an alpha band.
+        has_mask: The file carries a mask or an alpha band, or does not hold all of its blocks.
         crs: ``"EPSG:32630"`` or WKT, or None.
         transform: Affine (a, b, c, d, e, f), or None where the file has none.
         metres_per_unit: Of the CRS, None for degrees or no CRS.
@@ -171,7 +171,7 @@ def read_header(path: Path) -> RasterHeader:
             offsets=tuple(float(offset) for offset in dataset.offsets),
             units=tuple(dataset.units),
             nodata=None if dataset.nodata is None else float(dataset.nodata),
-            has_mask="per_dataset" in masks,
+            has_mask="per_dataset" in masks or may_lack_blocks(path, dataset.driver),
             crs=crs,
             transform=None if affine is None else (affine.a, affine.b, affine.c, affine.d, affine.e, affine.f),
             metres_per_unit=float(dataset.crs.linear_units_factor[1]) if crs and dataset.crs.is_projected else None,
