@@ -175,7 +175,9 @@ def read_header(path: Path) -> RasterHeader:
             crs=crs,
             transform=None if affine is None else (affine.a, affine.b, affine.c, affine.d, affine.e, affine.f),
             metres_per_unit=float(dataset.crs.linear_units_factor[1]) if crs and dataset.crs.is_projected else None,
-            levels=tuple(dataset.overviews(1)),
+            levels=tuple(
+                factor for factor in dataset.overviews(1) if factor > 1
+            ),  # damaged ones are as large as the scene, or larger
             block=tuple(dataset.block_shapes[0]),
             compression=dataset.compression.value.lower() if dataset.compression else None,
             tags=dict(dataset.tags()),
