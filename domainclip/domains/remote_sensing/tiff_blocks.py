@@ -94,13 +94,16 @@ class Blocks:
                             self.sound.add((plane, row, column))
 
     def _check_stream(self, file: BinaryIO, plane: int, row: int, column: int) -> None:
-        file.seek(int(self.offsets[plane, row, column]))
-        stream = file.read(int(self.counts[plane, row, column]))
+        offset, room = int(self.offsets[plane, row, column]), file.seek(0, 2)
+        file.seek(min(offset, room))
+        stream = file.read(min(int(self.counts[plane, row, column]), room))  # before memory is taken for what is not there
         # Abbreviated streams (TIFF technical note 2): the tables without their end, the stream without its start.
         whole = self.tables[:-2] + stream[2:] if self.tables else stream
         needed = (min(self.block[0], self.size[0] - column * self.block[0]), min(self.block[1], self.size[1] - row * self.block[1]))
         try:
             header = jpeg_header(whole)
+            if header is None:
+                raise ValueError("its markers do not follow each other")
             check_size(header, self.block, needed)
             if decoded_strictly(whole, header) is None:  # four colours, 12 bits: its end is all that can be looked at
                 check_stream(whole, header, self.block, needed)

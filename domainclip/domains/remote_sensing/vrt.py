@@ -129,8 +129,6 @@ class _Reading:
     def read(self, path: Path, above: tuple[Path, ...]) -> CheckedVrt:
         """Reads one VRT; ``above`` are those that it stands in."""
         real = path.resolve()
-        if real in above:
-            raise _refused("it leads back to itself")
         if len(above) >= MOST_DEPTH:
             raise _refused(f"more than {MOST_DEPTH} VRTs stand in each other")
         root = _parsed(real)
