@@ -26,7 +26,7 @@ class RemoteSensing:
         self.reading_model: type[BaseModel] = RemoteSensingReading
 
     def recognises(self, path: Path) -> bool:
-        """Says by suffix whether this is a TIFF, JPEG or PNG; files of other names are looked into. Never decodes, never raises.
+        """Says by suffix whether this is a raster that is read; files of other names are looked into. Never decodes, never raises.
 
         The suffix is enough, so that a broken scene is refused with a reason and not passed over; hidden files are not ours.
         """

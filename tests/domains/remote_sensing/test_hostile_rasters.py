@@ -4,6 +4,7 @@ import resource
 import struct
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ import rasterio
 from rasterio.transform import Affine
 
 from domainclip.errors import UnreadableFileError
+
+sys.path.append(str(Path(__file__).parents[2] / "fuzz"))
+import fuzz_tiff
 
 NORTH_UP = (10.0, 0.0, 600_000.0, 0.0, -10.0, 9_600_000.0)
 UTM = {"crs": "EPSG:32736", "transform": NORTH_UP}
@@ -292,9 +296,6 @@ def test_lying_sizes_are_refused_before_memory_is_taken(tmp_path, cut, domain, w
 
 def test_tiles_that_lie_on_each_other_are_read_as_they_lie(write_raster, cut):
     path = write_raster(numbers(1, 64, 64), names=["B04"], tiled=True, blockxsize=32, blockysize=32, **UTM)
-    sys.path.append(str(__import__("pathlib").Path(__file__).parents[2] / "fuzz"))
-    import fuzz_tiff
-
     data = bytearray(path.read_bytes())
     offsets = fuzz_tiff.directories(data)[0].entry(fuzz_tiff.TILE_OFFSETS)
     first = struct.unpack_from("<I", data, offsets.position(0))[0]
@@ -419,3 +420,18 @@ def test_a_jpeg_2000_that_lacks_a_tile_is_refused(tmp_path, cut, domain):
     says(cut, path, "1 of its 4 tiles are not in the file")
     path.write_bytes(data[: len(data) // 2])
     says(cut, path, "cut short|no codestream")
+
+
+def test_a_mask_that_is_lost_is_no_reason_to_show_what_it_hides(write_raster, cut, domain):
+    path = write_raster(numbers(1, 64, 64), names=["B04"], **UTM)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK="YES"), rasterio.open(path, "r+") as file:
+        file.write_mask(np.arange(64 * 64).reshape(64, 64) > 200)
+    assert cut(path)[0].read().masks["nodata"].sum() == 201
+    data = bytearray(path.read_bytes())
+    first = fuzz_tiff.directories(data)[0]
+    struct.pack_into("<I", data, first.next_at, len(data) + 100)
+    path.write_bytes(data)
+    with rasterio.open(path) as file:
+        assert file.dataset_mask().all()
+    says(cut, path, "further directories")
+    says(lambda file: [domain.inspect(file)], path, "further directories")
