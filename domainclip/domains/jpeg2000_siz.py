@@ -18,6 +18,8 @@ class Siz:
         components: How many.
         bits: Of a sample, the most of all components.
         signed: Whether some component has signed samples.
+        tile_rows: Lines of a tile.
+        tile_columns: Samples per line of a tile.
     """
 
     rows: int
@@ -25,6 +27,8 @@ class Siz:
     components: int
     bits: int
     signed: bool
+    tile_rows: int
+    tile_columns: int
 
 
 def read_siz(data: bytes) -> Siz:
@@ -46,4 +50,6 @@ def read_siz(data: bytes) -> Siz:
     if len(sizes) != 3 * components or not components:
         raise ValueError("SIZ marker cut short")
     depths = sizes[::3]
-    return Siz(bottom - top, right - left, components, max((b & 0x7F) + 1 for b in depths), any(b & 0x80 for b in depths))
+    bits, signed = max((b & 0x7F) + 1 for b in depths), any(b & 0x80 for b in depths)
+    wide, tall = (int.from_bytes(data[at + o : at + o + 4], "big") for o in (20, 24))
+    return Siz(bottom - top, right - left, components, bits, signed, tall, wide)

@@ -6,11 +6,13 @@ import struct
 import zlib
 from collections.abc import Callable
 
+import fuzz_geo
 import fuzz_image_lies
 import fuzz_markers
 import fuzz_tiff
 import numpy as np
 from fuzz_images import IMAGES
+from fuzz_scenes import SCENES
 from fuzz_seeds import seed_bytes
 
 Draw = np.random.Generator
@@ -21,7 +23,7 @@ def mutant(kind: str, number: int) -> tuple[bytes, str, str]:
     """Makes one mutant.
 
     Args:
-        kind: One of ``fuzz_seeds.FORMATS`` or ``fuzz_images.IMAGES``.
+        kind: One of ``fuzz_seeds.FORMATS``, ``fuzz_images.IMAGES`` or ``fuzz_scenes.SCENES``.
         number: From 0.
 
     Returns:
@@ -114,4 +116,8 @@ def _lies(kind: str, suffix: str) -> tuple[Callable[[bytearray, Draw], None], ..
         return (fuzz_image_lies.PLAIN_LIES if kind == "ct" else fuzz_image_lies.FRAME_LIES) + fuzz_markers.ELEMENT_LIES
     if kind == "flat":
         return fuzz_markers.JPEG_LIES if suffix == ".jpg" else fuzz_markers.PNG_LIES
+    if kind == "jp2":
+        return fuzz_geo.J2K_LIES if suffix == ".j2k" else fuzz_geo.JP2_LIES
+    if kind in SCENES:
+        return fuzz_geo.TIFF_LIES
     return fuzz_tiff.LIES

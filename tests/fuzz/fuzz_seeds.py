@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import fuzz_dicom
 import fuzz_images
+import fuzz_scenes
 import numpy as np
 import numpy.typing as npt
 import tifffile
@@ -113,20 +114,22 @@ def jpeg_seed() -> bytes:
 
 _WRITERS: dict[str, Callable[[], bytes]] = {
     "tiff": tiff_seed, "svs": svs_seed, "ome": ome_seed, "dicom": dicom_seed, "flat": png_seed, "flat jpeg": jpeg_seed,
-    **fuzz_images.WRITERS,
+    **fuzz_images.WRITERS, **fuzz_scenes.WRITERS,
 }  # fmt: skip
 
 
 def seed_bytes(kind: str, number: int = 0) -> tuple[bytes, str]:
-    """Returns the bytes of a format's seed and the suffix; "flat" takes PNG and JPEG in turn.
+    """Returns a format's seed and the suffix; "flat" takes PNG and JPEG in turn, "jp2" each fourth time a bare codestream.
 
     Args:
-        kind: One of ``FORMATS`` or ``fuzz_images.IMAGES``.
+        kind: One of ``FORMATS``, ``fuzz_images.IMAGES`` or ``fuzz_scenes.SCENES``.
         number: Of the mutant that is made of it.
     """
     if kind == "flat" and number % 2:
         return _seed("flat jpeg"), ".jpg"
-    return _seed(kind), SUFFIX.get(kind, ".dcm")
+    if kind == "jp2" and number % 4 == 3:
+        return _seed("jp2 bare"), ".j2k"
+    return _seed(kind), fuzz_scenes.SUFFIXES.get(kind) or SUFFIX.get(kind, ".dcm")
 
 
 _made: dict[str, bytes] = {}

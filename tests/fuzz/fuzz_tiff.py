@@ -19,9 +19,41 @@ CODECS = (0, 1, 2, 3, 5, 6, 7, 8, 32773, 32946, 33003, 33005, 33007, 34712, 3488
 
 
 @dataclass(frozen=True)
+class Form:
+    """Byte order for struct, and whether offsets and counts have 8 bytes (BigTIFF)."""
+
+    order: str = "<"
+    big: bool = False
+
+    @property
+    def word(self) -> str:
+        """Of an offset or a count, for struct."""
+        return "Q" if self.big else "I"
+
+    @property
+    def room(self) -> int:
+        """Bytes of an offset or a count."""
+        return 8 if self.big else 4
+
+    def get(self, letter: str, data: bytes, at: int) -> int:
+        """Reads a number."""
+        return int(struct.unpack_from(self.order + letter, data, at)[0])
+
+    def set(self, letter: str, data: bytearray, at: int, value: int) -> None:
+        """Writes a number, cut to its width."""
+        struct.pack_into(self.order + letter, data, at, value % 2 ** (8 * struct.calcsize("=" + letter)))
+
+
+def form_of(data: bytes) -> Form:
+    """By the first bytes; what is damaged there counts as little-endian and classic."""
+    return Form(">" if data[:2] == b"MM" else "<", bytes(data[2:4]) in {b"+\0", b"\0+"})
+
+
+@dataclass(frozen=True)
 class Entry:
     """One tag of a directory; positions are bytes from the start of the file."""
 
+    form: Form
     at: int
     tag: int
     type: int
@@ -37,6 +69,7 @@ class Entry:
 class Directory:
     """One IFD: where it begins, its entries, and where the offset of the next one stands."""
 
+    form: Form
     at: int
     entries: tuple[Entry, ...]
     next_at: int
@@ -47,33 +80,35 @@ class Directory:
 
 
 def directories(data: bytes) -> list[Directory]:
-    """Parses the directories of a whole little-endian classic TIFF, those of SubIFDs after their parent.
+    """Parses the directories of a whole TIFF, those of SubIFDs after their parent.
 
     Raises:
         ValueError: A first lie left a cycle or counts without sense.
     """
+    form = form_of(data)
     found: list[Directory] = []
-    waiting = [struct.unpack_from("<I", data, 4)[0]]
+    waiting = [form.get(form.word, data, form.room)]
     while waiting:
         at = waiting.pop(0)
-        (count,) = struct.unpack_from("<H", data, at)
-        if len(found) >= 16:
+        count, begin = form.get("Q" if form.big else "H", data, at), at + (8 if form.big else 2)
+        if len(found) >= 16 or count > len(data):
             raise ValueError("cycle")
+        width = 4 + 2 * form.room
         entries = []
         for index in range(count):
-            where = at + 2 + 12 * index
-            tag, kind, number, _ = struct.unpack_from("<HHII", data, where)
-            size = SIZES[kind] * number
+            where = begin + width * index
+            tag, kind, number = form.get("H", data, where), form.get("H", data, where + 2), form.get(form.word, data, where + 4)
+            size, inside = SIZES[kind] * number, where + 4 + form.room
             if size > len(data):
                 raise ValueError("count")
             entries.append(
-                Entry(where, tag, kind, number, where + 8 if size <= 4 else struct.unpack_from("<I", data, where + 8)[0])
+                Entry(form, where, tag, kind, number, inside if size <= form.room else form.get(form.word, data, inside))
             )
-        directory = Directory(at, tuple(entries), at + 2 + 12 * count)
+        directory = Directory(form, at, tuple(entries), begin + width * count)
         found.append(directory)
-        following = struct.unpack_from("<I", data, directory.next_at)[0]
+        following = form.get(form.word, data, directory.next_at)
         subs = directory.entry(SUB_IFDS)
-        inner = [] if subs is None else [struct.unpack_from("<I", data, subs.position(i))[0] for i in range(subs.count)]
+        inner = [] if subs is None else [form.get("I", data, subs.position(i)) for i in range(subs.count)]
         # SubIFDs chain nowhere here; their next offset is 0.
         waiting = [*inner, *([following] if following else []), *waiting]
     return found
@@ -82,12 +117,16 @@ def directories(data: bytes) -> list[Directory]:
 def put(data: bytearray, entry: Entry, value: int, index: int = 0) -> None:
     """Writes a number over one element of an entry, cut to the width of its type."""
     size = min(SIZES.get(entry.type, 1), 8)
-    data[entry.position(index) : entry.position(index) + size] = (value % 2 ** (8 * size)).to_bytes(size, "little")
+    order = "little" if entry.form.order == "<" else "big"
+    data[entry.position(index) : entry.position(index) + size] = (value % 2 ** (8 * size)).to_bytes(size, order)
 
 
 def widen(data: bytearray, entry: Entry, value: int) -> None:
     """Makes the entry one LONG (type 4) with this value, in place."""
-    struct.pack_into("<HII", data, entry.at + 2, 4, 1, value % 2**32)
+    form = entry.form
+    form.set("H", data, entry.at + 2, 4)
+    form.set(form.word, data, entry.at + 4, 1)
+    form.set("I", data, entry.at + 4 + form.room, value)
 
 
 def _any(draw: Draw, values: tuple[int, ...]) -> int:
@@ -104,17 +143,17 @@ def any_entry(data: bytearray, draw: Draw) -> None:
     """Sets type, count, value or tag of some entry to a nasty number."""
     entries = _directory(data, draw).entries
     entry = entries[int(draw.integers(len(entries)))]
-    what = int(draw.integers(5))
+    what, form = int(draw.integers(5)), entry.form
     if what == 0:
-        struct.pack_into("<H", data, entry.at + 2, _any(draw, (0, 1, 2, 3, 4, 5, 7, 8, 11, 12, 13, 16, 99, 65535)))
+        form.set("H", data, entry.at + 2, _any(draw, (0, 1, 2, 3, 4, 5, 7, 8, 11, 12, 13, 16, 99, 65535)))
     elif what == 1:
-        struct.pack_into("<I", data, entry.at + 4, _any(draw, NASTY))
+        form.set(form.word, data, entry.at + 4, _any(draw, NASTY))
     elif what == 2:
-        struct.pack_into("<I", data, entry.at + 8, _any(draw, NASTY))
+        form.set(form.word, data, entry.at + 4 + form.room, _any(draw, NASTY))
     elif what == 3:
         put(data, entry, _any(draw, NASTY), int(draw.integers(max(1, entry.count))))
     else:
-        struct.pack_into("<H", data, entry.at, _any(draw, (0, 255, 32768, 65000, 65535)))
+        form.set("H", data, entry.at, _any(draw, (0, 255, 32768, 65000, 65535)))
 
 
 def next_offset(data: bytearray, draw: Draw) -> None:
@@ -122,8 +161,8 @@ def next_offset(data: bytearray, draw: Draw) -> None:
     all_of_them = directories(data)
     one = all_of_them[int(draw.integers(len(all_of_them)))]
     targets = (one.at, all_of_them[0].at, all_of_them[-1].at, 1, 8, len(data) - 1, len(data) + 4, 2**31, 2**32 - 1, 0)
-    where = 4 if draw.random() < 0.15 else one.next_at
-    struct.pack_into("<I", data, where, _any(draw, targets))
+    where = one.form.room if draw.random() < 0.15 else one.next_at
+    one.form.set(one.form.word, data, where, _any(draw, targets))
 
 
 def sub_offset(data: bytearray, draw: Draw) -> None:
@@ -149,12 +188,12 @@ def tile_places(data: bytearray, draw: Draw) -> None:
     chosen = [i for i in range(offsets.count) if draw.random() < share] or [int(draw.integers(offsets.count))]
     what = int(draw.integers(8))
     for index in chosen:
-        (old,) = struct.unpack_from("<I" if SIZES[counts.type] == 4 else "<H", data, counts.position(index))
+        old = one.form.get({8: "Q", 4: "I"}.get(SIZES[counts.type], "H"), data, counts.position(index))
         if what < 3:
             put(data, offsets, (len(data) + 16, 2**32 - 1, 4)[what], index)
         elif what == 3:
-            (other,) = struct.unpack_from("<I", data, offsets.position(int(draw.integers(offsets.count))))
-            put(data, offsets, other, index)
+            at = offsets.position(int(draw.integers(offsets.count)))
+            put(data, offsets, one.form.get({8: "Q", 4: "I"}[SIZES[offsets.type]], data, at), index)
         elif what == 4:
             put(data, offsets, 0, index)
             put(data, counts, 0, index)
@@ -212,7 +251,7 @@ def tables(data: bytearray, draw: Draw) -> None:
         return
     entry = known[int(draw.integers(len(known)))]
     if draw.random() < 0.3:
-        struct.pack_into("<H", data, entry.at, 65000)
+        entry.form.set("H", data, entry.at, 65000)
         return
     for _ in range(1 + int(draw.integers(8))):
         data[entry.values_at + int(draw.integers(entry.count))] = int(draw.integers(256))
@@ -229,9 +268,9 @@ def bomb(data: bytearray, draw: Draw) -> None:
         for tag in (TILE_OFFSETS, TILE_COUNTS):
             entry = one.entry(tag)
             if entry is not None:
-                struct.pack_into("<I", data, entry.at + 4, (60000 // 64 + 1) ** 2)
+                entry.form.set(entry.form.word, data, entry.at + 4, (60000 // 64 + 1) ** 2)
     if draw.random() < 0.7:
-        del data[max(1024, one.next_at + 4) :]
+        del data[max(1024, one.next_at + one.form.room) :]
 
 
 LIES: tuple[Callable[[bytearray, Draw], None], ...] = (

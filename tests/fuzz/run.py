@@ -1,8 +1,8 @@
-"""Reads hostile mutants of slides and of DICOM images and prints how each ended.
+"""Reads hostile mutants of slides, of DICOM images and of rasters and prints how each ended.
 
 ``python tests/fuzz/run.py --mutants 800 [--format svs] [--json]``, about half an hour on one core.
-Exit status 1 when there is a defect. ``fuzz_rules`` and ``fuzz_image_rules`` say what one is, ``fuzz_mutants`` how mutants
-are made. To look at one: ``--format svs --only 137 --keep FOLDER`` writes it there.
+Exit status 1 when there is a defect. ``fuzz_rules``, ``fuzz_image_rules`` and ``fuzz_scene_rules`` say what one is,
+``fuzz_mutants`` how mutants are made. To look at one: ``--format svs --only 137 --keep FOLDER`` writes it there.
 """
 
 from __future__ import annotations
@@ -29,9 +29,12 @@ from fuzz_images import IMAGES
 from fuzz_mutants import mutant
 from fuzz_readings import Canvas, read_ours, read_reference
 from fuzz_rules import OUTCOMES, Verdict, judge
+from fuzz_scene_readings import Ground, read_gdal, read_scene, read_second
+from fuzz_scene_rules import judge_scene
+from fuzz_scenes import SCENES
 from fuzz_seeds import FORMATS, seed_bytes
 
-ALL = (*FORMATS, *IMAGES)
+ALL = (*FORMATS, *IMAGES, *SCENES)
 
 
 @dataclass
@@ -58,12 +61,13 @@ class Report:
 
 
 class Bench:
-    """A folder, two canvases, two plates, and a process warmed by one good file of each format."""
+    """A folder, what forks write to, and a process warmed by one good file of each format."""
 
     def __init__(self, folder: Path, formats: Iterable[str] = ALL) -> None:
         self.folder = folder
         self.mine, self.theirs = Canvas(), Canvas()
         self.plates = Plate(), Plate()
+        self.grounds = Ground(), Ground(), Ground()
         wanted = list(formats)
         for kind in wanted:
             if kind in IMAGES:
@@ -73,6 +77,9 @@ class Bench:
                 read_pydicom(kind, path, self.plates[1])
         if any(kind in FORMATS for kind in wanted):
             self._warm_slides(folder)
+        for kind in wanted:
+            if kind in SCENES:
+                self._warm_scene(kind, folder)
 
     def _warm_slides(self, folder: Path) -> None:
         for number, kind in enumerate((*FORMATS, "flat")):
@@ -86,6 +93,13 @@ class Bench:
 
         slides._cache.clear()  # handles of the warm process mean nothing in a fork
 
+    def _warm_scene(self, kind: str, folder: Path) -> None:
+        data, suffix = seed_bytes(kind)
+        path = folder / f"warm_{kind}{suffix}"
+        path.write_bytes(data)
+        for read, ground in zip((read_scene, read_gdal, read_second), self.grounds, strict=True):
+            read(kind, path, ground)
+
     def verdict(self, kind: str, data: bytes, suffix: str) -> tuple[Verdict, float]:
         """Reads one file both ways; returns the verdict and the seconds that ours took."""
         place = Path(tempfile.mkdtemp(dir=self.folder))  # OpenSlide looks at the neighbours of a DICOM file
@@ -94,6 +108,8 @@ class Bench:
         try:
             if kind in IMAGES:
                 return self._image(kind, path)
+            if kind in SCENES:
+                return self._scene(kind, path)
             self.mine.clear()
             self.theirs.clear()
             ours = forked(lambda: read_ours(path, self.mine))
@@ -110,6 +126,15 @@ class Bench:
         ours = forked(lambda: read_image(kind, path, mine))
         reference = forked(lambda: read_pydicom(kind, path, theirs))
         return judge_image(kind, path, ours, mine, reference, theirs), ours.seconds
+
+    def _scene(self, kind: str, path: Path) -> tuple[Verdict, float]:
+        mine, theirs, sure = self.grounds
+        for ground in self.grounds:
+            ground.clear()
+        ours = forked(lambda: read_scene(kind, path, mine))
+        gdal = forked(lambda: read_gdal(kind, path, theirs))
+        second = forked(lambda: read_second(kind, path, sure))
+        return judge_scene(kind, path, ours, mine, gdal, theirs, second, sure), ours.seconds
 
 
 def _second_opinion(path: Path) -> str | None:

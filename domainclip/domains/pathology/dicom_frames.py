@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from domainclip.domains.jpeg2000_siz import read_siz
 from domainclip.domains.jpeg_markers import is_filled_up
+from domainclip.domains.jpeg_tiles import decoded_strictly, jpeg_header
 from domainclip.domains.pathology.dicom_header import DAMAGED, Instance, PixelLayout
-from domainclip.domains.pathology.jpeg_tiles import decoded_strictly, jpeg_header
 from domainclip.domains.pathology.slides import RGB, unreadable
 from domainclip.errors import FOREIGN_ERRORS, missing_dependency
 

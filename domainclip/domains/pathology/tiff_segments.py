@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domainclip.domains.jpeg_markers import is_filled_up
-from domainclip.domains.pathology.jpeg_tiles import check_stream, decoded_strictly, jpeg_header
+from domainclip.domains.jpeg_tiles import check_stream, decoded_strictly, jpeg_header
 from domainclip.domains.pathology.slides import MAX_FLAT_PIXELS, Masked
 from domainclip.domains.pathology.tiff_directories import MOST_MISSING
 from domainclip.domains.pathology.tiff_judge import Judge

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
-from domainclip.domains.remote_sensing.raster import Affine6, RasterHeader, unreadable
+from domainclip.domains.remote_sensing.raster import Affine6, RasterHeader, crs_name, unreadable
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
 from domainclip.errors import UnreadableFileError, UsageError
+from domainclip.sample import Window
 
 _MAX_PX = 2_000_000
+_EDGE_STEPS = 8
 _SAME_PX = 1e-3
 """Two grids are one where their corners agree to so many pixels: writers round origins and pixel sizes."""
 
@@ -66,6 +69,41 @@ class Grid:
 def grid_of(header: RasterHeader) -> Grid:
     """Returns a file's own grid."""
     return Grid(header.width, header.height, header.crs, header.transform, header.metres_per_unit)
+
+
+def grid_of_dataset(dataset: Any) -> Grid:
+    """Returns the grid of rasterio's dataset."""
+    crs, affine = crs_name(dataset.crs), tuple(dataset.transform)[:6]
+    metres = float(dataset.crs.linear_units_factor[1]) if crs and dataset.crs.is_projected else None
+    return Grid(dataset.width, dataset.height, crs, affine, metres)
+
+
+def part_of(grid: Grid, window: Window) -> Grid:
+    """Returns the grid of a window's pixels."""
+    if grid.transform is None:
+        return Grid(window.width, window.height)
+    a, b, _, d, e, _ = grid.transform
+    x, y = grid.corner(window.x, window.y)
+    return Grid(window.width, window.height, grid.crs, (a, b, x, d, e, y), grid.metres_per_unit)
+
+
+def source_window(own: Grid, grid: Grid, window: Window) -> Window | None:
+    """Returns the pixels of a grid that a window of another may be made of, with a margin for interpolation; None: none of them."""
+    from rasterio.warp import transform
+
+    steps = [n / _EDGE_STEPS for n in range(_EDGE_STEPS + 1)]
+    edge = [(u, v) for u in steps for v in steps]
+    places = [grid.corner(window.x + u * window.width, window.y + v * window.height) for u, v in edge]
+    xs, ys = transform(grid.crs, own.crs, [x for x, _ in places], [y for _, y in places])
+    pixels = [own.pixel(x, y) for x, y in zip(xs, ys, strict=True) if math.isfinite(x) and math.isfinite(y)]
+    if not pixels:
+        return None
+    columns, rows = [column for column, _ in pixels], [row for _, row in pixels]
+    wide = max(columns) - min(columns), max(rows) - min(rows)
+    margin = [4 + 2 * math.ceil(side / max(1, size)) for side, size in zip(wide, (window.width, window.height), strict=True)]
+    left, upper = max(0, math.floor(min(columns)) - margin[0]), max(0, math.floor(min(rows)) - margin[1])
+    right, lower = min(own.width, math.ceil(max(columns)) + margin[0]), min(own.height, math.ceil(max(rows)) + margin[1])
+    return Window(left, upper, right - left, lower - upper) if right > left and lower > upper else None
 
 
 def shift_of(inner: Grid, outer: Grid) -> tuple[int, int] | None:

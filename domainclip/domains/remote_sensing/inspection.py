@@ -79,7 +79,7 @@ def inspect_scene(item: SourceItem, reading: RemoteSensingReading) -> Inspection
 def _lenient(product: Product, reading: RemoteSensingReading) -> tuple[Described, list[str]]:
     """Describes a product also where nothing tells its bands or numbers, which is then missing."""
     missing = []
-    headers = tuple(read_header(file.source) for file in product.files)
+    headers = tuple(read_header(file.place(outside=reading.outside, remote=reading.remote)) for file in product.files)
     try:
         bands = resolve_bands(product, headers, reading)
     except UnreadableFileError as error:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from pathlib import Path
 
-SUFFIXES = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png"})
-# Classic and big TIFF in both byte orders.
+SUFFIXES = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".jp2", ".j2k", ".vrt"})
+READ = "GeoTIFF, JPEG 2000, JPEG, PNG or VRT"
+HEAD_BYTES = 1024
+# Classic and big TIFF in both byte orders; JP2's signature box (ITU-T T.800 I.5.1) and a bare codestream (SOC, SIZ).
 _MAGIC = {
     b"II*\0": "GTiff",
     b"MM\0*": "GTiff",
@@ -14,7 +17,10 @@ _MAGIC = {
     b"MM\0+": "GTiff",
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\0\0\0\x0cjP  ": "JP2OpenJPEG",
+    b"\xff\x4f\xff\x51": "JP2OpenJPEG",
 }
+_VRT = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^<>]*\?>\s*)?(?:<!--.*?-->\s*)*<VRTDataset[\s>/]", re.DOTALL)
 
 
 def raster_driver(path: Path) -> str | None:
@@ -24,7 +30,9 @@ def raster_driver(path: Path) -> str | None:
         OSError: The file cannot be opened.
     """
     with path.open("rb") as file:
-        start = file.read(8)
+        start = file.read(HEAD_BYTES)
+    if _VRT.match(start):
+        return "VRT"
     return next((driver for magic, driver in _MAGIC.items() if start.startswith(magic)), None)
 
 

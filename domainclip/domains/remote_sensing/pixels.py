@@ -6,15 +6,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from domainclip.domains.remote_sensing.grid import Grid
+from domainclip.domains.remote_sensing.grid import Grid, grid_of_dataset, part_of, source_window
+from domainclip.domains.remote_sensing.openable import absent_pixels
 from domainclip.domains.remote_sensing.quality import QualityBand, quality_masks
-from domainclip.domains.remote_sensing.raster import open_raster, stamp_of
-from domainclip.domains.remote_sensing.warp import open_warped
+from domainclip.domains.remote_sensing.raster import Place, open_raster, stamp_of
+from domainclip.domains.remote_sensing.warp import open_warped, warped_pixels
 from domainclip.sample import Pixels, Window
 
 Array = npt.NDArray[Any]
@@ -26,22 +28,24 @@ class Part:
     """Some bands of one file, as they lie on a scene's grid.
 
     Attributes:
-        source: Path, or what GDAL opens.
+        place: Of the file.
         indexes: 1-based bands.
         size: (columns, rows) of the file.
         shift: (column, row) of its first pixel in the grid, where its pixels are the grid's; None: it is resampled.
         nodata: Stored number that means no data.
         has_mask: The file carries a mask or an alpha band.
         resampling: Name of GDAL's way, for files that are resampled.
+        looked_at: Blocks are looked at before GDAL reads them (``RasterHeader.looked_at``).
     """
 
-    source: str
+    place: Place
     indexes: tuple[int, ...]
     size: tuple[int, int]
     shift: tuple[int, int] | None
     nodata: float | None
     has_mask: bool
     resampling: str = "nearest"
+    looked_at: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ class Plane:
         if len(self.layers) != 1 or self.quality or self.power or len(self.layers[0].parts) != 1:
             return True
         part = self.layers[0].parts[0]
-        return part.nodata is not None or part.has_mask or part.shift != (0, 0)
+        return part.nodata is not None or part.has_mask or part.looked_at or part.shift != (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ class WindowReader:
             UnreadableFileError: A file is gone.
         """
         layers = [layer for plane in self.planes for layer in (*plane.layers, *(layer for _, layer in plane.quality))]
-        return tuple(stamp_of(part.source) for layer in layers for part in layer.parts)
+        return tuple(stamp_of(part.place) for layer in layers for part in layer.parts)
 
     def __call__(self) -> Pixels:
         """Returns the window, (C, Y, X) or (T, C, Y, X) in the stored type, with its masks.
@@ -202,68 +206,77 @@ def _apart(part: Part, window: Window) -> bool:
 
 
 def _read_part(part: Part, grid: Grid, window: Window) -> tuple[Array, Mask]:
-    if part.shift is None:
-        return _read_warped(part, grid, window)
-    x, y = window.x - part.shift[0], window.y - part.shift[1]
+    """Reads what a file has of a window; what lies outside the file has no data."""
+    shift, size = (part.shift, part.size) if part.shift is not None else ((0, 0), (grid.width, grid.height))
+    x, y = window.x - shift[0], window.y - shift[1]
     left, upper = max(0, x), max(0, y)
-    right, lower = min(part.size[0], x + window.width), min(part.size[1], y + window.height)
-    if (left, upper, right, lower) == (x, y, x + window.width, y + window.height):
-        return read_pixels(part.source, part.indexes, Window(x, y, window.width, window.height), part.nodata, part.has_mask)
-    inner = Window(left, upper, max(0, right - left), max(0, lower - upper))
-    if not inner.width or not inner.height:
-        first, _ = read_pixels(part.source, part.indexes, Window(0, 0, 1, 1), part.nodata, part.has_mask)
-        shape = (len(part.indexes), window.height, window.width)
-        return np.zeros(shape, first.dtype), np.ones(shape[1:], bool)
-    some, lacking = read_pixels(part.source, part.indexes, inner, part.nodata, part.has_mask)
+    right, lower = min(size[0], x + window.width), min(size[1], y + window.height)
+    within = Window(left, upper, right - left, lower - upper)
+    read = _read_warped if part.shift is None else read_pixels
+    if (within.width, within.height) == (window.width, window.height):
+        return read(part, grid, within)
+    if within.width <= 0 or within.height <= 0:
+        some, _ = read(part, grid, Window(0, 0, 1, 1))
+        return np.zeros((len(some), window.height, window.width), some.dtype), np.ones((window.height, window.width), bool)
+    some, lacking = read(part, grid, within)
     array = np.zeros((len(some), window.height, window.width), some.dtype)
     empty = np.ones(array.shape[1:], bool)
-    place = (slice(upper - y, lower - y), slice(left - x, right - x))
-    array[:, place[0], place[1]] = some
-    empty[place] = lacking
+    inside = (slice(upper - y, lower - y), slice(left - x, right - x))
+    array[:, inside[0], inside[1]] = some
+    empty[inside] = lacking
     return array, empty
 
 
-def read_pixels(source: str, indexes: tuple[int, ...], window: Window, nodata: float | None, has_mask: bool) -> tuple[Array, Mask]:
+def read_pixels(part: Part, grid: Grid, window: Window) -> tuple[Array, Mask]:
     """Reads a window of one file in its own pixels.
 
     Args:
-        source: Path, or what GDAL opens.
-        indexes: 1-based bands.
+        part: The file and its bands.
+        grid: Not looked at: it is the file's.
         window: Inside the file, in its pixels.
-        nodata: Stored number, or None.
-        has_mask: Look at the file's mask or alpha band too.
 
     Returns:
-        (C, Y, X) in the stored type, and where it has no data, (Y, X).
+        (C, Y, X) in the stored type, and where it has no data, (Y, X): NaN, nodata, the file's mask, and blocks that the file does
+        not hold (GDAL gives zeros).
 
     Raises:
         UnreadableFileError: The file is broken or gone.
     """
     # Rows and columns: rasterio makes a window of them at less cost than of its own Window class.
-    part = ((window.y, window.y + window.height), (window.x, window.x + window.width))
-    with open_raster(source) as dataset:
-        array: Array = dataset.read(indexes, window=part)
-        masked = dataset.dataset_mask(window=part) == 0 if has_mask else None
-    return array, _empty(array, nodata, masked)
+    box = ((window.y, window.y + window.height), (window.x, window.x + window.width))
+    with open_raster(part.place) as dataset:
+        absent = None
+        if part.looked_at:
+            here, allowed = Path(part.place.name), {"outside": part.place.outside, "remote": part.place.remote}
+            absent = absent_pixels(here, dataset.driver, part.indexes, window, **allowed)
+        array: Array = dataset.read(part.indexes, window=box)
+        masked = dataset.dataset_mask(window=box) == 0 if part.has_mask else None
+    empty = _empty(array, part.nodata, masked)
+    return array, empty if absent is None else empty | absent
 
 
 def _read_warped(part: Part, grid: Grid, window: Window) -> tuple[Array, Mask]:
-    with open_warped(part.source, grid, part.resampling, part.nodata, part.has_mask) as (dataset, alpha):
-        size = dataset.width, dataset.height
-        left, upper = max(0, window.x), max(0, window.y)
-        right, lower = min(size[0], window.x + window.width), min(size[1], window.y + window.height)
-        box = ((upper, lower), (left, right))
-        some: Array = dataset.read(part.indexes, window=box)
+    if part.looked_at:
+        # GDAL's warper would take blocks that are not there for zeros: the file is read first, then turned.
+        own, some, lacking = _around(part, grid, window)
+        return warped_pixels(some, lacking, own, grid, window, part.resampling)
+    box = ((window.y, window.y + window.height), (window.x, window.x + window.width))
+    with open_warped(part.place, grid, part.resampling, part.nodata, part.has_mask) as (dataset, alpha):
+        array: Array = dataset.read(part.indexes, window=box)
         masked = dataset.read(alpha, window=box) == 0 if alpha else None
-    lacking = _empty(some, part.nodata, masked)
-    if some.shape[1:] == (window.height, window.width):
-        return some, lacking
-    array = np.zeros((len(some), window.height, window.width), some.dtype)
-    empty = np.ones(array.shape[1:], bool)
-    place = (slice(upper - window.y, lower - window.y), slice(left - window.x, right - window.x))
-    array[:, place[0], place[1]] = some
-    empty[place] = lacking
-    return array, empty
+    return array, _empty(array, part.nodata, masked)
+
+
+def _around(part: Part, grid: Grid, window: Window) -> tuple[Grid, Array, Mask]:
+    """Reads the pixels of a file, in its own, that a window of another grid may need; with the grid that they lie on."""
+    with open_raster(part.place) as dataset:
+        own = grid_of_dataset(dataset)
+    box = source_window(own, grid, window)
+    if box is None:
+        first, _ = read_pixels(part, own, Window(0, 0, 1, 1))
+        return own, first, np.ones((1, 1), bool)
+    array, empty = read_pixels(part, own, box)
+    return part_of(own, box), array, empty
 
 
 def _empty(array: Array, nodata: float | None, masked: Mask | None) -> Mask:

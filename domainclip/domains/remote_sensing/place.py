@@ -83,17 +83,25 @@ def window_geo(grid: Grid, window: Window, output_px: tuple[int, int] | None) ->
 
 
 def centre_lonlat(grid: Grid) -> tuple[float, float] | None:
-    """Returns longitude and latitude of the grid's centre in degrees (WGS 84), or None without a CRS."""
+    """Returns longitude (-180 up to 180) and latitude of the grid's centre in degrees (WGS 84).
+
+    None without a CRS, or where its projection has no such place.
+    """
     if grid.crs is None or grid.transform is None:
         return None
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
     from rasterio.warp import transform
 
     a, b, c, d, e, f = grid.transform
     column, row = grid.width / 2, grid.height / 2
-    longitudes, latitudes = transform(grid.crs, "EPSG:4326", [a * column + b * row + c], [d * column + e * row + f])
+    try:
+        longitudes, latitudes = transform(grid.crs, "EPSG:4326", [a * column + b * row + c], [d * column + e * row + f])
+    except (RasterioError, CPLE_BaseError):  # outside the projection, or a local system of coordinates
+        return None
     if not (math.isfinite(longitudes[0]) and math.isfinite(latitudes[0])):
         return None
-    return float(longitudes[0]), float(latitudes[0])
+    return (float(longitudes[0]) + 180) % 360 - 180, float(latitudes[0])
 
 
 def covers(grid: Grid, other: Grid) -> bool:

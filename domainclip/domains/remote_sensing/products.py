@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from domainclip.domains.remote_sensing.magic import raster_driver
-from domainclip.domains.remote_sensing.raster import gdal_name
+from domainclip.domains.remote_sensing.raster import Place, gdal_name
 from domainclip.domains.remote_sensing.sensors import families, family_of
 from domainclip.errors import UnreadableFileError
 
@@ -58,10 +58,9 @@ class NamedFile:
     bands: tuple[str, ...] = ()
     url: str | None = None
 
-    @property
-    def source(self) -> str:
-        """What is opened: the path, or GDAL's name of the address."""
-        return str(self.path) if self.url is None else gdal_name(self.url)
+    def place(self, *, outside: bool, remote: bool) -> Place:
+        """Returns what is opened: the path, or GDAL's name of the address."""
+        return Place(str(self.path) if self.url is None else gdal_name(self.url), outside, remote)
 
 
 @dataclass(frozen=True, slots=True)

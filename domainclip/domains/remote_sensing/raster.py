@@ -13,21 +13,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from domainclip.domains.remote_sensing.magic import png_is_whole, raster_driver
-from domainclip.errors import UnreadableFileError, UsageError, missing_dependency
+from domainclip.domains.remote_sensing.ground_check import check_ground
+from domainclip.domains.remote_sensing.openable import check_openable, check_opened, may_lack_blocks
+from domainclip.domains.remote_sensing.refusals import unreadable as unreadable
+from domainclip.errors import UsageError, missing_dependency
 
 _MAX_PICTURE_PX = 200_000_000
 _OPEN_FILES = 32  # a Sentinel-2 product has twelve
 _STORES = {"s3": "vsis3", "gs": "vsigs", "az": "vsiaz"}
 SCHEMES = ("http", "https", *_STORES)
 _REMOTE_DRIVERS = ("GTiff", "JP2OpenJPEG")
-# A damaged JPEG is a warning for libjpeg and grey for the reader; here it is an error.
+# A damaged JPEG is a warning for libjpeg and grey for the reader; here it is an error. With more threads than one GDAL's JPEG 2000
+# hands out zeros for a tile that cannot be decoded, and tells nobody. Python in a VRT is code from a stranger.
 _GDAL = {
     "GDAL_ERROR_ON_LIBJPEG_WARNING": "TRUE",
     "GDAL_NUM_THREADS": "1",
+    "GDAL_VRT_ENABLE_PYTHON": "NO",
     "CPL_DEBUG": "OFF",
-    # Of files elsewhere: no look at neighbours, an end to waiting, and another try at what passes.
-    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+}
+_HERE = {**_GDAL, "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".no-remote-file"}
+# Of files elsewhere: no look at neighbours, an end to waiting, and another try at what passes.
+_ELSEWHERE = {
+    **_GDAL,
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_HTTP_CONNECTTIMEOUT": "10",
     "GDAL_HTTP_TIMEOUT": "60",
     "GDAL_HTTP_MAX_RETRY": "3",
@@ -36,6 +44,26 @@ _GDAL = {
 _local = threading.local()
 
 Affine6 = tuple[float, float, float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a raster lies, and where it may lead.
+
+    Attributes:
+        name: Path, or GDAL's name of an address.
+        outside: A VRT may name files outside its folder.
+        remote: A VRT may name addresses.
+    """
+
+    name: str
+    outside: bool = False
+    remote: bool = False
+
+    @property
+    def is_address(self) -> bool:
+        """It lies in no folder."""
+        return self.name.startswith("/vsi")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +81,7 @@ class RasterHeader:
         offsets: Per band.
         units: Per band, None where the file gives none.
         nodata: The file's nodata number, or None.
-        has_mask: The file carries a mask or an alpha band.
+        has_mask: The file carries a mask or an alpha band, or does not hold all of its blocks.
         crs: ``"EPSG:32630"`` or WKT, or None.
         transform: Affine (a, b, c, d, e, f), or None where the file has none.
         metres_per_unit: Of the CRS, None for degrees or no CRS.
@@ -74,6 +102,7 @@ class RasterHeader:
     units: tuple[str | None, ...]
     nodata: float | None
     has_mask: bool
+    looked_at: bool
     crs: str | None
     transform: Affine6 | None
     metres_per_unit: float | None
@@ -89,29 +118,26 @@ class RasterHeader:
         return self.crs is None and self.dtype == "uint8" and (colours == {"red", "green", "blue"} or self.colours[0] == "gray")
 
 
-def unreadable(found: str, remedy: str) -> UnreadableFileError:
-    """Builds the error for one file; ``found`` names no path."""
-    return UnreadableFileError("A raster was to be read.", found, remedy)
-
-
 @contextmanager
-def open_raster(source: str | Path) -> Iterator[Any]:
+def open_raster(place: Place | str | Path) -> Iterator[Any]:
     """Gives rasterio's dataset of a file; it stays open for the next call of the same process and thread.
-
-    Args:
-        source: A path, or what GDAL opens for a URL (``gdal_name``).
 
     Raises:
         MissingDependencyError: rasterio is absent.
         UnreadableFileError: The file is absent, is of another format, or its pixels are damaged.
     """
-    name = str(source)
-    with gdal_errors(name):
-        yield _handle(name)
+    known = as_place(place)
+    with gdal_errors(known):
+        yield _handle(known)
+
+
+def as_place(place: Place | str | Path) -> Place:
+    """Returns the place of a path."""
+    return place if isinstance(place, Place) else Place(str(place))
 
 
 @contextmanager
-def gdal_errors(source: str) -> Iterator[None]:
+def gdal_errors(place: Place) -> Iterator[None]:
     """Sets GDAL up for what is within, and turns its errors into ours.
 
     Raises:
@@ -120,27 +146,23 @@ def gdal_errors(source: str) -> Iterator[None]:
     """
     try:
         import rasterio
+        from rasterio._err import CPLE_BaseError  # what some of its properties let through
         from rasterio.errors import RasterioError
     except ImportError as error:
         raise missing_dependency("rasterio", "Reading rasters", "rasterio") from error
-    with rasterio.Env(**_GDAL):
+    with rasterio.Env(**(_ELSEWHERE if place.is_address or place.remote else _HERE)):
         try:
             yield
-        except (RasterioError, OSError) as error:
-            _drop(source)
+        except (RasterioError, CPLE_BaseError, OSError) as error:
+            _drop(place)
             kind = type(error.__cause__ or error).__name__
-            if is_remote(source):
+            if place.is_address:
                 found = f"GDAL could not read it from its address ({kind})."
                 raise unreadable(found, "Check the address, the network and the rights to read it, then try again.") from error
             raise unreadable(
                 f"GDAL could not read it ({kind}): it is damaged, or of a kind that GDAL lacks.",
                 "Check it with 'gdalinfo -checksum', or fetch it again.",
             ) from error
-
-
-def is_remote(source: str) -> bool:
-    """Says whether a name is one of GDAL's for files elsewhere."""
-    return source.startswith("/vsi")
 
 
 def gdal_name(url: str) -> str:
@@ -154,21 +176,20 @@ def gdal_name(url: str) -> str:
         return f"/vsicurl/{url}"
     if separator and scheme in _STORES:
         return f"/{_STORES[scheme]}/{rest}"
-    raise UsageError(
-        "A raster was to be read from its address.", f"Its scheme is {scheme[:20]!r}.", f"Use one of {', '.join(SCHEMES)}."
-    )
+    found = f"Its scheme is {scheme[:20]!r}."
+    raise UsageError("A raster was to be read from its address.", found, f"Use one of {', '.join(SCHEMES)}.")
 
 
-def stamp_of(source: str) -> tuple[int, ...]:
+def stamp_of(place: Place) -> tuple[int, ...]:
     """Returns what changes when a file changes; an address is taken to stay as it is.
 
     Raises:
         UnreadableFileError: There is no such file.
     """
-    if is_remote(source):
+    if place.is_address:
         return ()
     try:
-        status = os.stat(source)  # noqa: PTH116 - a Path costs as much again, and this runs for every window
+        status = os.stat(place.name)  # noqa: PTH116 - a Path costs as much again, and this runs for every window
     except OSError as error:
         raise unreadable("There is no such file.", "Check the path in the manifest.") from error
     if not stat.S_ISREG(status.st_mode):
@@ -176,56 +197,55 @@ def stamp_of(source: str) -> tuple[int, ...]:
     return status.st_mtime_ns, status.st_size
 
 
-def _handle(source: str) -> Any:
+def _handle(place: Place) -> Any:
     if getattr(_local, "process", None) != os.getpid():
         # After a fork the parent's handles share their file position with it: they must not be used.
         _local.process, _local.handles = os.getpid(), OrderedDict()
-    handles: OrderedDict[str, tuple[tuple[int, ...], Any]] = _local.handles
-    stamp = stamp_of(source)
-    if source in handles and handles[source][0] == stamp:
-        handles.move_to_end(source)
-        return handles[source][1]
-    _drop(source)
-    handles[source] = (stamp, open_anew(source))
+    handles: OrderedDict[Place, tuple[tuple[int, ...], Any]] = _local.handles
+    stamp = stamp_of(place)
+    if place in handles and handles[place][0] == stamp:
+        handles.move_to_end(place)
+        return handles[place][1]
+    _drop(place)
+    handles[place] = (stamp, open_anew(place))
     while len(handles) > _OPEN_FILES:
         handles.popitem(last=False)[1][1].close()
-    return handles[source][1]
+    return handles[place][1]
 
 
-def open_anew(source: str) -> Any:
+def open_anew(place: Place) -> Any:
     """Opens a file by the driver that its first bytes ask for; whoever asks closes it. Call it within ``gdal_errors``.
 
     Raises:
-        UnreadableFileError: It is of another format, or cut short.
+        UnreadableFileError: It is of another format, cut short, or leads where it may not.
     """
     import rasterio
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        if is_remote(source):
-            return rasterio.open(source, driver=list(_REMOTE_DRIVERS), sharing=False)
-        path = Path(source)
-        driver = raster_driver(path)
-        if driver is None:
-            raise unreadable("It is no TIFF, JPEG or PNG by its first bytes.", "Convert it: gdal_translate.")
-        if driver == "PNG" and not png_is_whole(path):
-            raise unreadable("The PNG is cut short or damaged: its chunks do not match their checksums.", "Fetch it again.")
-        return rasterio.open(str(path.resolve()), driver=driver, sharing=False)
+        if place.is_address:
+            dataset = rasterio.open(place.name, driver=list(_REMOTE_DRIVERS), sharing=False)
+        else:
+            driver, opened = check_openable(Path(place.name), outside=place.outside, remote=place.remote)
+            dataset = rasterio.open(opened, driver=driver, sharing=False)
+    check_opened(dataset)
+    return dataset
 
 
-def _drop(source: str) -> None:
-    entry = getattr(_local, "handles", OrderedDict()).pop(source, None)
+def _drop(place: Place) -> None:
+    entry = getattr(_local, "handles", OrderedDict()).pop(place, None)
     if entry is not None:
         entry[1].close()
 
 
-def read_header(path: str | Path) -> RasterHeader:
+def read_header(path: Place | str | Path) -> RasterHeader:
     """Reads what a raster says about itself.
 
     Raises:
         UnreadableFileError: The file is absent, of another format, damaged, or mixes types of numbers.
     """
-    with open_raster(path) as dataset:
+    place = as_place(path)
+    with open_raster(place) as dataset:
         kinds = set(dataset.dtypes)
         if len(kinds) > 1:
             raise unreadable(
@@ -233,9 +253,12 @@ def read_header(path: str | Path) -> RasterHeader:
             )
         if dataset.count == 0:
             raise unreadable("It has no band.", "A container of subdatasets must be converted to a GeoTIFF with bands.")
-        if dataset.driver != "GTiff" and dataset.width * dataset.height > _MAX_PICTURE_PX:
+        if dataset.dtypes[0].startswith("complex"):
+            raise unreadable("It holds complex numbers, of which no model takes phase and size.", "Convert it: gdal_calc, abs(A).")
+        if dataset.driver in {"JPEG", "PNG"} and dataset.width * dataset.height > _MAX_PICTURE_PX:
             raise unreadable("A JPEG or PNG of more than 200 million pixels.", "Convert it: gdal_translate -co TILED=YES.")
-        crs = _crs_name(dataset.crs)
+        check_ground(dataset.transform, dataset.width, dataset.height, dataset.crs)
+        crs = crs_name(dataset.crs)
         affine = None if dataset.transform.is_identity and crs is None else dataset.transform
         masks = {flag.name for flags in dataset.mask_flag_enums for flag in flags}
         return RasterHeader(
@@ -250,17 +273,26 @@ def read_header(path: str | Path) -> RasterHeader:
             units=tuple(dataset.units),
             nodata=None if dataset.nodata is None else float(dataset.nodata),
             has_mask="per_dataset" in masks,
+            looked_at=not place.is_address and _is_looked_at(place, dataset),
             crs=crs,
             transform=None if affine is None else (affine.a, affine.b, affine.c, affine.d, affine.e, affine.f),
             metres_per_unit=float(dataset.crs.linear_units_factor[1]) if crs and dataset.crs.is_projected else None,
-            levels=tuple(dataset.overviews(1)),
+            # Damaged ones are as large as the scene, or larger.
+            levels=tuple(factor for factor in dataset.overviews(1) if factor > 1),
             block=tuple(dataset.block_shapes[0]),
             compression=dataset.compression.value.lower() if dataset.compression else None,
             tags=dict(dataset.tags()),
         )
 
 
-def _crs_name(crs: Any) -> str | None:
+def _is_looked_at(place: Place, dataset: Any) -> bool:
+    compressed = dataset.compression.value.lower() if dataset.compression else ""
+    jpeg = dataset.driver == "GTiff" and "jpeg" in compressed
+    return jpeg or may_lack_blocks(Path(place.name), dataset.driver)
+
+
+def crs_name(crs: Any) -> str | None:
+    """Returns rasterio's CRS as ``"EPSG:32630"`` or WKT."""
     if not crs:
         return None
     code = crs.to_epsg()

@@ -11,7 +11,7 @@ from typing import Any
 
 from domainclip.domains.remote_sensing.blocks import block_of
 from domainclip.domains.remote_sensing.choosing import draw_order
-from domainclip.domains.remote_sensing.grid import Grid
+from domainclip.domains.remote_sensing.grid import Grid, part_of
 from domainclip.domains.remote_sensing.item_products import products_of
 from domainclip.domains.remote_sensing.pixels import WindowReader
 from domainclip.domains.remote_sensing.place import centre_lonlat, season, window_geo
@@ -271,11 +271,7 @@ def _where(grid: Grid, window: Window, time: str | None) -> dict[str, Any]:
 
 def window_centre(grid: Grid, window: Window) -> tuple[float, float] | None:
     """Returns longitude and latitude of a window's centre in degrees, or None without a CRS."""
-    if grid.transform is None:
-        return None
-    x, y = grid.corner(window.x, window.y)
-    a, b, _, d, e, _ = grid.transform
-    return centre_lonlat(Grid(window.width, window.height, grid.crs, (a, b, x, d, e, y), grid.metres_per_unit))
+    return centre_lonlat(part_of(grid, window))
 
 
 def scene_name(item: SourceItem, scene: Scene) -> str:

@@ -91,7 +91,7 @@ def describe(product: Product, reading: RemoteSensingReading, bands: Bands | Non
         UnreadableFileError: A file is broken, its bands or numbers are not told, or the owner's word does not fit it.
         UsageError: The sensor is unknown.
     """
-    headers = tuple(read_header(file.source) for file in product.files)
+    headers = tuple(read_header(file.place(outside=reading.outside, remote=reading.remote)) for file in product.files)
     bands, told = bands or resolve_bands(product, headers, reading), told_beside(product)
     chosen = [headers[band.file] for band in bands.chosen]
     kinds = {header.dtype for header in chosen}
@@ -198,7 +198,7 @@ def plane_on(described: Described, grid: Grid, reading: RemoteSensingReading, ph
 
 
 def _part(described: Described, number: int, indexes: tuple[int, ...], grid: Grid, reading: RemoteSensingReading) -> Part:
-    header, source = described.headers[number], described.product.files[number].source
+    header, file = described.headers[number], described.product.files[number]
     own = grid_of(header)
     shift = shift_of(own, grid)
     if shift is None and (own.crs is None or grid.crs is None):
@@ -207,7 +207,8 @@ def _part(described: Described, number: int, indexes: tuple[int, ...], grid: Gri
         raise unreadable("Its files have different CRSs.", "Set reading.crs: all are then read on one grid.")
     nodata = _nodata(header, described.told, reading)
     size = (header.width, header.height)
-    return Part(source, indexes, size, shift, nodata, header.has_mask, _resampling(own, grid, reading))
+    place = file.place(outside=reading.outside, remote=reading.remote)
+    return Part(place, indexes, size, shift, nodata, header.has_mask, _resampling(own, grid, reading), header.looked_at)
 
 
 def _resampling(own: Grid, grid: Grid, reading: RemoteSensingReading) -> str:

@@ -10,19 +10,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from domainclip.domains.remote_sensing.grid import Grid
-from domainclip.domains.remote_sensing.raster import gdal_errors, open_anew, stamp_of
+import numpy as np
+import numpy.typing as npt
+
+from domainclip.domains.remote_sensing.grid import Grid, part_of
+from domainclip.domains.remote_sensing.raster import Place, gdal_errors, open_anew, stamp_of
+from domainclip.sample import Window
 
 _OPEN = 32
 _local = threading.local()
 
 
 @contextmanager
-def open_warped(source: str, grid: Grid, resampling: str, nodata: float | None, has_mask: bool) -> Iterator[tuple[Any, int | None]]:
+def open_warped(
+    place: Place, grid: Grid, resampling: str, nodata: float | None, has_mask: bool
+) -> Iterator[tuple[Any, int | None]]:
     """Gives a file as it looks on a grid.
 
     Args:
-        source: Path, or what GDAL opens.
+        place: Of the file.
         grid: With CRS and transform.
         resampling: Name of GDAL's way.
         nodata: The file's number without data; pixels outside the file get it.
@@ -34,21 +40,21 @@ def open_warped(source: str, grid: Grid, resampling: str, nodata: float | None, 
     Raises:
         UnreadableFileError: The file is absent, of another format, or damaged.
     """
-    with gdal_errors(source):
-        yield _handle(source, grid, resampling, nodata, has_mask)
+    with gdal_errors(place):
+        yield _handle(place, grid, resampling, nodata, has_mask)
 
 
-def _handle(source: str, grid: Grid, resampling: str, nodata: float | None, has_mask: bool) -> tuple[Any, int | None]:
+def _handle(place: Place, grid: Grid, resampling: str, nodata: float | None, has_mask: bool) -> tuple[Any, int | None]:
     if getattr(_local, "process", None) != os.getpid():
         # After a fork the parent's handles share their file position with it: they must not be used.
         _local.process, _local.handles = os.getpid(), OrderedDict()
     handles: OrderedDict[Any, tuple[Any, Any, Any, int | None]] = _local.handles
-    key, stamp = (source, grid, resampling, nodata, has_mask), stamp_of(source)
+    key, stamp = (place, grid, resampling, nodata, has_mask), stamp_of(place)
     if key in handles and handles[key][0] == stamp:
         handles.move_to_end(key)
         return handles[key][2], handles[key][3]
     _close(handles.pop(key, None))
-    dataset = open_anew(source)
+    dataset = open_anew(place)
     warped, alpha = _warped(dataset, grid, resampling, nodata, has_mask)
     handles[key] = (stamp, dataset, warped, alpha)
     while len(handles) > _OPEN:
@@ -84,3 +90,47 @@ def _close(entry: tuple[Any, Any, Any, int | None] | None) -> None:
     if entry is not None:
         entry[2].close()
         entry[1].close()
+
+
+def warped_pixels(
+    array: npt.NDArray[Any], empty: npt.NDArray[np.bool_], own: Grid, grid: Grid, window: Window, resampling: str
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """Brings pixels that were read already onto a window of another grid.
+
+    Args:
+        array: (C, Y, X).
+        empty: (Y, X) without data; such pixels take no part.
+        own: Their grid.
+        grid: The other.
+        window: In its pixels.
+        resampling: Name of GDAL's way.
+
+    Returns:
+        (C, Y, X) of the window in the same type, and where there is no data.
+    """
+    from rasterio.enums import Resampling
+    from rasterio.transform import Affine
+    from rasterio.warp import reproject
+
+    target = part_of(grid, window)
+    assert own.transform is not None and target.transform is not None
+    source = array.astype(np.float64)
+    source[:, empty] = np.nan
+    pixels = np.full((len(array), window.height, window.width), np.nan)
+    reproject(
+        source,
+        pixels,
+        src_transform=Affine(*own.transform),
+        src_crs=own.crs,
+        dst_transform=Affine(*target.transform),
+        dst_crs=target.crs,
+        resampling=Resampling[resampling],
+        src_nodata=np.nan,
+        dst_nodata=np.nan,
+    )
+    lost: npt.NDArray[np.bool_] = np.isnan(pixels).any(axis=0)
+    pixels[:, lost] = 0
+    if array.dtype.kind in "iu":
+        limits = np.iinfo(array.dtype)
+        pixels = np.clip(np.rint(pixels), limits.min, limits.max)
+    return pixels.astype(array.dtype), lost

@@ -16,7 +16,7 @@ from PIL import Image
 
 from domainclip.data.ahead import ahead
 from domainclip.domains.base import domains
-from domainclip.domains.pathology.jpeg_tiles import decoded_strictly, jpeg_header
+from domainclip.domains.jpeg_tiles import decoded_strictly, jpeg_header
 from domainclip.domains.pathology.reading import PathologyReading
 from domainclip.domains.pathology.slides import open_slide
 from domainclip.errors import UnreadableFileError

@@ -83,7 +83,7 @@ def test_recognises_by_name_or_first_bytes(tmp_path, write_raster, domain):
 
 def test_a_file_of_other_drivers_is_never_opened(tmp_path, cut):
     (tmp_path / "a.tif").write_text('<VRTDataset rasterXSize="8" rasterYSize="8"></VRTDataset>')
-    with pytest.raises(UnreadableFileError, match="no TIFF, JPEG or PNG"):
+    with pytest.raises(UnreadableFileError, match="VRT, and it has no band"):
         cut(tmp_path / "a.tif")
 
 

@@ -91,6 +91,15 @@ def check_stream(data: bytes, header: JpegHeader | None, tile: tuple[int, int], 
     """
     if _END not in data[-_TRAILING:]:
         raise EOFError("a JPEG tile without its end")
+    check_size(header, tile, needed)
+
+
+def check_size(header: JpegHeader | None, tile: tuple[int, int], needed: tuple[int, int]) -> None:
+    """Looks at the frame header alone; for the arguments see ``check_stream``.
+
+    Raises:
+        ValueError: It would decode to more than its tile, or to less than is needed.
+    """
     if header is None:
         return
     if header.width > max(tile[0], 8) or header.height > max(tile[1], 8):
