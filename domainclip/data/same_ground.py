@@ -65,8 +65,12 @@ def _placed(tables: Sequence[pa.Table]) -> tuple[list[str], Corners]:
 
 def _lonlat(crs: str, places: Corners) -> Corners:
     from pyproj import Transformer
+    from pyproj.exceptions import ProjError
 
-    transformer = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    try:
+        transformer = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    except ProjError:  # a local system of coordinates: nothing of it is known to overlap
+        return np.full_like(places, np.inf)
     longitudes, latitudes = transformer.transform(places[..., 0], places[..., 1])
     return np.stack([longitudes, latitudes], axis=-1)
 

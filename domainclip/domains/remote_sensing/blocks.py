@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from domainclip.domains.remote_sensing.grid import Grid
+from domainclip.domains.remote_sensing.projection import all_finite, projected
 from domainclip.domains.remote_sensing.raster import unreadable
 from domainclip.sample import Window
 
@@ -27,8 +28,6 @@ def block_of(window: Window, grid: Grid, side_m: float) -> str | None:
     Raises:
         UnreadableFileError: The scene has no place, or one beyond 86 degrees of latitude.
     """
-    from rasterio.warp import transform
-
     if grid.crs is None or grid.transform is None:
         raise unreadable(
             "It has no CRS, and reading.group_by=block needs its place.", "Georeference it, or set reading.group_by=scene."
@@ -37,10 +36,10 @@ def block_of(window: Window, grid: Grid, side_m: float) -> str | None:
     steps = np.linspace(0, 1, _PER_SIDE + 1)
     edge = [(t, 0.0) for t in steps] + [(t, 1.0) for t in steps] + [(0.0, t) for t in steps] + [(1.0, t) for t in steps]
     places = [grid.corner(window.x + u * window.width, window.y + v * window.height) for u, v in edge]
-    xs, ys = transform(grid.crs, _CRS, [x for x, _ in places], [y for _, y in places])
-    if not all(map(math.isfinite, (*xs, *ys))):
+    spots = projected(grid.crs, _CRS, places)
+    if not all_finite(spots):
         raise unreadable(f"It lies outside the area of {_CRS}.", "Set reading.group_by=scene for scenes at the poles.")
-    columns, rows = {math.floor(x / side_m) for x in xs}, {math.floor(y / side_m) for y in ys}
+    columns, rows = {math.floor(x / side_m) for x, _ in spots}, {math.floor(y / side_m) for _, y in spots}
     if len(columns) > 1 or len(rows) > 1:
         return None
     return f"block {columns.pop()} {rows.pop()} of {side_m:g} m"

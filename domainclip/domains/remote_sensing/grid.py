@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from domainclip.domains.remote_sensing.projection import projected
 from domainclip.domains.remote_sensing.raster import Affine6, RasterHeader, crs_name, unreadable
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
 from domainclip.errors import UnreadableFileError, UsageError
@@ -89,13 +90,10 @@ def part_of(grid: Grid, window: Window) -> Grid:
 
 def source_window(own: Grid, grid: Grid, window: Window) -> Window | None:
     """Returns the pixels of a grid that a window of another may be made of, with a margin for interpolation; None: none of them."""
-    from rasterio.warp import transform
-
     steps = [n / _EDGE_STEPS for n in range(_EDGE_STEPS + 1)]
     edge = [(u, v) for u in steps for v in steps]
     places = [grid.corner(window.x + u * window.width, window.y + v * window.height) for u, v in edge]
-    xs, ys = transform(grid.crs, own.crs, [x for x, _ in places], [y for _, y in places])
-    pixels = [own.pixel(x, y) for x, y in zip(xs, ys, strict=True) if math.isfinite(x) and math.isfinite(y)]
+    pixels = [own.pixel(x, y) for x, y in projected(str(grid.crs), str(own.crs), places) if math.isfinite(x) and math.isfinite(y)]
     if not pixels:
         return None
     columns, rows = [column for column, _ in pixels], [row for _, row in pixels]

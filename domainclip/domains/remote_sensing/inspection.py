@@ -23,7 +23,7 @@ from domainclip.domains.remote_sensing.scene_facts.free import free_facts
 from domainclip.errors import UnreadableFileError
 from domainclip.sample import SourceItem, Values
 
-_TITLES = {"GTiff": "GeoTIFF", "JPEG": "JPEG", "PNG": "PNG", "JP2OpenJPEG": "JPEG 2000", "VRT": "GDAL VRT"}
+_TITLES = {"GTiff": "GeoTIFF", "JPEG": "JPEG", "PNG": "PNG", "JP2OpenJPEG": "JPEG 2000", "VRT": "VRT"}
 
 
 def inspect_scene(item: SourceItem, reading: RemoteSensingReading) -> Inspection:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from domainclip.domains.remote_sensing.grid import Grid
+from domainclip.domains.remote_sensing.projection import all_finite, lonlat, projected
 from domainclip.sample import Geo, Spacing, Window
 
 # Keys under which GDAL's drivers and common writers keep the acquisition time.
@@ -48,27 +49,24 @@ def ground_stretch(grid: Grid) -> tuple[float, float] | None:
 
     On the WGS 84 ellipsoid, by its radii of curvature. None where the centre has no place on the globe.
     """
-    from rasterio.warp import transform
-
     if grid.crs is None or grid.transform is None or grid.metres_per_unit is None:
         return None
     column, row = grid.width / 2, grid.height / 2
-    places = [grid.corner(column, row), grid.corner(column + 1, row), grid.corner(column, row + 1)]
-    longitudes, latitudes = transform(grid.crs, "EPSG:4326", [x for x, _ in places], [y for _, y in places])
-    if not all(map(math.isfinite, (*longitudes, *latitudes))):
+    places = lonlat(grid.crs, [grid.corner(column, row), grid.corner(column + 1, row), grid.corner(column, row + 1)])
+    if not all_finite(places):
         return None
-    phi = math.radians(latitudes[0])
+    phi = math.radians(places[0][1])
     flat = 1 - _ECCENTRICITY_SQUARED * math.sin(phi) ** 2
     meridian, prime = _EQUATOR_M * (1 - _ECCENTRICITY_SQUARED) / flat**1.5, _EQUATOR_M / math.sqrt(flat)
 
-    def metres(other: int) -> float:
-        east = (longitudes[other] - longitudes[0] + 180) % 360 - 180
-        north = latitudes[other] - latitudes[0]
+    def metres(other: tuple[float, float]) -> float:
+        east = (other[0] - places[0][0] + 180) % 360 - 180
+        north = other[1] - places[0][1]
         return math.hypot(math.radians(east) * prime * math.cos(phi), math.radians(north) * meridian)
 
     a, b, _, d, e, _ = grid.transform
     x, y = math.hypot(a, d) * grid.metres_per_unit, math.hypot(b, e) * grid.metres_per_unit
-    return (metres(2) / y, metres(1) / x) if x and y else None
+    return (metres(places[2]) / y, metres(places[1]) / x) if x and y else None
 
 
 def window_geo(grid: Grid, window: Window, output_px: tuple[int, int] | None) -> Geo | None:
@@ -89,32 +87,20 @@ def centre_lonlat(grid: Grid) -> tuple[float, float] | None:
     """
     if grid.crs is None or grid.transform is None:
         return None
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
-    from rasterio.warp import transform
-
-    a, b, c, d, e, f = grid.transform
-    column, row = grid.width / 2, grid.height / 2
-    try:
-        longitudes, latitudes = transform(grid.crs, "EPSG:4326", [a * column + b * row + c], [d * column + e * row + f])
-    except (RasterioError, CPLE_BaseError):  # outside the projection, or a local system of coordinates
+    places = lonlat(grid.crs, [grid.corner(grid.width / 2, grid.height / 2)])
+    if not all_finite(places):
         return None
-    if not (math.isfinite(longitudes[0]) and math.isfinite(latitudes[0])):
-        return None
-    return (float(longitudes[0]) + 180) % 360 - 180, float(latitudes[0])
+    return (places[0][0] + 180) % 360 - 180, places[0][1]
 
 
 def covers(grid: Grid, other: Grid) -> bool:
     """Says whether a grid covers the middle of another, whatever their CRSs."""
     if grid.crs is None or other.crs is None or grid.transform is None or other.transform is None:
         return (grid.width, grid.height) == (other.width, other.height)
-    from rasterio.warp import transform
-
-    x, y = other.corner(other.width / 2, other.height / 2)
-    xs, ys = transform(other.crs, grid.crs, [x], [y])
-    if not (math.isfinite(xs[0]) and math.isfinite(ys[0])):
+    places = projected(other.crs, grid.crs, [other.corner(other.width / 2, other.height / 2)])
+    if not all_finite(places):
         return False
-    column, row = grid.pixel(xs[0], ys[0])
+    column, row = grid.pixel(*places[0])
     return 0 <= column <= grid.width and 0 <= row <= grid.height
 
 

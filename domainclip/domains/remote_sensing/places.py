@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domainclip.domains.remote_sensing.grid import Grid
+from domainclip.domains.remote_sensing.projection import lonlat, projected
 from domainclip.domains.remote_sensing.windows import Cut
 from domainclip.errors import UsageError
 from domainclip.sample import Window
@@ -126,14 +127,12 @@ def windows_at(points: Points, grid: Grid, cut: Cut) -> list[tuple[Window, str]]
     Windows may reach over the scene's edges, where there is no data (``reading.max_nodata`` counts that). The pixel that holds the
     point is number ``size // 2`` of its row and column.
     """
-    from rasterio.warp import transform
-
     if grid.crs is None or grid.transform is None:
         return []
-    xs, ys = transform("EPSG:4326", grid.crs, points.lonlat[:, 0].tolist(), points.lonlat[:, 1].tolist())
+    spots = projected("EPSG:4326", grid.crs, [(float(x), float(y)) for x, y in points.lonlat])
     height, width = cut.window_px
     found = []
-    for x, y, name in zip(xs, ys, points.names, strict=True):
+    for (x, y), name in zip(spots, points.names, strict=True):
         if not (math.isfinite(x) and math.isfinite(y)):
             continue
         column, row = grid.pixel(x, y)
@@ -145,11 +144,10 @@ def windows_at(points: Points, grid: Grid, cut: Cut) -> list[tuple[Window, str]]
 def inside_area(windows: Sequence[Window], grid: Grid, area: Any) -> npt.NDArray[np.bool_]:
     """Says of each window whether its centre lies in an area given in longitude and latitude."""
     import shapely
-    from rasterio.warp import transform
 
     if grid.crs is None or grid.transform is None or not windows:
         return np.zeros(len(windows), bool)
     centres = [grid.corner(w.x + w.width / 2, w.y + w.height / 2) for w in windows]
-    longitudes, latitudes = transform(grid.crs, "EPSG:4326", [x for x, _ in centres], [y for _, y in centres])
-    inside: npt.NDArray[np.bool_] = shapely.contains_xy(area, longitudes, latitudes)
+    places = np.array(lonlat(grid.crs, centres))
+    inside: npt.NDArray[np.bool_] = shapely.contains_xy(area, places[:, 0], places[:, 1])
     return inside

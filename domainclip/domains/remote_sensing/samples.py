@@ -28,6 +28,7 @@ from domainclip.domains.remote_sensing.windows import (
     window_spacing,
     windows,
 )
+from domainclip.errors import UnreadableFileError
 from domainclip.sample import Pixels, Region, Sample, SourceItem, Window
 
 _KEPT_BYTES = 64 * 2**20
@@ -195,7 +196,11 @@ class _Cutter:
         meta: dict[str, Any] = {}
         pixels: Pixels | None = None
         if self._may_be_left_out():
-            pixels = lazy()
+            try:
+                pixels = lazy()
+            except UnreadableFileError:
+                # One damaged block costs its windows: whoever reads this one is told.
+                return self._made(place, reader, region, group, meta)
             if float(pixels.masks["nodata"].mean()) > self.reading.max_nodata:
                 self._leave_out("with too little data")
                 return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from domainclip.domains.regions import coverage
 from domainclip.domains.remote_sensing.grid import Grid
 from domainclip.domains.remote_sensing.place import pixel_spacing
+from domainclip.domains.remote_sensing.projection import projected
 from domainclip.domains.remote_sensing.raster import unreadable
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
 from domainclip.sample import Region, Spacing, Window
@@ -135,10 +136,7 @@ def _on(polygon: Sequence[tuple[float, float]], crs: str, grid: Grid) -> list[tu
     """A polygon in pixels of a grid of perhaps another CRS."""
     places = list(polygon)
     if crs != grid.crs:
-        from rasterio.warp import transform
-
-        xs, ys = transform(crs, grid.crs, [x for x, _ in places], [y for _, y in places])
-        places = list(zip(xs, ys, strict=True))
+        places = projected(crs, str(grid.crs), places)
     return [grid.pixel(x, y) for x, y in places]
 
 

@@ -34,7 +34,10 @@ def free_facts(grid: Grid, family: str | None, time: str | None) -> dict[str, An
         time=time,
         sensor=family,
     )
-    told = summary(scene_facts(sample, None, FREE, shape=shape))
+    try:
+        told = summary(scene_facts(sample, None, FREE, shape=shape))
+    except UnreadableFileError as error:  # a local system of coordinates: no place on the globe
+        return {"facts_absent": {"place": error.reason}}
     names = {"words": "facts", "absent": "facts_absent", "attribution": "attribution"}
     return {names[key]: value for key, value in told.items() if key in names}
 

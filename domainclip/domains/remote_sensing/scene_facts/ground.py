@@ -30,7 +30,7 @@ def projector(source: str, target: str) -> pyproj.Transformer:
 
     try:
         return pyproj.Transformer.from_crs(source, target, always_xy=True)
-    except pyproj.exceptions.CRSError as error:
+    except pyproj.exceptions.ProjError as error:  # CRSError is one
         raise UnreadableFileError(
             "A scene was to be placed on the ground.",
             f"PROJ does not understand its CRS ({source[:40]} to {target[:40]}).",
