@@ -109,6 +109,8 @@ def shift_of(inner: Grid, outer: Grid) -> tuple[int, int] | None:
     if inner.transform is None or outer.transform is None:
         same = inner.transform is outer.transform and (inner.width, inner.height) == (outer.width, outer.height)
         return (0, 0) if same else None
+    if inner == outer:
+        return 0, 0
     if inner.crs != outer.crs:
         return None
     column, row = outer.pixel(*inner.corner(0, 0))
