@@ -59,8 +59,9 @@ def write_predictions(folder: Path, scenes: list[Scene], *, classes=CLASSES, kno
     for place, scene in enumerate(scenes):
         path = scene.path or f"/somewhere/secret/{scene.name}.tif"
         file = f"{place:020x}"
-        for number in scene.used():
-            x, y, width, height = scene.windows()[number]
+        for number, (x, y, width, height) in enumerate(scene.windows()):
+            if number in scene.without:
+                continue
             size = scene.out or (width, height)
             own = scene.affine @ Affine.translation(x, y) @ Affine.scale(width / size[0], height / size[1])
             key = f"{place:010x}{number:010x}"
