@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 
-SUFFIXES = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png"})
+SUFFIXES = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".jp2"})
 # Classic and big TIFF in both byte orders.
 _MAGIC = {
     b"II*\0": "GTiff",
@@ -14,6 +14,9 @@ _MAGIC = {
     b"MM\0+": "GTiff",
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
+    # JPEG 2000: the signature box of a file (its first eight bytes), and a codestream alone.
+    b"\x00\x00\x00\x0cjP  ": "JP2OpenJPEG",
+    b"\xff\x4f\xff\x51": "JP2OpenJPEG",
 }
 
 
