@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from domainclip.domains.folder import astray
+from domainclip.domains.remote_sensing.place import plain_time
 from domainclip.domains.remote_sensing.products import NamedFile, Product, Told, is_raster
 from domainclip.domains.remote_sensing.raster import unreadable
 from domainclip.domains.remote_sensing.sensors import canonical, families, quality_rule
@@ -130,7 +131,7 @@ def stac_product(path: Path, *, outside: bool = False, remote: bool = False) -> 
             "Fetch the assets, and name bands in the item (eo:bands, or bands of STAC 1.1).",
         )
     time = properties.get("datetime") or properties.get("start_datetime")
-    told = Told(scale, "STAC item" if scale else None, _plain_time(time), nodata.pop() if len(nodata) == 1 else None)
+    told = Told(scale, "STAC item" if scale else None, plain_time(time), nodata.pop() if len(nodata) == 1 else None)
     return Product(family, path.stem, tuple(files), (), told.time, told, tuple(absent))
 
 
@@ -240,15 +241,3 @@ def _once(files: list[NamedFile]) -> list[NamedFile]:
             seen.add((file.band, file.bands))
             kept.append(file)
     return kept
-
-
-def _plain_time(text: Any) -> str | None:
-    from datetime import UTC, datetime
-
-    if not isinstance(text, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return (moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment).isoformat(timespec="seconds")

@@ -1,7 +1,7 @@
 """Look-alikes of products as their makers publish them: names, folders, metadata, grids; small, and each band's number tells it.
 
-Layouts: ESA's Sentinel-2 Products Specification (SAFE), USGS's Landsat Collection 2 Level 2 guides, NASA's HLS v2.0 guide, TU Berlin's
-BigEarthNet, Planet's PlanetScope specification, AppEEARS and LP DAAC for MODIS.
+Layouts: ESA's Sentinel-2 Products Specification (SAFE), USGS's Landsat Collection 2 Level 2 guides, NASA's HLS v2.0 guide, TU
+Berlin's BigEarthNet, Planet's PlanetScope specification, AppEEARS and LP DAAC for MODIS.
 """
 
 import json
