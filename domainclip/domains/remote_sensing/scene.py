@@ -10,9 +10,10 @@ from typing import Literal
 from domainclip.domains.remote_sensing.bands import Bands, resolve_bands
 from domainclip.domains.remote_sensing.grid import Grid, asked_grid, grid_of, pixel_area, shift_of, united
 from domainclip.domains.remote_sensing.metadata import told_beside
-from domainclip.domains.remote_sensing.pixels import Layer, Part, Plane
+from domainclip.domains.remote_sensing.pixels import Part, Plane
 from domainclip.domains.remote_sensing.place import acquisition_time
 from domainclip.domains.remote_sensing.products import Product, Told, one_product
+from domainclip.domains.remote_sensing.quality import QualityBand
 from domainclip.domains.remote_sensing.raster import RasterHeader, read_header, unreadable
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
 from domainclip.domains.remote_sensing.scaling import StoredNumbers, check_plausible, probe, resolve_values
@@ -182,19 +183,19 @@ def plane_on(described: Described, grid: Grid, reading: RemoteSensingReading, ph
         UnreadableFileError: A file lies in another CRS, and none was asked for; or has no place while another has one.
     """
     chosen, numbers = described.bands.chosen, sorted({band.file for band in described.bands.chosen})
-    layers, stored = [], []
+    parts, stored = [], []
     for number in numbers:
         bands = [band for band in chosen if band.file == number]
-        layers.append(Layer((_part(described, number, tuple(band.index for band in bands), grid, reading),)))
+        parts.append(_part(described, number, tuple(band.index for band in bands), grid, reading))
         stored += bands
     order = tuple(stored.index(band) for band in chosen)
     quality = tuple(
-        (band, Layer((replace(_part(described, number, indexes, grid, reading), resampling="nearest"),)))
+        (band, _quality_part(band, _part(described, number, indexes, grid, reading), described.headers[number]))
         for band, number, indexes in described.bands.quality
     )
     scale = (described.values.scale, described.values.offset) if physical else None
     plain = None if order == tuple(range(len(order))) else order
-    return Plane(grid, tuple(layers), plain, quality, reading.values == "power", reading.blank, scale)
+    return Plane(grid, tuple(parts), plain, quality, reading.values == "power", reading.blank, scale)
 
 
 def _part(described: Described, number: int, indexes: tuple[int, ...], grid: Grid, reading: RemoteSensingReading) -> Part:
@@ -208,6 +209,12 @@ def _part(described: Described, number: int, indexes: tuple[int, ...], grid: Gri
     nodata = _nodata(header, described.told, reading)
     size = (header.width, header.height)
     return Part(source, indexes, size, shift, nodata, header.has_mask, _resampling(own, grid, reading))
+
+
+def _quality_part(band: QualityBand, part: Part, header: RasterHeader) -> Part:
+    """What the owner and the product tell of numbers without data is about the bands, and codes are not numbers between others."""
+    told = header.nodata if header.nodata is not None and not band.rule.means_nodata(header.nodata) else None
+    return replace(part, nodata=told, resampling="nearest")
 
 
 def _resampling(own: Grid, grid: Grid, reading: RemoteSensingReading) -> str:
@@ -281,13 +288,9 @@ def _of_mosaic(parts: Sequence[Described], reading: RemoteSensingReading) -> Gri
 
 
 def _joined(planes: Sequence[Plane]) -> Plane:
-    """One plane of several on one grid: each layer has the parts of all."""
-    first = planes[0]
-    shapes = {(len(plane.layers), plane.order, tuple(band for band, _ in plane.quality)) for plane in planes}
-    if len(shapes) > 1:
-        raise unreadable("The bands of its parts lie in files of different kinds.", "Read the parts as scenes of their own.")
-    layers = tuple(Layer(tuple(plane.layers[n].parts[0] for plane in planes)) for n in range(len(first.layers)))
-    quality = tuple(
-        (band, Layer(tuple(plane.quality[n][1].parts[0] for plane in planes))) for n, (band, _) in enumerate(first.quality)
-    )
-    return replace(first, layers=layers, quality=quality)
+    """One plane of several on one grid: the first counts, the others fill its holes."""
+    masks = {tuple(sorted(name for band, _ in plane.quality for name in band.rule.masks)) for plane in planes}
+    if len(masks) > 1:
+        found = "Its parts have different quality bands, so that a mask would hold for some of them alone."
+        raise unreadable(found, "Put the quality bands beside all parts, or beside none.")
+    return replace(planes[0], beneath=tuple(planes[1:]))

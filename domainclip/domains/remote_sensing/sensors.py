@@ -68,6 +68,12 @@ class QualityRule:
         names = [*self.classes, *self.bits, *self.fields, *self.percent, *self.flags]
         return tuple(dict.fromkeys([*names, *(["nodata"] if self.fill is not None else [])]))
 
+    def means_nodata(self, number: float) -> bool:
+        """Says whether a number of the quality band itself says that the pixel has no data."""
+        if number == self.fill or number in self.classes.get("nodata", ()):
+            return True
+        return number.is_integer() and number >= 0 and any(int(number) >> bit & 1 for bit in self.bits.get("nodata", ()))
+
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
