@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
-from domainclip.domains.remote_sensing.bands import Bands, resolve_bands
+from domainclip.domains.remote_sensing.bands import Bands, StoredBand, resolve_bands
 from domainclip.domains.remote_sensing.grid import Grid, asked_grid, grid_of, pixel_area, shift_of, united
 from domainclip.domains.remote_sensing.metadata import told_beside
 from domainclip.domains.remote_sensing.pixels import Part, Plane
@@ -17,6 +17,7 @@ from domainclip.domains.remote_sensing.quality import QualityBand
 from domainclip.domains.remote_sensing.raster import RasterHeader, read_header, unreadable
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
 from domainclip.domains.remote_sensing.scaling import StoredNumbers, check_plausible, probe, resolve_values
+from domainclip.domains.remote_sensing.sensors import quality_rule
 from domainclip.sample import Values
 
 _SAME_AREA = 0.01
@@ -114,10 +115,15 @@ def _stored(bands: Bands, headers: Sequence[RasterHeader], told: Told, reading: 
         tuple(
             (header.scales[band.index - 1], header.offsets[band.index - 1], header.units[band.index - 1]) for band, header in pairs
         ),
-        tuple(told.of(band.written) for band in bands.chosen) if told.scale else (),
+        tuple(None if _holds_codes(band, bands) else told.of(band.written) for band in bands.chosen) if told.scale else (),
         told.source,
         holes.pop() if len(holes) == 1 else None,
     )
+
+
+def _holds_codes(band: StoredBand, bands: Bands) -> bool:
+    """A quality band that was asked for as a channel: classes and bits, which are no reflectance and have no mean."""
+    return quality_rule(band.name, bands.family) is not None
 
 
 def _nodata(header: RasterHeader, told: Told, reading: RemoteSensingReading) -> float | None:
@@ -182,11 +188,12 @@ def plane_on(described: Described, grid: Grid, reading: RemoteSensingReading, ph
     Raises:
         UnreadableFileError: A file lies in another CRS, and none was asked for; or has no place while another has one.
     """
-    chosen, numbers = described.bands.chosen, sorted({band.file for band in described.bands.chosen})
+    chosen = described.bands.chosen
     parts, stored = [], []
-    for number in numbers:
-        bands = [band for band in chosen if band.file == number]
-        parts.append(_part(described, number, tuple(band.index for band in bands), grid, reading))
+    for number, codes in sorted({(band.file, _holds_codes(band, described.bands)) for band in chosen}):
+        bands = [band for band in chosen if (band.file, _holds_codes(band, described.bands)) == (number, codes)]
+        part = _part(described, number, tuple(band.index for band in bands), grid, reading)
+        parts.append(replace(part, resampling="nearest") if codes else part)
         stored += bands
     order = tuple(stored.index(band) for band in chosen)
     quality = tuple(
