@@ -9,7 +9,15 @@ from domainclip.domains.remote_sensing.products import NamedFile, Product
 from domainclip.domains.remote_sensing.quality import QualityBand
 from domainclip.domains.remote_sensing.raster import RasterHeader, unreadable
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
-from domainclip.domains.remote_sensing.sensors import canonical, families, family_of, quality_rule, sensor, sensors_with
+from domainclip.domains.remote_sensing.sensors import (
+    QualityRule,
+    canonical,
+    families,
+    family_of,
+    quality_rule,
+    sensor,
+    sensors_with,
+)
 from domainclip.errors import UnreadableFileError
 
 
@@ -68,15 +76,17 @@ def resolve_bands(product: Product, headers: Sequence[RasterHeader], reading: Re
     sources: list[str] = []
     family = product.family
     for number, (file, header) in enumerate(zip(product.files, headers, strict=True)):
+        rule = quality_rule(file.band, family) if file.band else None
+        if rule is not None and rule.flags:
+            names, indexes = _flags(rule, header)
+            quality.append((QualityBand(rule, names), number, indexes))
+            continue
         names, indexes, found, source = _named(file, header, reading, family)
         family = family or found
         sources.append(source)
-        rule = quality_rule(file.band, family) if file.band else None
-        if rule is not None and rule.flags:
-            quality.append((QualityBand(rule, names), number, indexes))
-            continue
+        asked = {*(reading.bands or ()), *canonical(reading.bands or (), family)}
         for name, index in zip(names, indexes, strict=True):
-            rule = None if reading.bands and name in reading.bands else quality_rule(name, family)
+            rule = None if asked & {name, *canonical([name], family)} else quality_rule(name, family)
             if rule is not None and not rule.flags:
                 quality.append((QualityBand(rule, (name,)), number, (index,)))
             else:
@@ -100,6 +110,20 @@ def resolve_bands(product: Product, headers: Sequence[RasterHeader], reading: Re
             "Ask for bands that it has (reading.bands), or correct reading.sensor or reading.band_names.",
         )
     return Bands(tuple(stored[names.index(name)] for name in wanted), tuple(quality), family, source)
+
+
+def _flags(rule: QualityRule, header: RasterHeader) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Names and places of the bands of a file of flags: its own names, else the order that its maker publishes."""
+    own = tuple((name or "").lower() for name in header.band_names)
+    names = own if any(own) else rule.order if len(own) == len(rule.order) else ()
+    lacking = [mask for mask, flags in rule.flags.items() if not set(flags) & set(names)]
+    if lacking:
+        told = ", ".join(names) or f"{len(own)} bands without names"
+        raise unreadable(
+            f"Its file of flags ({rule.name}) does not tell {', '.join(lacking)}; it has {told}.",
+            "Fetch the file again, or take it out of the folder.",
+        )
+    return names, tuple(range(1, len(own) + 1))
 
 
 def _spelt(stored: Sequence[StoredBand], family: str | None) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from domainclip.domains.base import Gathering
-from domainclip.domains.remote_sensing.products import NamedFile, Product, is_raster, products_among
+from domainclip.domains.remote_sensing.products import NamedFile, Product, anchor, is_raster, products_among
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
 from domainclip.domains.remote_sensing.stac import is_stac_item, local_assets, stac_product
 from domainclip.errors import UnreadableFileError
@@ -60,8 +60,8 @@ def gather_scenes(paths: Sequence[Path], reading: RemoteSensingReading) -> Gathe
 def _home(product: Product) -> Path:
     """The folder that holds a product as one thing: that around a SAFE, or around a folder of bands."""
     first = product.files[0].path
-    safe = next((parent for parent in first.parents if parent.name.lower().endswith(".safe")), None)
-    if safe is not None:
-        return safe.parent
+    home = anchor(first)
+    if home.name.lower().endswith(".safe"):
+        return home.parent
     # Bands named B02.tif alone are told apart by their folders.
-    return first.parent.parent if len(product.files) > 1 and first.parent.name == product.scene else first.parent
+    return home.parent if len(product.files) > 1 and home.name == product.scene else home

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from pathlib import Path
 from typing import Any
 
+from domainclip.domains.remote_sensing.place import plain_time
 from domainclip.domains.remote_sensing.products import Product, Told
 from domainclip.domains.remote_sensing.raster import unreadable
 from domainclip.domains.remote_sensing.sensors import families
@@ -33,12 +36,13 @@ def told_beside(product: Product) -> Told:
     if product.family is None:
         return Told()
     table = families()[product.family]
-    if product.family.startswith("landsat") and (metadata := _mtl(first.parent, product.scene)):
-        return _of_mtl(metadata, table.nodata)
-    scale: dict[str, tuple[float, float]] = {}
+    metadata = _mtl(first.parent, product.scene) if product.family.startswith("landsat") else None
+    scale, time = _of_mtl(metadata) if metadata else ({}, None)
+    if scale:
+        return Told(scale, "the product's metadata (MTL)", time, table.nodata)
     for prefix, pair in table.scale.items():
         scale |= {file.band.upper(): pair for file in product.files if file.band and file.band.upper().startswith(prefix.upper())}
-    return Told(scale, f"the product's name ({table.words})" if scale else None, None, table.nodata)
+    return Told(scale, f"the product's name ({table.words})" if scale else None, time, table.nodata)
 
 
 def baseline_scale(baseline: str) -> tuple[float, float]:
@@ -76,19 +80,28 @@ def _of_safe(path: Path) -> Told:
         root = ElementTree.fromstring(_bounded(path))
         texts, offsets, ids = _safe_facts(root)
         quantity = float(texts.get("BOA_QUANTIFICATION_VALUE") or texts["QUANTIFICATION_VALUE"])
-    except (ParseError, DefusedXmlException, ValueError, KeyError) as error:
+        shifts = set(offsets.values()) or {0.0}
+        if len(shifts) == 1:
+            scale = {"*": _pair(1 / quantity, shifts.pop() / quantity)}
+        else:
+            # B1 in the XML is B01 in names of files.
+            scale = {
+                re.sub(r"^B(\d)$", r"B0\1", ids[number]): _pair(1 / quantity, shift / quantity) for number, shift in offsets.items()
+            }
+    except (ParseError, DefusedXmlException, ValueError, KeyError, ZeroDivisionError) as error:
         raise unreadable("The metadata of its product (MTD_MSI*.xml) cannot be read.", "Fetch the product again.") from error
-    shifts = set(offsets.values()) or {0.0}
-    if len(shifts) == 1:
-        scale = {"*": (1 / quantity, shifts.pop() / quantity)}
-    else:
-        # B1 in the XML is B01 in names of files.
-        scale = {
-            re.sub(r"^B(\d)$", r"B0\1", ids.get(number, number)): (1 / quantity, shift / quantity)
-            for number, shift in offsets.items()
-        }
-    time = texts.get("PRODUCT_START_TIME")
-    return Told(scale, "the product's metadata", time.rstrip("Z") if time else None, 0.0)
+    return Told(scale, "the product's metadata", plain_time(texts.get("PRODUCT_START_TIME")), 0.0)
+
+
+def _pair(factor: float, shift: float) -> tuple[float, float]:
+    """Factor and offset as they are told.
+
+    Raises:
+        ValueError: They are none, e.g. 0, or not a number.
+    """
+    if not (math.isfinite(factor) and factor > 0 and math.isfinite(shift)):
+        raise ValueError("no factor and offset")
+    return factor, shift
 
 
 def _safe_facts(root: Any) -> tuple[dict[str, str], dict[str, float], dict[str, str]]:
@@ -111,33 +124,43 @@ def _mtl(folder: Path, scene: str) -> Path | None:
     return next((path for suffix in ("json", "txt") if (path := folder / f"{scene}_MTL.{suffix}").is_file()), None)
 
 
-def _of_mtl(path: Path, nodata: float | None) -> Told:
-    """Factors of surface reflectance from a Landsat MTL, in its JSON or its ODL text."""
-    import json
+def _of_mtl(path: Path) -> tuple[dict[str, tuple[float, float]], str | None]:
+    """Factors of surface reflectance by band, and the date, from a Landsat MTL, in its JSON or its ODL text.
 
-    text = _bounded(path).decode("utf-8", errors="strict")
-    facts: dict[str, str] = {}
-    if path.suffix == ".json":
-        try:
-            waiting = [json.loads(text)]
-        except (ValueError, RecursionError) as error:
-            raise unreadable("The metadata of its product (MTL) is no JSON.", "Fetch the product again.") from error
-        while waiting:
-            node = waiting.pop()
-            for name, value in node.items() if isinstance(node, dict) else ():
-                waiting.append(value) if isinstance(value, dict) else facts.setdefault(name, str(value))
-    else:
-        for line in text.splitlines():
-            name, equals, value = line.partition("=")
-            if equals:
-                facts.setdefault(name.strip(), value.strip().strip('"'))
-    scale = {}
-    if "L2" in facts.get("PROCESSING_LEVEL", ""):
-        for name, value in facts.items():
-            if (match := re.fullmatch(r"REFLECTANCE_MULT_BAND_(\d+)", name)) and f"REFLECTANCE_ADD_BAND_{match[1]}" in facts:
-                scale[f"SR_B{match[1]}"] = (float(value), float(facts[f"REFLECTANCE_ADD_BAND_{match[1]}"]))
-    time = facts.get("DATE_ACQUIRED")
-    return Told(scale, "the product's metadata (MTL)" if scale else None, time, nodata)
+    The groups count: an MTL of level 2 holds the factors of level 1 under the same names, further down.
+    """
+    try:
+        text = _bounded(path).decode("utf-8")
+        groups = _groups_of_json(json.loads(text)) if path.suffix == ".json" else _groups_of_odl(text)
+        factors = groups.get("LEVEL2_SURFACE_REFLECTANCE_PARAMETERS", {})
+        scale = {}
+        for name, value in factors.items():
+            if match := re.fullmatch(r"REFLECTANCE_MULT_BAND_(\d+)", name):
+                scale[f"SR_B{match[1]}"] = _pair(float(value), float(factors[f"REFLECTANCE_ADD_BAND_{match[1]}"]))
+    except (ValueError, KeyError, RecursionError) as error:
+        raise unreadable("The metadata of its product (MTL) cannot be read.", "Fetch the product again.") from error
+    return scale, plain_time(groups.get("IMAGE_ATTRIBUTES", {}).get("DATE_ACQUIRED"))
+
+
+def _groups_of_json(tree: Any) -> dict[str, dict[str, str]]:
+    whole = tree.get("LANDSAT_METADATA_FILE") if isinstance(tree, dict) else None
+    if not isinstance(whole, dict):
+        raise ValueError("no MTL")
+    return {name: {key: str(value) for key, value in group.items()} for name, group in whole.items() if isinstance(group, dict)}
+
+
+def _groups_of_odl(text: str) -> dict[str, dict[str, str]]:
+    groups: dict[str, dict[str, str]] = {}
+    group = ""
+    for line in text.splitlines():
+        name, equals, value = (part.strip() for part in line.partition("="))
+        if name == "GROUP":
+            group = value
+        elif equals:
+            groups.setdefault(group, {}).setdefault(name, value.strip('"'))
+    if "LANDSAT_METADATA_FILE" not in text:
+        raise ValueError("no MTL")
+    return groups
 
 
 def _bounded(path: Path) -> bytes:

@@ -48,41 +48,36 @@ class Part:
     looked_at: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """Bands that are read together; of several parts the first with data counts."""
-
-    parts: tuple[Part, ...]
-
-
 @dataclass(frozen=True)
 class Plane:
     """A scene at one time.
 
     Attributes:
         grid: Its pixels on the ground.
-        layers: Their bands, one layer after the other, are the stored bands.
+        parts: Their bands, one part after the other, are the stored bands.
         order: Position of each channel among the stored bands; None: as they come.
-        quality: Bands that become masks, each with its layer.
+        quality: Bands that become masks, each with its part.
         power: Stored numbers are linear power and are read as decibel.
         blank: Masks whose pixels count as without data.
         physical: (scale, offset): stored numbers become physical ones, float32, as they are read.
+        beneath: Neighbours on the same grid that fill its holes, the first with data first; with their own masks and scale.
     """
 
     grid: Grid
-    layers: tuple[Layer, ...]
+    parts: tuple[Part, ...]
     order: tuple[int, ...] | None = None
-    quality: tuple[tuple[QualityBand, Layer], ...] = ()
+    quality: tuple[tuple[QualityBand, Part], ...] = ()
     power: bool = False
     blank: tuple[str, ...] = ()
     physical: tuple[float, float] | None = None
+    beneath: tuple[Plane, ...] = ()
 
     @cached_property
     def may_lack_data(self) -> bool:
         """Some pixel may be without data; False lets a reader skip looking."""
-        if len(self.layers) != 1 or self.quality or self.power or len(self.layers[0].parts) != 1:
+        if len(self.parts) != 1 or self.quality or self.power or self.beneath:
             return True
-        part = self.layers[0].parts[0]
+        part = self.parts[0]
         return part.nodata is not None or part.has_mask or part.looked_at or part.shift != (0, 0)
 
 
@@ -108,8 +103,9 @@ class WindowReader:
         Raises:
             UnreadableFileError: A file is gone.
         """
-        layers = [layer for plane in self.planes for layer in (*plane.layers, *(layer for _, layer in plane.quality))]
-        return tuple(stamp_of(part.place) for layer in layers for part in layer.parts)
+        planes = [one for plane in self.planes for one in (plane, *plane.beneath)]
+        parts = [part for plane in planes for part in (*plane.parts, *(part for _, part in plane.quality))]
+        return tuple(stamp_of(part.place) for part in parts)
 
     def __call__(self) -> Pixels:
         """Returns the window, (C, Y, X) or (T, C, Y, X) in the stored type, with its masks.
@@ -127,7 +123,7 @@ class WindowReader:
 
 
 def read_plane(plane: Plane, window: Window, output_px: tuple[int, int] | None = None) -> Pixels:
-    """Reads a window of a scene at one time.
+    """Reads a window of a scene at one time; holes are filled by what lies beneath.
 
     A pixel has no data where any of the bands is NaN or without data, or where a file's own mask or a quality band says so: a
     vector over bands with a hole in it is of no use to a tower.
@@ -144,17 +140,35 @@ def read_plane(plane: Plane, window: Window, output_px: tuple[int, int] | None =
     Raises:
         UnreadableFileError: A file is broken or gone.
     """
+    there = [one for one in (plane, *plane.beneath) if not all(_apart(part, window) for part in one.parts)] or [plane]
+    array, empty, masks = _read_one(there[0], window)
+    for other in there[1:]:
+        if not empty.any():
+            break
+        more, lacking, marks = _read_one(other, window)
+        gained = empty & ~lacking
+        array[:, gained] = more[:, gained]
+        masks = {name: np.where(gained, marks[name], mask) for name, mask in masks.items()}
+        empty &= lacking
+    if output_px is not None and output_px != array.shape[1:]:
+        masks = {name: _shares(mask, output_px) >= 0.5 for name, mask in masks.items()}
+        array, empty = _resampled(array, empty, output_px)
+    return Pixels(array, {"nodata": empty, **masks})
+
+
+def _read_one(plane: Plane, window: Window) -> tuple[Array, Mask, dict[str, Mask]]:
+    """A plane without those beneath it: its numbers, where it has no data, and its other masks."""
     arrays, empty = [], np.zeros((window.height, window.width), bool)
-    for layer in plane.layers:
-        array, lacking = read_layer(layer, plane.grid, window)
+    for part in plane.parts:
+        array, lacking = _read_part(part, plane.grid, window)
         arrays.append(array)
         empty |= lacking
     array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays).astype(np.result_type(*arrays), copy=False)
     if plane.order is not None:
         array = array[list(plane.order)]
     masks: dict[str, Mask] = {}
-    for band, layer in plane.quality:
-        codes, unknown = read_layer(layer, plane.grid, window)
+    for band, part in plane.quality:
+        codes, unknown = _read_part(part, plane.grid, window)
         for name, mask in quality_masks(band, codes, unknown).items():
             masks[name] = masks[name] | mask if name in masks else mask
     empty |= masks.pop("nodata", np.zeros_like(empty))
@@ -164,37 +178,7 @@ def read_plane(plane: Plane, window: Window, output_px: tuple[int, int] | None =
         array, empty = _decibel(array, empty)
     if plane.physical is not None:
         array = array.astype(np.float32) * np.float32(plane.physical[0]) + np.float32(plane.physical[1])
-    if output_px is not None and output_px != array.shape[1:]:
-        masks = {name: _shares(mask, output_px) >= 0.5 for name, mask in masks.items()}
-        array, empty = _resampled(array, empty, output_px)
-    return Pixels(array, {"nodata": empty, **masks})
-
-
-def read_layer(layer: Layer, grid: Grid, window: Window) -> tuple[Array, Mask]:
-    """Reads the bands of a layer, (C, Y, X), and where they have no data, (Y, X).
-
-    Raises:
-        UnreadableFileError: A file is broken or gone.
-    """
-    if len(layer.parts) == 1:
-        return _read_part(layer.parts[0], grid, window)
-    array: Array | None = None
-    empty = np.ones((window.height, window.width), bool)
-    for part in layer.parts:
-        if _apart(part, window):
-            continue
-        more, lacking = _read_part(part, grid, window)
-        if array is None:
-            array, empty = more, lacking
-        else:
-            gained = empty & ~lacking
-            array[:, gained] = more[:, gained]
-            empty &= lacking
-        if not empty.any():
-            break
-    if array is None:
-        array, empty = _read_part(layer.parts[0], grid, window)
-    return array, empty
+    return array, empty, masks
 
 
 def _apart(part: Part, window: Window) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from domainclip.domains.remote_sensing.grid import Grid
 from domainclip.domains.remote_sensing.projection import all_finite, lonlat, projected
@@ -119,13 +119,17 @@ def season(date: str, latitude: float) -> str | None:
 
 def acquisition_time(tags: Mapping[str, str]) -> str | None:
     """Returns the acquisition time of the file's tags as ISO 8601, or None where they do not tell one that can be read."""
-    for key in _TIME_KEYS:
-        text = tags.get(key, "").strip()
-        if text:
-            try:
-                return (
-                    datetime.fromisoformat(text).isoformat() if len(text) > 10 else datetime.fromisoformat(text).date().isoformat()
-                )
-            except ValueError:
-                continue
-    return None
+    return next((time for key in _TIME_KEYS if (time := plain_time(tags.get(key)))), None)
+
+
+def plain_time(text: object) -> str | None:
+    """Returns a time as ISO 8601 in UTC, without a zone; a date alone stays one. None for anything else."""
+    if not isinstance(text, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        if len(text.strip()) <= 10:
+            return moment.date().isoformat()
+        return (moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment).isoformat()
+    except (ValueError, OverflowError):  # the first and last day there is have no other zone
+        return None

@@ -16,6 +16,7 @@ from domainclip.errors import UnreadableFileError
 _ISO_DATE = re.compile(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?!\d)")
 _FORMATS = {"time": ("%Y%m%dT%H%M%S", "%Y%m%d_%H%M%S", "%Y%m%d"), "doy": ("%Y%jT%H%M%S", "%Y%j")}
 _SAFE = ".safe"
+_RESOLUTION = re.compile(r"R[126]0m", re.IGNORECASE)
 _SITE = re.compile(r"(?:^|[_.])(T\d\d[A-Z]{3}|\d{6}|h\d\dv\d\d)(?=[_.]|$)", re.IGNORECASE)
 
 
@@ -115,7 +116,7 @@ def products_among(paths: Iterable[Path]) -> list[Product]:
             alone.append(path)
             continue
         named, scene, file, time = found
-        key = (named, scene, str(_anchor(path)))
+        key = (named, scene, str(anchor(path)))
         groups.setdefault(key, []).append(file)
         times[key] = time
     products = []
@@ -166,17 +167,20 @@ def date_in(name: str) -> str | None:
         return None
 
 
-def _anchor(path: Path) -> Path:
-    """The folder that a product lies in: that of the SAFE, else the file's own."""
-    return next((parent for parent in path.parents if parent.name.lower().endswith(_SAFE)), path.parent)
+def anchor(path: Path) -> Path:
+    """The folder that a product lies in: that of the SAFE, that around its folders of resolutions, else the file's own."""
+    # Whoever stands in the SAFE gives paths that do not name it.
+    parents = path.absolute().parents
+    safe = next((parent for parent in parents if parent.name.lower().endswith(_SAFE)), None)
+    return safe or (parents[1] if _RESOLUTION.fullmatch(parents[0].name) else parents[0])
 
 
 def _belongs(path: Path, key: tuple[str, str, str]) -> bool:
     """Says whether a file that holds no band is part of a product: it lies in its SAFE, or has its name."""
-    anchor = _anchor(path)
-    if str(anchor) != key[2]:
+    home = anchor(path)
+    if str(home) != key[2]:
         return False
-    return anchor.name.lower().endswith(_SAFE) or bool(key[1] and path.name.lower().startswith(key[1].lower()))
+    return home.name.lower().endswith(_SAFE) or bool(key[1] and path.name.lower().startswith(key[1].lower()))
 
 
 def _finest(files: Sequence[NamedFile]) -> tuple[NamedFile, ...]:

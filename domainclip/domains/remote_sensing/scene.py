@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
-from domainclip.domains.remote_sensing.bands import Bands, resolve_bands
+from domainclip.domains.remote_sensing.bands import Bands, StoredBand, resolve_bands
 from domainclip.domains.remote_sensing.grid import Grid, asked_grid, grid_of, pixel_area, shift_of, united
 from domainclip.domains.remote_sensing.metadata import told_beside
-from domainclip.domains.remote_sensing.pixels import Layer, Part, Plane
+from domainclip.domains.remote_sensing.pixels import Part, Plane
 from domainclip.domains.remote_sensing.place import acquisition_time
 from domainclip.domains.remote_sensing.products import Product, Told, one_product
+from domainclip.domains.remote_sensing.quality import QualityBand
 from domainclip.domains.remote_sensing.raster import RasterHeader, read_header, unreadable
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
 from domainclip.domains.remote_sensing.scaling import StoredNumbers, check_plausible, probe, resolve_values
+from domainclip.domains.remote_sensing.sensors import quality_rule
 from domainclip.sample import Values
 
 _SAME_AREA = 0.01
@@ -113,10 +115,15 @@ def _stored(bands: Bands, headers: Sequence[RasterHeader], told: Told, reading: 
         tuple(
             (header.scales[band.index - 1], header.offsets[band.index - 1], header.units[band.index - 1]) for band, header in pairs
         ),
-        tuple(told.of(band.written) for band in bands.chosen) if told.scale else (),
+        tuple(None if _holds_codes(band, bands) else told.of(band.written) for band in bands.chosen) if told.scale else (),
         told.source,
         holes.pop() if len(holes) == 1 else None,
     )
+
+
+def _holds_codes(band: StoredBand, bands: Bands) -> bool:
+    """A quality band that was asked for as a channel: classes and bits, which are no reflectance and have no mean."""
+    return quality_rule(band.name, bands.family) is not None
 
 
 def _nodata(header: RasterHeader, told: Told, reading: RemoteSensingReading) -> float | None:
@@ -181,20 +188,21 @@ def plane_on(described: Described, grid: Grid, reading: RemoteSensingReading, ph
     Raises:
         UnreadableFileError: A file lies in another CRS, and none was asked for; or has no place while another has one.
     """
-    chosen, numbers = described.bands.chosen, sorted({band.file for band in described.bands.chosen})
-    layers, stored = [], []
-    for number in numbers:
-        bands = [band for band in chosen if band.file == number]
-        layers.append(Layer((_part(described, number, tuple(band.index for band in bands), grid, reading),)))
+    chosen = described.bands.chosen
+    parts, stored = [], []
+    for number, codes in sorted({(band.file, _holds_codes(band, described.bands)) for band in chosen}):
+        bands = [band for band in chosen if (band.file, _holds_codes(band, described.bands)) == (number, codes)]
+        part = _part(described, number, tuple(band.index for band in bands), grid, reading)
+        parts.append(replace(part, resampling="nearest") if codes else part)
         stored += bands
     order = tuple(stored.index(band) for band in chosen)
     quality = tuple(
-        (band, Layer((replace(_part(described, number, indexes, grid, reading), resampling="nearest"),)))
+        (band, _quality_part(band, _part(described, number, indexes, grid, reading), described.headers[number]))
         for band, number, indexes in described.bands.quality
     )
     scale = (described.values.scale, described.values.offset) if physical else None
     plain = None if order == tuple(range(len(order))) else order
-    return Plane(grid, tuple(layers), plain, quality, reading.values == "power", reading.blank, scale)
+    return Plane(grid, tuple(parts), plain, quality, reading.values == "power", reading.blank, scale)
 
 
 def _part(described: Described, number: int, indexes: tuple[int, ...], grid: Grid, reading: RemoteSensingReading) -> Part:
@@ -209,6 +217,12 @@ def _part(described: Described, number: int, indexes: tuple[int, ...], grid: Gri
     size = (header.width, header.height)
     place = file.place(outside=reading.outside, remote=reading.remote)
     return Part(place, indexes, size, shift, nodata, header.has_mask, _resampling(own, grid, reading), header.looked_at)
+
+
+def _quality_part(band: QualityBand, part: Part, header: RasterHeader) -> Part:
+    """What the owner and the product tell of numbers without data is about the bands, and codes are not numbers between others."""
+    told = header.nodata if header.nodata is not None and not band.rule.means_nodata(header.nodata) else None
+    return replace(part, nodata=told, resampling="nearest")
 
 
 def _resampling(own: Grid, grid: Grid, reading: RemoteSensingReading) -> str:
@@ -282,13 +296,9 @@ def _of_mosaic(parts: Sequence[Described], reading: RemoteSensingReading) -> Gri
 
 
 def _joined(planes: Sequence[Plane]) -> Plane:
-    """One plane of several on one grid: each layer has the parts of all."""
-    first = planes[0]
-    shapes = {(len(plane.layers), plane.order, tuple(band for band, _ in plane.quality)) for plane in planes}
-    if len(shapes) > 1:
-        raise unreadable("The bands of its parts lie in files of different kinds.", "Read the parts as scenes of their own.")
-    layers = tuple(Layer(tuple(plane.layers[n].parts[0] for plane in planes)) for n in range(len(first.layers)))
-    quality = tuple(
-        (band, Layer(tuple(plane.quality[n][1].parts[0] for plane in planes))) for n, (band, _) in enumerate(first.quality)
-    )
-    return replace(first, layers=layers, quality=quality)
+    """One plane of several on one grid: the first counts, the others fill its holes."""
+    masks = {tuple(sorted(name for band, _ in plane.quality for name in band.rule.masks)) for plane in planes}
+    if len(masks) > 1:
+        found = "Its parts have different quality bands, so that a mask would hold for some of them alone."
+        raise unreadable(found, "Put the quality bands beside all parts, or beside none.")
+    return replace(planes[0], beneath=tuple(planes[1:]))

@@ -55,6 +55,7 @@ class QualityRule:
         percent: Mask to a threshold in percent, from which on it holds.
         flags: Mask to names of bands of a file of flags (PlanetScope's UDM2), any of which means it.
         fill: The number that means "no data" in the quality band itself.
+        order: Names of the bands of a file of flags that names none.
     """
 
     name: str
@@ -64,12 +65,19 @@ class QualityRule:
     percent: Mapping[str, float] = field(default_factory=dict)
     flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     fill: int | None = None
+    order: tuple[str, ...] = ()
 
     @property
     def masks(self) -> tuple[str, ...]:
         """Names of the masks that it gives."""
         names = [*self.classes, *self.bits, *self.fields, *self.percent, *self.flags]
         return tuple(dict.fromkeys([*names, *(["nodata"] if self.fill is not None else [])]))
+
+    def means_nodata(self, number: float) -> bool:
+        """Says whether a number of the quality band itself says that the pixel has no data."""
+        if number == self.fill or number in self.classes.get("nodata", ()):
+            return True
+        return number.is_integer() and number >= 0 and any(int(number) >> bit & 1 for bit in self.bits.get("nodata", ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +161,8 @@ def _rule(name: str, facts: Mapping[str, Any]) -> QualityRule:
         return {mask: tuple(values) for mask, values in facts.get(key, {}).items()}
 
     parts = {mask: tuple((int(a), int(b), int(c)) for a, b, c in some) for mask, some in facts.get("fields", {}).items()}
-    return QualityRule(
-        name, lists("classes"), lists("bits"), parts, dict(facts.get("percent", {})), lists("flags"), facts.get("fill")
-    )
+    percent, order = dict(facts.get("percent", {})), tuple(facts.get("order", ()))
+    return QualityRule(name, lists("classes"), lists("bits"), parts, percent, lists("flags"), facts.get("fill"), order)
 
 
 @cache

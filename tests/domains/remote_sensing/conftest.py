@@ -1,9 +1,13 @@
-"""Writes small rasters with rasterio."""
+"""Writes small rasters with rasterio; makes the look-alikes of products importable by name."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+if str(Path(__file__).parent) not in sys.path:
+    sys.path.insert(0, str(Path(__file__).parent))
 
 UTM_SOUTH = {"crs": "EPSG:32736", "transform": (10.0, 0.0, 600_000.0, 0.0, -10.0, 9_600_000.0)}
 
@@ -66,3 +70,35 @@ def cut(domain):
         return found
 
     return samples
+
+
+@pytest.fixture
+def scenes(domain):
+    """Reads a folder as ``prepare`` does: lists it, then cuts each item; gives samples by the item's name."""
+    from domainclip.domains.folder import list_folder
+    from domainclip.sample import SourceItem
+
+    def read(folder, **reading):
+        options = domain.reading_model(**reading)
+        listing = list_folder(folder, domain, options)
+        read.listing, read.accounts = listing, {}
+        found = {}
+        for path in listing.files:
+            name = path.relative_to(folder).as_posix()
+            item = SourceItem(path, name, members=tuple(listing.members.get(path, ())))
+            found[name] = list(domain.samples(item, options))
+            read.accounts[name] = dict(domain.account(item))
+        return found
+
+    return read
+
+
+@pytest.fixture
+def one_scene(scenes):
+    """The samples of a folder that holds one scene."""
+
+    def read(folder, **reading):
+        (samples,) = scenes(folder, **reading).values()
+        return samples
+
+    return read
