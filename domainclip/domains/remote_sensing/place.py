@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from domainclip.domains.remote_sensing.grid import Grid
@@ -84,16 +84,25 @@ def window_geo(grid: Grid, window: Window, output_px: tuple[int, int] | None) ->
 
 def centre_lonlat(grid: Grid) -> tuple[float, float] | None:
     """Returns longitude and latitude of the grid's centre in degrees (WGS 84), or None without a CRS."""
-    if grid.crs is None or grid.transform is None:
-        return None
+    return window_centres(grid, [Window(0, 0, grid.width, grid.height)])[0]
+
+
+def window_centres(grid: Grid, windows: Sequence[Window]) -> list[tuple[float, float] | None]:
+    """Returns longitude and latitude of each window's centre in degrees (WGS 84); None without a CRS or off the globe."""
+    if grid.crs is None or grid.transform is None or not windows:
+        return [None] * len(windows)
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
     from rasterio.warp import transform
 
-    a, b, c, d, e, f = grid.transform
-    column, row = grid.width / 2, grid.height / 2
-    longitudes, latitudes = transform(grid.crs, "EPSG:4326", [a * column + b * row + c], [d * column + e * row + f])
-    if not (math.isfinite(longitudes[0]) and math.isfinite(latitudes[0])):
-        return None
-    return float(longitudes[0]), float(latitudes[0])
+    places = [grid.corner(window.x + window.width / 2, window.y + window.height / 2) for window in windows]
+    try:
+        longitudes, latitudes = transform(grid.crs, "EPSG:4326", [x for x, _ in places], [y for _, y in places])
+    except (RasterioError, CPLE_BaseError):  # one place of them lies outside the projection
+        half = len(windows) // 2
+        return [*window_centres(grid, windows[:half]), *window_centres(grid, windows[half:])] if half else [None]
+    centres = zip(longitudes, latitudes, strict=True)
+    return [(float(lon), float(lat)) if math.isfinite(lon) and math.isfinite(lat) else None for lon, lat in centres]
 
 
 def covers(grid: Grid, other: Grid) -> bool:

@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ _GDAL = {
     "GDAL_HTTP_MAX_RETRY": "3",
     "GDAL_HTTP_RETRY_DELAY": "1",
 }
+_READ_ALONE = frozenset({None, "DEFLATE", "LZW", "ZSTD", "PACKBITS", "LZMA"})
+"""Compressions of local TIFFs whose decoders look at no setting after the file was opened."""
 _local = threading.local()
 
 Affine6 = tuple[float, float, float, float, float, float]
@@ -95,24 +97,38 @@ def unreadable(found: str, remedy: str) -> UnreadableFileError:
 
 
 @contextmanager
-def open_raster(source: str | Path) -> Iterator[Any]:
+def open_raster(source: str | Path, pixels_only: bool = False) -> Iterator[Any]:
     """Gives rasterio's dataset of a file; it stays open for the next call of the same process and thread.
 
     Args:
         source: A path, or what GDAL opens for a URL (``gdal_name``).
+        pixels_only: Nothing but pixels is read: of an open file, GDAL is set up only where that needs it (``reads_alone``).
 
     Raises:
         MissingDependencyError: rasterio is absent.
         UnreadableFileError: The file is absent, is of another format, or its pixels are damaged.
     """
     name = str(source)
-    with gdal_errors(name):
-        yield _handle(name)
+    held = _held(name)
+    with gdal_errors(name, settings=not (pixels_only and held is not None and held[2])):
+        yield _opened(name) if held is None else held[1]
+
+
+def reads_alone(dataset: Any) -> bool:
+    """Says whether pixels of an open file need none of our settings, which cost more to bring in than a small window to read."""
+    kind = dataset.compression
+    masks = {flag.name for flags in dataset.mask_flag_enums for flag in flags}  # a mask may be a file of its own
+    local = dataset.driver == "GTiff" and not is_remote(dataset.name)
+    return local and "per_dataset" not in masks and (kind.value if kind else None) in _READ_ALONE
 
 
 @contextmanager
-def gdal_errors(source: str) -> Iterator[None]:
+def gdal_errors(source: str, settings: bool = True) -> Iterator[None]:
     """Sets GDAL up for what is within, and turns its errors into ours.
+
+    Args:
+        source: What is read.
+        settings: False where GDAL needs none of ours for it.
 
     Raises:
         MissingDependencyError: rasterio is absent.
@@ -123,7 +139,7 @@ def gdal_errors(source: str) -> Iterator[None]:
         from rasterio.errors import RasterioError
     except ImportError as error:
         raise missing_dependency("rasterio", "Reading rasters", "rasterio") from error
-    with rasterio.Env(**_GDAL):
+    with rasterio.Env(**_GDAL) if settings else nullcontext():
         try:
             yield
         except (RasterioError, OSError) as error:
@@ -176,20 +192,27 @@ def stamp_of(source: str) -> tuple[int, ...]:
     return status.st_mtime_ns, status.st_size
 
 
-def _handle(source: str) -> Any:
+def _held(source: str) -> tuple[tuple[int, ...], Any, bool] | None:
+    """An open file that did not change since, with its stamp and ``reads_alone``; or None."""
     if getattr(_local, "process", None) != os.getpid():
         # After a fork the parent's handles share their file position with it: they must not be used.
         _local.process, _local.handles = os.getpid(), OrderedDict()
-    handles: OrderedDict[str, tuple[tuple[int, ...], Any]] = _local.handles
+    handles: OrderedDict[str, tuple[tuple[int, ...], Any, bool]] = _local.handles
+    entry = handles.get(source)
+    if entry is None or entry[0] != stamp_of(source):
+        return None
+    handles.move_to_end(source)
+    return entry
+
+
+def _opened(source: str) -> Any:
     stamp = stamp_of(source)
-    if source in handles and handles[source][0] == stamp:
-        handles.move_to_end(source)
-        return handles[source][1]
     _drop(source)
-    handles[source] = (stamp, open_anew(source))
-    while len(handles) > _OPEN_FILES:
-        handles.popitem(last=False)[1][1].close()
-    return handles[source][1]
+    dataset = open_anew(source)
+    _local.handles[source] = (stamp, dataset, reads_alone(dataset))
+    while len(_local.handles) > _OPEN_FILES:
+        _local.handles.popitem(last=False)[1][1].close()
+    return dataset
 
 
 def open_anew(source: str) -> Any:
