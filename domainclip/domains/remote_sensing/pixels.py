@@ -228,7 +228,7 @@ def read_pixels(part: Part, grid: Grid, window: Window) -> tuple[Array, Mask]:
     """
     # Rows and columns: rasterio makes a window of them at less cost than of its own Window class.
     box = ((window.y, window.y + window.height), (window.x, window.x + window.width))
-    with open_raster(part.place) as dataset:
+    with open_raster(part.place, pixels_only=True) as dataset:
         absent = None
         if part.looked_at:
             here, allowed = Path(part.place.name), {"outside": part.place.outside, "remote": part.place.remote}
@@ -266,12 +266,26 @@ def _around(part: Part, grid: Grid, window: Window) -> tuple[Grid, Array, Mask]:
 def _empty(array: Array, nodata: float | None, masked: Mask | None) -> Mask:
     """Where any band has no data."""
     empty = np.zeros(array.shape[1:], bool) if masked is None else masked
+    number = _as_stored(nodata, array.dtype)
     for plane in array:  # band by band: no temporary of all bands
         if array.dtype.kind == "f":
             empty |= np.isnan(plane)
-        if nodata is not None and not math.isnan(nodata):
-            empty |= plane == nodata
+        if number is not None:
+            empty |= plane == number
     return empty
+
+
+def _as_stored(nodata: float | None, dtype: np.dtype[Any]) -> Any:
+    """The number without data in the type of the pixels, None where no pixel can have it.
+
+    As a float it would cost five times as much: numpy compares int16 with a float in float64.
+    """
+    if nodata is None or math.isnan(nodata):
+        return None
+    if dtype.kind not in "iu":
+        return nodata
+    limits = np.iinfo(dtype)
+    return dtype.type(int(nodata)) if nodata.is_integer() and limits.min <= nodata <= limits.max else None
 
 
 def _decibel(array: Array, empty: Mask) -> tuple[Array, Mask]:

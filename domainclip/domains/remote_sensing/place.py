@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from domainclip.domains.remote_sensing.grid import Grid
@@ -85,12 +85,15 @@ def centre_lonlat(grid: Grid) -> tuple[float, float] | None:
 
     None without a CRS, or where its projection has no such place.
     """
-    if grid.crs is None or grid.transform is None:
-        return None
-    places = lonlat(grid.crs, [grid.corner(grid.width / 2, grid.height / 2)])
-    if not all_finite(places):
-        return None
-    return (places[0][0] + 180) % 360 - 180, places[0][1]
+    return window_centres(grid, [Window(0, 0, grid.width, grid.height)])[0]
+
+
+def window_centres(grid: Grid, windows: Sequence[Window]) -> list[tuple[float, float] | None]:
+    """Returns longitude (-180 up to 180) and latitude of each window's centre; None without a CRS or off the globe."""
+    if grid.crs is None or grid.transform is None or not windows:
+        return [None] * len(windows)
+    centres = lonlat(grid.crs, [grid.corner(w.x + w.width / 2, w.y + w.height / 2) for w in windows])
+    return [((lon + 180) % 360 - 180, lat) if all_finite([(lon, lat)]) else None for lon, lat in centres]
 
 
 def covers(grid: Grid, other: Grid) -> bool:

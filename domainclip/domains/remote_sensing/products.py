@@ -59,7 +59,7 @@ class NamedFile:
     bands: tuple[str, ...] = ()
     url: str | None = None
 
-    def place(self, *, outside: bool, remote: bool) -> Place:
+    def place(self, *, outside: bool = False, remote: bool = False) -> Place:
         """Returns what is opened: the path, or GDAL's name of the address."""
         return Place(str(self.path) if self.url is None else gdal_name(self.url), outside, remote)
 

@@ -24,8 +24,11 @@ def projected(source: str, target: str, places: Sequence[tuple[float, float]]) -
 
     try:
         xs, ys = transform(source, target, [x for x, _ in places], [y for _, y in places])
-    except (RasterioError, CPLE_BaseError):
-        return [(math.inf, math.inf)] * len(places)
+    except (RasterioError, CPLE_BaseError):  # one of them lies outside the projection
+        half = len(places) // 2
+        if not half:
+            return [(math.inf, math.inf)] * len(places)
+        return [*projected(source, target, places[:half]), *projected(source, target, places[half:])]
     return list(zip(xs, ys, strict=True))
 
 

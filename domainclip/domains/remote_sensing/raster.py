@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ _ELSEWHERE = {
     "GDAL_HTTP_MAX_RETRY": "3",
     "GDAL_HTTP_RETRY_DELAY": "1",
 }
+_READ_ALONE = frozenset({None, "DEFLATE", "LZW", "ZSTD", "PACKBITS", "LZMA"})
+"""Compressions of local TIFFs whose decoders look at no setting after the file was opened."""
 _local = threading.local()
 
 Affine6 = tuple[float, float, float, float, float, float]
@@ -119,16 +121,29 @@ class RasterHeader:
 
 
 @contextmanager
-def open_raster(place: Place | str | Path) -> Iterator[Any]:
+def open_raster(place: Place | str | Path, pixels_only: bool = False) -> Iterator[Any]:
     """Gives rasterio's dataset of a file; it stays open for the next call of the same process and thread.
+
+    Args:
+        place: Of the file.
+        pixels_only: Nothing but pixels is read: of an open file, GDAL is set up only where that needs it (``reads_alone``).
 
     Raises:
         MissingDependencyError: rasterio is absent.
         UnreadableFileError: The file is absent, is of another format, or its pixels are damaged.
     """
     known = as_place(place)
-    with gdal_errors(known):
-        yield _handle(known)
+    held = _held(known)
+    with gdal_errors(known, settings=not (pixels_only and held is not None and held[2])):
+        yield _opened(known) if held is None else held[1]
+
+
+def reads_alone(dataset: Any) -> bool:
+    """Says whether pixels of an open file need none of our settings, which cost more to bring in than a small window to read."""
+    kind = dataset.compression
+    masks = {flag.name for flags in dataset.mask_flag_enums for flag in flags}  # a mask may be a file of its own
+    local = dataset.driver == "GTiff" and not dataset.name.startswith("/vsi")
+    return local and "per_dataset" not in masks and (kind.value if kind else None) in _READ_ALONE
 
 
 def as_place(place: Place | str | Path) -> Place:
@@ -137,8 +152,12 @@ def as_place(place: Place | str | Path) -> Place:
 
 
 @contextmanager
-def gdal_errors(place: Place) -> Iterator[None]:
+def gdal_errors(place: Place, settings: bool = True) -> Iterator[None]:
     """Sets GDAL up for what is within, and turns its errors into ours.
+
+    Args:
+        place: What is read.
+        settings: False where GDAL needs none of ours for it.
 
     Raises:
         MissingDependencyError: rasterio is absent.
@@ -150,7 +169,8 @@ def gdal_errors(place: Place) -> Iterator[None]:
         from rasterio.errors import RasterioError
     except ImportError as error:
         raise missing_dependency("rasterio", "Reading rasters", "rasterio") from error
-    with rasterio.Env(**(_ELSEWHERE if place.is_address or place.remote else _HERE)):
+    ours = _ELSEWHERE if place.is_address or place.remote else _HERE
+    with rasterio.Env(**ours) if settings else nullcontext():
         try:
             yield
         except (RasterioError, CPLE_BaseError, OSError) as error:
@@ -197,20 +217,27 @@ def stamp_of(place: Place) -> tuple[int, ...]:
     return status.st_mtime_ns, status.st_size
 
 
-def _handle(place: Place) -> Any:
+def _held(place: Place) -> tuple[tuple[int, ...], Any, bool] | None:
+    """An open file that did not change since, with its stamp and ``reads_alone``; or None."""
     if getattr(_local, "process", None) != os.getpid():
         # After a fork the parent's handles share their file position with it: they must not be used.
         _local.process, _local.handles = os.getpid(), OrderedDict()
-    handles: OrderedDict[Place, tuple[tuple[int, ...], Any]] = _local.handles
+    handles: OrderedDict[Place, tuple[tuple[int, ...], Any, bool]] = _local.handles
+    entry = handles.get(place)
+    if entry is None or entry[0] != stamp_of(place):
+        return None
+    handles.move_to_end(place)
+    return entry
+
+
+def _opened(place: Place) -> Any:
     stamp = stamp_of(place)
-    if place in handles and handles[place][0] == stamp:
-        handles.move_to_end(place)
-        return handles[place][1]
     _drop(place)
-    handles[place] = (stamp, open_anew(place))
-    while len(handles) > _OPEN_FILES:
-        handles.popitem(last=False)[1][1].close()
-    return handles[place][1]
+    dataset = open_anew(place)
+    _local.handles[place] = (stamp, dataset, reads_alone(dataset))
+    while len(_local.handles) > _OPEN_FILES:
+        _local.handles.popitem(last=False)[1][1].close()
+    return dataset
 
 
 def open_anew(place: Place) -> Any:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from domainclip.domains.remote_sensing.blocks import block_of
 from domainclip.domains.remote_sensing.choosing import draw_order
-from domainclip.domains.remote_sensing.grid import Grid, part_of
 from domainclip.domains.remote_sensing.item_products import products_of
 from domainclip.domains.remote_sensing.pixels import WindowReader
-from domainclip.domains.remote_sensing.place import centre_lonlat, season, window_geo
+from domainclip.domains.remote_sensing.place import season, window_centres, window_geo
 from domainclip.domains.remote_sensing.places import inside_area, read_area, read_points, windows_at
 from domainclip.domains.remote_sensing.raster import unreadable
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
@@ -32,6 +34,8 @@ from domainclip.errors import UnreadableFileError
 from domainclip.sample import Pixels, Region, Sample, SourceItem, Window
 
 _KEPT_BYTES = 64 * 2**20
+_TOGETHER = 1024
+"""Windows that are placed on the globe in one call: a call costs as much as hundreds of them."""
 _CLOUD = "cloud"
 
 
@@ -130,6 +134,7 @@ def scene_samples(item: SourceItem, reading: RemoteSensingReading, account: Acco
 class _Place:
     window: Window
     name: str | None = None
+    centre: tuple[float, float] | None = None
 
 
 class _Cutter:
@@ -166,7 +171,10 @@ class _Cutter:
         if self.reading.max_windows is not None and found:
             order = draw_order([p.window for p in found], self.reading.choose, self.reading.choose_seed, self.group)
             found = [found[position] for position in order]
-        yield from found
+        for start in range(0, len(found), _TOGETHER):
+            some = found[start : start + _TOGETHER]
+            centres = window_centres(self.scene.grid, [place.window for place in some])
+            yield from (replace(place, centre=centre) for place, centre in zip(some, centres, strict=True))
 
     def _all(self) -> list[_Place]:
         grid, cut = self.scene.grid, self.cut
@@ -201,11 +209,11 @@ class _Cutter:
             except UnreadableFileError:
                 # One damaged block costs its windows: whoever reads this one is told.
                 return self._made(place, reader, region, group, meta)
-            if float(pixels.masks["nodata"].mean()) > self.reading.max_nodata:
+            if _share(pixels.masks["nodata"]) > self.reading.max_nodata:
                 self._leave_out("with too little data")
                 return None
             if self.clouds:
-                cloudy = float(pixels.masks[_CLOUD].mean())
+                cloudy = _share(pixels.masks[_CLOUD])
                 if self.reading.max_cloud is not None and cloudy > self.reading.max_cloud:
                     self._leave_out("too cloudy")
                     return None
@@ -231,7 +239,7 @@ class _Cutter:
             window=window,
             group=group,
             ids=dict(self.item.ids) or {"scene": self.group},
-            **{**self.common, "meta": {**self.common["meta"], **_where(grid, window, self.common["time"]), **meta}},
+            **{**self.common, "meta": {**self.common["meta"], **_where(place.centre, self.common["time"]), **meta}},
         )
 
     def _with_facts(self, sample: Sample, pixels: Pixels | None) -> Sample:
@@ -263,20 +271,18 @@ class _Cutter:
         }
 
 
-def _where(grid: Grid, window: Window, time: str | None) -> dict[str, Any]:
+def _share(mask: npt.NDArray[np.bool_]) -> float:
+    return int(np.count_nonzero(mask)) / mask.size
+
+
+def _where(centre: tuple[float, float] | None, time: str | None) -> dict[str, Any]:
     """Longitude, latitude and season of a window's centre."""
-    centre = window_centre(grid, window)
     if centre is None:
         return {}
     told: dict[str, Any] = {"longitude": round(centre[0], 4), "latitude": round(centre[1], 4)}
     if time is not None and (name := season(time, centre[1])):
         told["season"] = name
     return told
-
-
-def window_centre(grid: Grid, window: Window) -> tuple[float, float] | None:
-    """Returns longitude and latitude of a window's centre in degrees, or None without a CRS."""
-    return centre_lonlat(part_of(grid, window))
 
 
 def scene_name(item: SourceItem, scene: Scene) -> str:

@@ -8,17 +8,19 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from domainclip.domains.remote_sensing.grid import Grid, part_of
-from domainclip.domains.remote_sensing.raster import Place, gdal_errors, open_anew, stamp_of
+from domainclip.domains.remote_sensing.raster import Place, gdal_errors, open_anew, reads_alone, stamp_of
 from domainclip.sample import Window
 
 _OPEN = 32
 _local = threading.local()
+_Key = tuple[Place, Grid, str, float | None, bool]
 
 
 @contextmanager
@@ -40,26 +42,52 @@ def open_warped(
     Raises:
         UnreadableFileError: The file is absent, of another format, or damaged.
     """
-    with gdal_errors(place):
-        yield _handle(place, grid, resampling, nodata, has_mask)
+    key = (place, grid, resampling, nodata, has_mask)
+    held = _held(key)
+    with gdal_errors(place, settings=held is None or not held.alone):
+        opened = _opened(key) if held is None else held
+        yield opened.warped, opened.alpha
 
 
-def _handle(place: Place, grid: Grid, resampling: str, nodata: float | None, has_mask: bool) -> tuple[Any, int | None]:
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A file and its warper; ``alone`` as ``raster.reads_alone``."""
+
+    stamp: tuple[int, ...]
+    dataset: Any
+    warped: Any
+    alpha: int | None
+    alone: bool
+
+    def close(self) -> None:
+        self.warped.close()
+        self.dataset.close()
+
+
+def _held(key: _Key) -> _Open | None:
     if getattr(_local, "process", None) != os.getpid():
         # After a fork the parent's handles share their file position with it: they must not be used.
         _local.process, _local.handles = os.getpid(), OrderedDict()
-    handles: OrderedDict[Any, tuple[Any, Any, Any, int | None]] = _local.handles
-    key, stamp = (place, grid, resampling, nodata, has_mask), stamp_of(place)
-    if key in handles and handles[key][0] == stamp:
-        handles.move_to_end(key)
-        return handles[key][2], handles[key][3]
-    _close(handles.pop(key, None))
-    dataset = open_anew(place)
-    warped, alpha = _warped(dataset, grid, resampling, nodata, has_mask)
-    handles[key] = (stamp, dataset, warped, alpha)
+    handles: OrderedDict[_Key, _Open] = _local.handles
+    held = handles.get(key)
+    if held is None or held.stamp != stamp_of(key[0]):
+        return None
+    handles.move_to_end(key)
+    return held
+
+
+def _opened(key: _Key) -> _Open:
+    handles: OrderedDict[_Key, _Open] = _local.handles
+    stale = handles.pop(key, None)
+    if stale is not None:
+        stale.close()
+    stamp = stamp_of(key[0])
+    dataset = open_anew(key[0])
+    warped, alpha = _warped(dataset, *key[1:])
+    handles[key] = _Open(stamp, dataset, warped, alpha, reads_alone(dataset))
     while len(handles) > _OPEN:
-        _close(handles.popitem(last=False)[1])
-    return warped, alpha
+        handles.popitem(last=False)[1].close()
+    return handles[key]
 
 
 def _warped(dataset: Any, grid: Grid, resampling: str, nodata: float | None, has_mask: bool) -> tuple[Any, int | None]:
@@ -84,12 +112,6 @@ def _warped(dataset: Any, grid: Grid, resampling: str, nodata: float | None, has
         return WarpedVRT(dataset, **options), dataset.colorinterp.index(ColorInterp.alpha) + 1
     warped = WarpedVRT(dataset, add_alpha=True, **options)
     return warped, int(warped.count)
-
-
-def _close(entry: tuple[Any, Any, Any, int | None] | None) -> None:
-    if entry is not None:
-        entry[2].close()
-        entry[1].close()
 
 
 def warped_pixels(

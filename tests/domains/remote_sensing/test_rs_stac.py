@@ -258,7 +258,7 @@ def first_number(path, **reading):
     product = stac_product(path, **reading)
     import rasterio
 
-    with rasterio.open(product.files[0].source) as file:
+    with rasterio.open(product.files[0].place().name) as file:
         return int(file.read(1)[0, 0])
 
 
