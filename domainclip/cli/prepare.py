@@ -81,7 +81,9 @@ def _lines(output: Path, card: Mapping[str, Any]) -> list[str]:
     counts = card["counts"]
     lines = [f"Prepared set: {output}", *(f"  {name}: {count}" for name, count in counts.items())]
     lines += [f"  of reports, {name.replace('_', ' ')}: {count}" for name, count in card.get("report_reading", {}).items()]
-    lines += [f"  of windows, {name}: {count}" for name, count in card.get("reading_account", {}).items()]
+    if account := dict(card.get("reading_account", {})):
+        lines.append(f"  windows: {account.pop('windows', 0)}, kept {account.pop('kept', 0)}")
+        lines += [f"  windows left out, {name}: {count}" for name, count in account.items()]
     if torn := counts.get("groups_across_splits"):
         lines.append(f"Warning: {torn} groups (patients, slides, scenes) lie in more than one split by the source's own columns.")
     if torn := counts.get("same_ground_across_splits"):

@@ -10,7 +10,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -105,6 +105,7 @@ def write_spool(
                 file.seek(0)
                 file.truncate()
                 lines = [{"key": keyed_hash(item.name, plan.key), "reason": error.reason}]
+                account = _of_rejected(item_account(domain, item))
             total = file.tell()
         if plan.overviews:
             _write_overview(domain, item, reading, plan, number)
@@ -194,6 +195,13 @@ def _encoded(sample: Sample, jpeg: bytes | None, plan: SpoolPlan) -> tuple[dict[
     }
     facts = sample_facts(record)
     return record | {"facts": len(facts)}, [stored.data, *(stored.masks[name] for name in names), facts]
+
+
+def _of_rejected(account: Mapping[str, int]) -> dict[str, int]:
+    """The account of a file that gives nothing: what had been kept is lost with it."""
+    counted = dict(account)
+    lost = counted.pop("kept", 0)
+    return counted | ({"kept": 0, "lost with their file": lost} if lost else {})
 
 
 def _write_overview(domain: Domain, item: SourceItem, reading: BaseModel, plan: SpoolPlan, number: int) -> None:
