@@ -14,11 +14,12 @@ import numpy as np
 from domainclip.errors import UsageError
 from domainclip.starter.processes import spread
 from domainclip.starter.remote_sensing_patterns import ATTRIBUTES, PATTERNS
-from domainclip.starter.remote_sensing_scene import ScenePlan, make_scene
+from domainclip.starter.remote_sensing_scene import SIDE_PX, ScenePlan, make_scene
 
 Progress = Callable[[int, int, str], None]
 
 SCENES = 60
+_CELLS_PER_ROW = 4
 # UTM zone and a corner on land in it: northern and southern hemisphere.
 _PLACES = (
     (32630, 400_000.0, 4_600_000.0),
@@ -87,13 +88,21 @@ def _plan(position: int, split: str, seed: int) -> ScenePlan:
         name=f"scene_{position:03d}",
         seed=(seed, position),
         epsg=epsg,
-        origin=(east + 10 * int(random.integers(0, 5000)), north + 10 * int(random.integers(0, 5000))),
+        origin=_origin(east, north, position // len(_PLACES), random),
         date=day.isoformat(),
         wedge=bool(random.random() < 0.3),
         cloudy=bool(random.random() < 0.4),
         overviews=position % 6 == 0,
         parcels=_parcels(split, random),
     )
+
+
+def _origin(east: float, north: float, visit: int, random: np.random.Generator) -> tuple[float, float]:
+    """A corner in a cell of its own: scenes that overlapped on the ground would be one group for any split."""
+    side = 10 * SIDE_PX
+    column, row = visit % _CELLS_PER_ROW, visit // _CELLS_PER_ROW
+    shift = [10 * int(random.integers(0, 5000) % SIDE_PX) for _ in range(2)]
+    return east + 2 * side * column + shift[0], north + 2 * side * row + shift[1]
 
 
 def _parcels(split: str, random: np.random.Generator) -> tuple[tuple[str, dict[str, str]], ...]:
