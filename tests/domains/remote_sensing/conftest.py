@@ -1,10 +1,12 @@
 """Writes small rasters with rasterio."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+sys.path.append(str(Path(__file__).parent))
 UTM_SOUTH = {"crs": "EPSG:32736", "transform": (10.0, 0.0, 600_000.0, 0.0, -10.0, 9_600_000.0)}
 
 
