@@ -74,10 +74,21 @@ def markers(data: bytearray) -> list[tuple[int, int, int]]:
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xD9:
         length = int.from_bytes(data[at + 2 : at + 4], "big")
         found.append((at, data[at + 1], length))
-        at += int.from_bytes(data[at + 6 : at + 10], "big") if data[at + 1] == 0x90 else 2 + length
-        if length < 2:
-            raise ValueError("marker")
+        step = int.from_bytes(data[at + 6 : at + 10], "big") if data[at + 1] == 0x90 else 2 + length
+        if min(length, step) < 2:
+            raise ValueError("marker")  # a first lie
+        at += step
     return found
+
+
+def is_chained(data: bytes) -> bool:
+    """Whether the lengths of the main header and the tile-parts lead to the end of the codestream."""
+    try:
+        at, marker, length = markers(bytearray(data))[-1]
+    except (ValueError, IndexError):
+        return False
+    end = at + (int.from_bytes(data[at + 6 : at + 10], "big") if marker == 0x90 else 2 + length)
+    return data[end : end + 2] == b"\xff\xd9" or end == len(data)
 
 
 def box(data: bytearray, draw: Draw) -> None:

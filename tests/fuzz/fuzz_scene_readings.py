@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from fuzz_geo import is_chained, markers
 from fuzz_scenes import READINGS
 
 SIDE, BANDS = 192, 16
@@ -102,7 +103,10 @@ def read_gdal(kind: str, path: Path, plate: Ground) -> dict[str, Any]:
     try:
         with rasterio.Env(GDAL_NUM_THREADS="1"), rasterio.open(path) as file:
             further = _further(file)
-            result["facts"] = _facts(file, path) | {"further": further}
+            result["facts"] = _facts(file, path) | {
+                "further": further,
+                "broken": kind == "jp2" and not is_chained(path.read_bytes()),
+            }
             bands = [i for i in file.indexes if file.colorinterp[i - 1].name != "alpha"][:BANDS]
             corner = Window(0, 0, min(file.width, SIDE), min(file.height, SIDE))
             numbers = file.read(bands, window=corner)
@@ -170,7 +174,6 @@ def _codestream(path: Path, plate: Ground) -> None:
 def _tiles(path: Path, data: bytes, plate: Ground) -> None:
     """imagecodecs decodes all or nothing; here each tile that has a part of plausible length in the file, by GDAL."""
     import rasterio
-    from fuzz_geo import markers
     from rasterio.windows import Window
 
     head = data.index(b"\xff\x4f\xff\x51")

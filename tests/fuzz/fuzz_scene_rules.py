@@ -52,12 +52,15 @@ POLICY: dict[str, Callable[[str, Facts], bool]] = {
     "far more than a file": lambda kind, facts: math.prod(facts["size"]) > 200_000 * facts["bytes"],
     "of its blocks takes": lambda kind, facts: math.prod(facts["block"]) * len(facts["colours"]) * 8 > 2**30,
     "another file or address for its overviews": lambda kind, facts: "OVERVIEW_FILE" in facts["tags"],
+    "do not follow each other": lambda kind, facts: facts["broken"],
+    "a tile of it is cut short": lambda kind, facts: facts["broken"],
     "Its further directories": lambda kind, facts: bool(facts["further"]),
     "Its transform": lambda kind, facts: not _places(facts["affine"]),
     "Its CRS counts in degrees": lambda kind, facts: _beyond(facts),
 }
 """What a refusal says, and what must be true of the header. ``further``: directories behind the first, where overviews and the mask
-are, cannot be read; without its mask a file would show what it hides."""
+are, cannot be read; without its mask a file would show what it hides. ``broken``: the tile-parts of a codestream do not lead to its
+end; imagecodecs has the same OpenJPEG as GDAL, which goes on, so its word counts for nothing there."""
 
 
 def _places(affine: list[float]) -> bool:
@@ -82,9 +85,7 @@ def judge_scene(
         sure: See ``second``.
     """
     whole = gdal.how == "answered" and bool(gdal.answer["whole"])
-    agreed = (sure.state == READ) & np.isclose(sure.numbers, theirs.numbers, rtol=0, atol=0, equal_nan=True)
-    if kind == "aerial":
-        agreed[:3] |= (sure.state[:3] == READ) & _same_light(sure.numbers[:3], theirs.numbers[:3])
+    agreed = _agreed(kind, sure, theirs)
     there = (sure.state == READ) & (agreed | (theirs.state == NODATA)) | (theirs.state == OUTSIDE)
     decodes = whole and bool(there.all()) and bool((theirs.state == READ).any())
     if ours.how in {"hang", "escaped"}:
@@ -100,7 +101,7 @@ def judge_scene(
         return Verdict("refused by us", "recognises says no", defect=True)
     if not (mine.state == READ).any():
         return _refused(kind, said, gdal, theirs, whole, decodes)
-    return _accepted(ours, mine, gdal, theirs, sure.state, agreed, said, decodes)
+    return _accepted(ours, mine, gdal, theirs, sure.state, agreed, _agreed(kind, sure, mine), said, decodes)
 
 
 def _beyond(facts: Facts) -> bool:
@@ -109,6 +110,14 @@ def _beyond(facts: Facts) -> bool:
     ys = [d * x + e * y + f for x in (0, wide) for y in (0, high)]
     xs = [a * x + b * y + c for x in (0, wide) for y in (0, high)]
     return "PROJCS" not in str(facts["crs"]) and (max(map(abs, ys)) > 90 or max(xs) > 540 or min(xs) < -360)
+
+
+def _agreed(kind: str, sure: Ground, other: Ground) -> npt.NDArray[np.bool_]:
+    """Where the second decoder has the same number."""
+    agreed: npt.NDArray[np.bool_] = (sure.state == READ) & np.isclose(sure.numbers, other.numbers, rtol=0, atol=0, equal_nan=True)
+    if kind == "aerial":
+        agreed[:3] |= (sure.state[:3] == READ) & _same_light(sure.numbers[:3], other.numbers[:3])
+    return agreed
 
 
 def _same_light(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
@@ -137,6 +146,7 @@ def _accepted(
     theirs: Ground,
     sure: npt.NDArray[np.uint8],
     agreed: npt.NDArray[np.bool_],
+    vouched: npt.NDArray[np.bool_],
     said: str,
     decodes: bool,
 ) -> Verdict:
@@ -157,7 +167,7 @@ def _accepted(
             return Verdict("refused by us", f"{_where(lost)} pixels; {said}", defect=True)
         if away := _astray(ours.answer["ground"], gdal.answer["facts"]):
             return Verdict("differs", f"on the ground: {away}", defect=True)
-    invented = _constant(mine, shown & ~agreed)
+    invented = _constant(mine, shown & ~agreed & ~vouched)
     if invented:
         return Verdict("silently blank", f"{len(invented)}: {invented[0]}; {said}", defect=True)
     return Verdict("equal" if decodes else "accepted by us", said, blank_as_said=bool(_constant(mine, shown)))

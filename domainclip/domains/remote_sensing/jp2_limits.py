@@ -40,7 +40,7 @@ def check_jp2(path: Path) -> None:
             tiles = -(-siz.rows // siz.tile_rows) * -(-siz.columns // siz.tile_columns)
             if siz.rows * siz.columns > MOST_PIXELS_PER_BYTE * size or tiles * _TILE_PART_BYTES > size:
                 raise ValueError(f"it declares {siz.columns} x {siz.rows} pixels in {tiles} tiles, more than {size} bytes can hold")
-            absent = tiles - len(_tiles(file, start + 2, size))
+            absent = tiles - sum(number < tiles for number in _tiles(file, start + 2, size))
             if absent:
                 raise ValueError(f"{absent} of its {tiles} tiles are not in the file")
         except ValueError as error:
