@@ -13,10 +13,11 @@ WarpedVRT of the same grid; in our environment, so with the same GDAL as ours.
 First it is asserted that all give the same windows with the same numbers, all of them. Then each reads all scenes, one way to a
 fresh process: in one process held to one core, and in as many as there are cores. torchgeo gets the fastest of its ways
 (``torchgeo_reader.py``: file handles cached or not; workers of the loader one window or sixteen at a time, or a process a scene),
-found by one run each over a scene a process; the others have a process a scene, as ``prepare`` has. Runs take turns; medians count. GDAL_CACHEMAX is
-256 MB in each process. The files lie in the page cache (``--cache cold`` drops them). Judged is the work: from opening files to
-the last window, without imports and a first small scene (what is imported late); starting the loader's workers is torchgeo's work,
-processes of the others are there before. ``--judge processor`` is steadier on a shared machine: seconds of processor time.
+found by one run each over a scene a process; the others have a process a scene, as ``prepare`` has. Runs take turns; medians
+count. GDAL_CACHEMAX is 256 MB in each process. The files lie in the page cache (``--cache cold`` drops them). Judged is the work:
+from opening files to the last window, without imports and a first small scene (what is imported late); starting the loader's
+workers is torchgeo's work, processes of the others are there before. ``--judge processor`` is steadier on a shared machine:
+seconds of processor time.
 Targets: 2 for torchgeo, 0.9 for the loop. One line of JSON on standard output; exit status 1 where one is missed.
 """
 
