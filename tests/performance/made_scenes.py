@@ -12,6 +12,7 @@ The scenes lie 200 km apart in UTM zone 32, west of 10 degrees east, where EPSG:
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ import numpy as np
 
 CRS, SPACING_M, NODATA, TILE_PX = "EPSG:32632", 10.0, -32768, 512
 FIRST_CORNER, APART_M = (510_000.0, 5_400_000.0), 200_000.0
+WEDGE_PX = 60
+"""Legs of the corner without data: less than a window of 64, so that a reader that skips empty windows has none to skip."""
 NAMES = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 _SPECTRA = np.array([
     [220, 320, 560, 340, 900, 2400, 3000, 3200, 3350, 3300, 1700, 800],  # leaves
@@ -31,22 +34,22 @@ _FIELD_PX = 1024
 """Side of a field; larger scenes repeat it turned, so that a scene is made in bands of rows and never held whole."""
 
 
-def make_scenes(root: Path, count: int, size: tuple[int, int], seed: int = 0) -> list[Path]:
+def make_scenes(root: Path, sizes: Sequence[tuple[int, int]], seed: int = 0) -> list[Path]:
     """Writes the scenes that are not there yet, two at a time.
 
     Args:
         root: Folder; made if need be.
-        count: How many.
-        size: (columns, rows).
-        seed: Everything follows from it and the scene's number.
+        sizes: (columns, rows) of each.
+        seed: Everything follows from it, the scene's number and its size.
 
     Returns:
         Their paths.
     """
-    folder = root / f"scenes-{size[0]}x{size[1]}-{seed}"
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"scene-{number:02d}.tif" for number in range(count)]
-    missing = [(path, size, seed, number) for number, path in enumerate(paths) if not path.is_file()]
+    root.mkdir(parents=True, exist_ok=True)
+    paths = [root / f"scene-{number:02d}-{width}x{height}-{seed}.tif" for number, (width, height) in enumerate(sizes)]
+    missing = [
+        (path, size, seed, number) for number, (path, size) in enumerate(zip(paths, sizes, strict=True)) if not path.is_file()
+    ]
     if missing:
         with ProcessPoolExecutor(2) as pool:
             list(pool.map(_make, missing))
@@ -80,7 +83,7 @@ def _make(job: tuple[Path, tuple[int, int], int, int]) -> None:
                 shape = min(TILE_PX, height - row), min(TILE_PX, width - column)
                 block = _block(random, materials, row, column, shape)
                 rows, columns = np.ogrid[row : row + shape[0], column : column + shape[1]]
-                block[:, (rows + columns) > 0.96 * (width + height)] = NODATA
+                block[:, (rows + columns) > width + height - WEDGE_PX] = NODATA
                 dataset.write(block, window=Window(column, row, shape[1], shape[0]))
     draft.replace(path)
 
@@ -119,7 +122,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, nargs="+", default=[4096], help="one number, or columns and rows")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    for path in make_scenes(options.root, options.scenes, (options.side[0], options.side[-1]), options.seed):
+    for path in make_scenes(options.root, [(options.side[0], options.side[-1])] * options.scenes, options.seed):
         print(path)
 
 

@@ -22,6 +22,7 @@ from domainclip.domains.remote_sensing.raster import unreadable
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
 from domainclip.domains.remote_sensing.scene import Scene, scene_of_several
 from domainclip.domains.remote_sensing.scene_facts import with_facts
+from domainclip.domains.remote_sensing.together import SharedRead, box_of, in_blocks, runs
 from domainclip.domains.remote_sensing.windows import (
     region_of,
     regions_in_pixels,
@@ -36,6 +37,8 @@ from domainclip.sample import Pixels, Region, Sample, SourceItem, Window
 _KEPT_BYTES = 64 * 2**20
 _TOGETHER = 1024
 """Windows that are placed on the globe in one call: a call costs as much as hundreds of them."""
+_WARPED_BLOCK = (512, 512)
+"""GDAL warps files to another grid by blocks of so many rows and columns."""
 _CLOUD = "cloud"
 
 
@@ -135,6 +138,7 @@ class _Place:
     window: Window
     name: str | None = None
     centre: tuple[float, float] | None = None
+    shared: SharedRead | None = None
 
 
 class _Cutter:
@@ -171,10 +175,12 @@ class _Cutter:
         if self.reading.max_windows is not None and found:
             order = draw_order([p.window for p in found], self.reading.choose, self.reading.choose_seed, self.group)
             found = [found[position] for position in order]
+        else:
+            found = self._in_blocks(found)
         for start in range(0, len(found), _TOGETHER):
             some = found[start : start + _TOGETHER]
             centres = window_centres(self.scene.grid, [place.window for place in some])
-            yield from (replace(place, centre=centre) for place, centre in zip(some, centres, strict=True))
+            yield from self._shared([replace(place, centre=centre) for place, centre in zip(some, centres, strict=True)])
 
     def _all(self) -> list[_Place]:
         grid, cut = self.scene.grid, self.cut
@@ -183,6 +189,32 @@ class _Cutter:
         if grid.crs is None:
             raise unreadable("It has no CRS, and reading.points are places on the ground.", "Georeference it.")
         return [_Place(window, name) for window, name in windows_at(read_points(self.reading.points), grid, cut)]
+
+    def _block(self) -> tuple[int, int]:
+        """Rows and columns of what is decoded at once."""
+        scene = self.scene
+        return scene.first.header.block if scene.grid == scene.first.native else _WARPED_BLOCK
+
+    def _in_blocks(self, found: list[_Place]) -> list[_Place]:
+        """Block by block; places of a list stay in its order."""
+        if self.reading.points is not None:
+            return found
+        return [_Place(window) for window in in_blocks([place.window for place in found], self._block())]
+
+    def _shared(self, found: list[_Place]) -> Iterator[_Place]:
+        """Lets windows of one block share a read where all of them will be read."""
+        reading = self.reading
+        listed = reading.max_windows is not None or reading.points is not None
+        resampled = self.cut is None or self.cut.output_px is not None
+        if listed or resampled or self.regions or reading.group_by == "block" or not self._may_be_left_out():
+            yield from found
+            return
+        series = self.scene.kind == "series"
+        pixel_bytes = len(self.scene.channels) * len(self.scene.planes) * np.dtype(self.scene.first.header.dtype).itemsize
+        places = iter(found)
+        for run in runs([place.window for place in found], self._block(), pixel_bytes):
+            shared = SharedRead(WindowReader(self.scene.planes, box_of(run), None, series)) if len(run) > 1 else None
+            yield from (replace(next(places), shared=shared) for _ in run)
 
     def sample(self, place: _Place) -> Sample | None:
         """Returns the sample of a window, or None where it is left out."""
@@ -205,7 +237,7 @@ class _Cutter:
         pixels: Pixels | None = None
         if self._may_be_left_out():
             try:
-                pixels = lazy()
+                pixels = _looked_at(place, lazy)
             except UnreadableFileError:
                 # One damaged block costs its windows: whoever reads this one is told.
                 return self._made(place, reader, region, group, meta)
@@ -269,6 +301,16 @@ class _Cutter:
             "split": self.item.split,
             "meta": meta,
         }
+
+
+def _looked_at(place: _Place, lazy: WindowReader) -> Pixels:
+    """Reads a window, with its neighbours where one read serves them all."""
+    if place.shared is None:
+        return lazy()
+    try:
+        return place.shared.cut(place.window)
+    except UnreadableFileError:
+        return lazy()  # a neighbour may be what is damaged
 
 
 def _share(mask: npt.NDArray[np.bool_]) -> float:
