@@ -203,7 +203,7 @@ def open_anew(source: str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         if is_remote(source):
-            return rasterio.open(source, driver=list(_REMOTE_DRIVERS), sharing=False)
+            return _open_remote(source)
         path = Path(source)
         driver = raster_driver(path)
         if driver is None:
@@ -211,6 +211,19 @@ def open_anew(source: str) -> Any:
         if driver == "PNG" and not png_is_whole(path):
             raise unreadable("The PNG is cut short or damaged: its chunks do not match their checksums.", "Fetch it again.")
         return rasterio.open(str(path.resolve()), driver=driver, sharing=False)
+
+
+def _open_remote(source: str) -> Any:
+    """Tries one format after the other: rasterio takes one driver at a time, and other drivers may open what a server names."""
+    import rasterio
+
+    for driver in _REMOTE_DRIVERS[:-1]:
+        try:
+            return rasterio.open(source, driver=driver, sharing=False)
+        except rasterio.errors.RasterioIOError as error:
+            if "not recognized" not in str(error):  # absent, or out of reach: another format is no remedy
+                raise
+    return rasterio.open(source, driver=_REMOTE_DRIVERS[-1], sharing=False)
 
 
 def _drop(source: str) -> None:
