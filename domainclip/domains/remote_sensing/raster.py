@@ -26,13 +26,15 @@ _GDAL = {
     "GDAL_ERROR_ON_LIBJPEG_WARNING": "TRUE",
     "GDAL_NUM_THREADS": "1",
     "CPL_DEBUG": "OFF",
-    # Of files elsewhere: no look at neighbours, an end to waiting, and another try at what passes.
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+    # Of files elsewhere: an end to waiting, and another try at what passes.
     "GDAL_HTTP_CONNECTTIMEOUT": "10",
     "GDAL_HTTP_TIMEOUT": "60",
     "GDAL_HTTP_MAX_RETRY": "3",
     "GDAL_HTTP_RETRY_DELAY": "1",
 }
+# TRUE alone asks a server for some twenty names of neighbours (.aux.xml, .msk, .ovr), one by one.
+_GDAL_REMOTE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
 _local = threading.local()
 
 Affine6 = tuple[float, float, float, float, float, float]
@@ -123,7 +125,7 @@ def gdal_errors(source: str) -> Iterator[None]:
         from rasterio.errors import RasterioError
     except ImportError as error:
         raise missing_dependency("rasterio", "Reading rasters", "rasterio") from error
-    with rasterio.Env(**_GDAL):
+    with rasterio.Env(**(_GDAL | (_GDAL_REMOTE if is_remote(source) else {}))):
         try:
             yield
         except (RasterioError, OSError) as error:

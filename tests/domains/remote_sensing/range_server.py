@@ -1,12 +1,23 @@
-"""An HTTP server on the loopback that answers byte ranges, counts what it sends, and can be told to misbehave."""
+"""An HTTP server on the loopback that answers byte ranges, counts what it sends, and can be told to misbehave.
 
+It runs in a process of its own: GDAL may wait for an answer while it holds Python's lock, and a thread could then never give one.
+"""
+
+import base64
+import json
 import re
-import threading
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+_CONTROL = "/-control-"
+FOLDER = Path()
+MISBEHAVE, REQUESTS, SENT = {}, [], [0]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -18,30 +29,37 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self._answer(body=True)
 
-    def _answer(self, *, body):
-        served = self.server.served
-        parts = urlsplit(self.path)
-        served.requests.append((self.command, self.path, self.headers.get("Range")))
-        how = served.misbehave.get(parts.path)
-        if how is None and not (served.folder / parts.path.lstrip("/")).is_file():
-            how = 404
-        if isinstance(how, int):
-            self.send_response(how)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-        elif isinstance(how, str):
-            self.send_response(302)
-            self.send_header("Location", how)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-        elif how is not None:
-            how(self, body)
-        else:
-            self.send_file((served.folder / parts.path.lstrip("/")).read_bytes(), body)
+    def do_POST(self):
+        MISBEHAVE.update(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self._empty(204)
 
-    def send_file(self, data, body, *, claim=None):
-        """Sends a range, or all; ``claim`` is the length that the headers tell."""
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+    def _empty(self, status, **headers):
+        self.send_response(status)
+        for name, text in {"Content-Length": "0", **headers}.items():
+            self.send_header(name, text)
+        self.end_headers()
+
+    def _answer(self, *, body):
+        path = urlsplit(self.path).path
+        if path == _CONTROL:
+            self._send(json.dumps({"requests": REQUESTS, "sent": SENT[0]}).encode(), body)
+            return
+        REQUESTS.append((self.command, self.path, self.headers.get("Range")))
+        how, file = MISBEHAVE.get(path, {}), FOLDER / path.lstrip("/")
+        if "seconds" in how:
+            time.sleep(how["seconds"])
+            self.close_connection = True
+        elif "status" in how or not ("content" in how or "file" in how or "to" in how or file.is_file()):
+            self._empty(how.get("status", 404))
+        elif "to" in how:
+            self._empty(302, Location=how["to"])
+        else:
+            file = FOLDER / how["file"] if "file" in how else file
+            data = base64.b64decode(how["content"]) if "content" in how else file.read_bytes()
+            SENT[0] += self._send(data, body, how.get("claim"), ranges=how.get("ranges", True))
+
+    def _send(self, data, body, claim=None, *, ranges=True):
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "") if ranges else None
         whole = len(data) if claim is None else claim
         if wanted and int(wanted[1]) < whole:
             first, last = int(wanted[1]), min(int(wanted[2] or whole - 1), whole - 1)
@@ -51,56 +69,58 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.send_response(200)
             part, length = data, whole
-        self.send_header("Accept-Ranges", "bytes")
+        if ranges:
+            self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(length))
         self.end_headers()
-        if body:
-            self.server.served.sent += len(part)
-            self.wfile.write(part)
-            if len(part) < length:
-                self.close_connection = True
+        if not body:
+            return 0
+        self.wfile.write(part)
+        if len(part) != length:
+            self.close_connection = True
+        return len(part)
 
     def log_message(self, *_):
         pass
 
 
 class Served:
-    """What a server serves and has done.
+    """A running server; ``address`` is where it answers."""
 
-    Attributes:
-        address: ``http://127.0.0.1:PORT``.
-        folder: Whose files it serves.
-        misbehave: Path to a status, an address to redirect to, or a function of the handler.
-        requests: (method, path with query, range) of each.
-        sent: Bytes of bodies.
-    """
+    def __init__(self, address):
+        self.address = address
 
-    def __init__(self, folder, address):
-        self.folder, self.address = Path(folder), address
-        self.misbehave, self.requests, self.sent = {}, [], 0
+    def misbehave(self, path, *, content=None, **how):
+        """Answers a path otherwise.
+
+        ``status``; ``to`` (a redirect); ``seconds`` of silence; ``content``; or ``file`` (of the folder), whose headers ``claim`` a
+        length, or which knows no ``ranges``.
+        """
+        if content is not None:
+            how["content"] = base64.b64encode(content).decode()
+        with urlopen(Request(self.address + _CONTROL, json.dumps({path: how}).encode())):
+            pass
+
+    def told(self):
+        """``requests``: (method, path with query, range) of each; ``sent``: bytes of bodies."""
+        with urlopen(self.address + _CONTROL) as answer:
+            return json.load(answer)
 
 
 @contextmanager
 def serving(folder):
     """Serves a folder until the block ends."""
+    process = subprocess.Popen([sys.executable, __file__, str(folder)], stdout=subprocess.PIPE, text=True)
+    try:
+        yield Served(f"http://127.0.0.1:{int(process.stdout.readline())}")
+    finally:
+        process.kill()
+        process.wait()
+
+
+if __name__ == "__main__":
+    FOLDER = Path(sys.argv[1])
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
-    server.served = Served(folder, f"http://127.0.0.1:{server.server_address[1]}")
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield server.served
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
-
-
-def hang(seconds):
-    """Says nothing for a while."""
-
-    def wait(handler, body):
-        time.sleep(seconds)
-        handler.close_connection = True
-
-    return wait
+    print(server.server_address[1], flush=True)
+    server.serve_forever()
