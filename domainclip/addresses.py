@@ -17,3 +17,11 @@ def is_address(text: str) -> bool:
 def last_part(address: str) -> str:
     """Returns the name of the file at an address, without what follows a question mark."""
     return PurePosixPath(unquote(urlsplit(address).path)).name or "file"
+
+
+def without_query(address: str) -> str:
+    """Returns an address without a password and without what follows a question mark: what may be shown, and does not expire."""
+    bare = re.split(r"[?#]", address, maxsplit=1)[0]
+    scheme, separator, rest = bare.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from domainclip.addresses import is_address, last_part
+from domainclip.addresses import is_address, last_part, without_query
 from domainclip.captions.report_files import REPORT_SECTIONS, ReportOptions
 from domainclip.data.reports import ReportReader
 from domainclip.domains.base import COMPOSITION, Domain
@@ -115,9 +115,12 @@ def items_from_rows(
     items, rejections = [], []
     reader = ReportReader(folder, reports or ReportOptions())
     readers = _Readers(folder, domain, class_label, reader)
+    plain = Counter(without_query(name) for name in drafts)
     for name, draft in drafts.items():
         if is_address(name):
-            item = readers.item(Path(last_part(name)), name, draft, f"{what}, row {draft.row}")
+            # A token in an address ends, and the scene with a new one is the same; where it tells scenes apart it stays.
+            called = without_query(name) if plain[without_query(name)] == 1 else name
+            item = readers.item(Path(last_part(name)), called, draft, f"{what}, row {draft.row}")
             items.append(replace(item, url=_readable_address(name, domain, f"{what}, row {draft.row}")))
             continue
         path = folder / name

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from domainclip.addresses import is_address, last_part
+from domainclip.addresses import is_address, last_part, without_query
 from domainclip.captions.report_account import reports_among
 from domainclip.captions.report_files import REPORT_NOT_OPENED, ReportOptions
 from domainclip.config import DataConfig
@@ -126,7 +126,7 @@ def open_source(config: DataConfig, domain: Domain, reading: BaseModel | Mapping
 def _from_address(address: str, domain: Domain) -> Source:
     if not getattr(domain, "reads_urls", False):
         found = f"The domain {domain.name} reads files in folders."
-        raise UsageError(f"{address[:80]} was to be read.", found, "Fetch the file first.")
+        raise UsageError(f"{without_query(address)[:80]} was to be read.", found, "Fetch the file first.")
     name = last_part(address)
     return Source(Path(name).stem, _plain_card(domain), (), (SourceItem(Path(name), name, url=address),))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domainclip.addresses import last_part
+from domainclip.addresses import last_part, without_query
 from domainclip.domains import magic
 from domainclip.domains.base import Inspection, checked_reading, domains, inspected
 from domainclip.domains.dicom_kind import is_dicom_slide
@@ -59,7 +59,9 @@ def inspect_address(address: str, domain: str | None = None, reading: Mapping[st
     name = domain or able[0]
     if name not in able:
         found = f"The domain {name} reads files in folders."
-        raise UsageError(f"{address[:80]} was to be inspected.", found, f"Fetch the file first; of addresses: {', '.join(able)}.")
+        raise UsageError(
+            f"{without_query(address)[:80]} was to be inspected.", found, f"Fetch the file first; of addresses: {', '.join(able)}."
+        )
     reader = domains.get(name)
     item = SourceItem(Path(last_part(address)), last_part(address), url=address)
     return name, inspected(reader, item, checked_reading(reader, reading))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domainclip.addresses import is_address, last_part
+from domainclip.addresses import is_address, last_part, without_query
 from domainclip.domains.misfits import misfit_of
 from domainclip.errors import DomainClipError, UsageError, unknown_name
 from domainclip.heads.domain_model import DomainModel, Features
@@ -163,12 +163,12 @@ class Stream:
         self._rejections: tuple[tuple[str, str], ...] = ()
         opened_source = files_as_items(source) if isinstance(source, list) else open_for(model.record, source, root, reading)
         if isinstance(opened_source, list):
-            self._name, self.items = f"{len(source)} files" if len(source) > 1 else str(source[0]), opened_source
+            self._name, self.items = f"{len(source)} files" if len(source) > 1 else _shown(source[0]), opened_source
         elif isinstance(opened_source, _prepared_type()):
             self._name, self._prepared = str(opened_source.folder), opened_source
             refuse_reading(opened_source, reading)
         else:
-            self._name, self.items, self._rejections = str(source), list(opened_source.items()), opened_source.rejections
+            self._name, self.items, self._rejections = _shown(source), list(opened_source.items()), opened_source.rejections
         if self._prepared is None:
             self._domain = reader_for(model.record, self.items[0].path if len(self.items) == 1 else None)
             self._reading = reading_options(model.record, self._domain, reading)
@@ -286,6 +286,11 @@ class Stream:
             f"None can be used. The first: {self._first_reason or 'it holds no image.'}",
             "Look at a file with `domainclip inspect`; check that it is of the model's domain and has its channels.",
         )
+
+
+def _shown(source: object) -> str:
+    """What messages call a source: tokens of addresses are no business of logs."""
+    return without_query(str(source)) if is_address(str(source)) else str(source)
 
 
 def files_as_items(places: Sequence[Path | str]) -> list[SourceItem]:

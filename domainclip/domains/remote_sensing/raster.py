@@ -32,7 +32,7 @@ _GDAL = {
     "CPL_DEBUG": "OFF",
 }
 _HERE = {**_GDAL, "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".no-remote-file"}
-# Of files elsewhere: no look at neighbours, an end to waiting, and another try at what passes.
+# Of files elsewhere: no look at some twenty names of neighbours, an end to waiting, and another try at what passes.
 _ELSEWHERE = {
     **_GDAL,
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
@@ -251,12 +251,25 @@ def open_anew(place: Place) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         if place.is_address:
-            dataset = rasterio.open(place.name, driver=list(_REMOTE_DRIVERS), sharing=False)
+            dataset = _open_remote(place.name)
         else:
             driver, opened = check_openable(Path(place.name), outside=place.outside, remote=place.remote)
             dataset = rasterio.open(opened, driver=driver, sharing=False)
     check_opened(dataset)
     return dataset
+
+
+def _open_remote(name: str) -> Any:
+    """Tries one format after the other: rasterio takes one driver at a time, and other drivers may open what a server names."""
+    import rasterio
+
+    for driver in _REMOTE_DRIVERS[:-1]:
+        try:
+            return rasterio.open(name, driver=driver, sharing=False)
+        except rasterio.errors.RasterioIOError as error:
+            if "not recognized" not in str(error):  # absent, or out of reach: another format is no remedy
+                raise
+    return rasterio.open(name, driver=_REMOTE_DRIVERS[-1], sharing=False)
 
 
 def _drop(place: Place) -> None:

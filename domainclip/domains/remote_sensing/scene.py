@@ -173,8 +173,8 @@ def scene_of_several(products: Sequence[Product], reading: RemoteSensingReading,
     grid = asked_grid(parts[0].native, reading) if reading.axes == "TCYX" else _of_mosaic(parts, reading)
     planes = [plane_on(part, grid, reading, physical) for part in parts]
     if checked:
-        for plane, part in zip(planes, parts, strict=True):
-            _check(plane_on(part, part.native, reading) if reading.mosaic else plane, part)
+        for part in parts:  # as stored: what is physical already would be scaled twice
+            _check(plane_on(part, part.native if reading.mosaic else grid, reading), part)
     channels, times = parts[0].bands.channels, tuple(part.time for part in parts)
     if reading.axes == "TCYX":
         _check_over(parts, grid)
