@@ -9,6 +9,7 @@ from domainclip.domains.base import Gathering
 from domainclip.domains.remote_sensing.products import NamedFile, Product, anchor, is_raster, products_among
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
 from domainclip.domains.remote_sensing.stac import is_stac_item, local_assets, stac_product
+from domainclip.domains.remote_sensing.vrt import vrt_sources
 from domainclip.errors import UnreadableFileError
 from domainclip.sample import SourceItem
 
@@ -24,7 +25,8 @@ def products_of(item: SourceItem, reading: RemoteSensingReading) -> list[Product
     paths = (item.path, *item.members)
     items = [path for path in paths if is_stac_item(path)]
     if not items:
-        return products_among(paths)
+        taken = _sources_of_vrts(paths, reading)
+        return products_among(path for path in paths if path not in taken)
     return [stac_product(path, outside=reading.outside, remote=reading.remote) for path in items]
 
 
@@ -41,11 +43,15 @@ def gather_scenes(paths: Sequence[Path], reading: RemoteSensingReading) -> Gathe
             broken.append((path, error.reason))
     good = [path for path in items if path not in {bad for bad, _ in broken}]
     given = set(paths)
-    products = products_among(path for path in paths if path not in taken and path not in items and is_raster(path))
+    recipes = _sources_of_vrts([path for path in paths if path not in taken], reading)
+    aside = {*taken, *items, *recipes}
+    products = products_among(path for path in paths if path not in aside and is_raster(path))
     bundles = [
         (path.parent, "stac", (path, *sorted(a for a, owner in taken.items() if owner == path and a in given))) for path in good
     ]
-    bundles += [(_home(product), f"{product.family or ''} {product.site}", product.paths) for product in products]
+    for product in products:
+        own = [path for vrt in product.paths for path in sorted(recipes) if recipes[path] == vrt]
+        bundles.append((_home(product), f"{product.family or ''} {product.site}", (*product.paths, *own)))
     members: dict[Path, tuple[Path, ...]] = {}
     if reading.axes == "TCYX" or reading.mosaic:
         together: dict[tuple[Path, str], list[Path]] = {}
@@ -55,6 +61,23 @@ def gather_scenes(paths: Sequence[Path], reading: RemoteSensingReading) -> Gathe
     for _, _, some in bundles:
         members[some[0]] = tuple(some[1:])
     return Gathering(members, tuple(broken))
+
+
+def _sources_of_vrts(paths: Sequence[Path], reading: RemoteSensingReading) -> dict[Path, Path]:
+    """The files that VRTs among the paths take their pixels from, each with the first such VRT: they are shown by it already."""
+    listed = {path.resolve(): path for path in paths}
+    found: dict[Path, Path] = {}
+    for path in sorted(paths):
+        if path.suffix.lower() != ".vrt" or path in found:
+            continue
+        try:
+            sources = vrt_sources(path, reading.outside)
+        except (UnreadableFileError, OSError):
+            continue  # whoever reads it is told
+        for source in sources:
+            if source in listed and listed[source] != path:
+                found.setdefault(listed[source], path)
+    return found
 
 
 def _home(product: Product) -> Path:

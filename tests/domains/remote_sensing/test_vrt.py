@@ -294,3 +294,27 @@ def test_no_request_is_made_for_overviews(tmp_path, scenes, cut, domain, server,
     with rasterio.open(path) as file:
         file.overviews(1)
     assert "/x.tif" in asked.read_text()
+
+
+def test_a_vrt_beside_its_sources_is_one_scene(write_raster, tmp_path, domain, cut):
+    """Its sources are shown by it: read beside it they would be the same pixels in two groups."""
+    from domainclip.domains.folder import list_folder
+
+    array = np.arange(1, 64 * 64 + 1, dtype="uint16").reshape(1, 64, 64)
+    left = write_raster(array, "left.tif", names=["B8A"], crs="EPSG:32630", transform=(10, 0, 600_000, 0, -10, 5_000_000))
+    right = write_raster(array + 9, "right.tif", names=["B8A"], crs="EPSG:32630", transform=(10, 0, 600_640, 0, -10, 5_000_000))
+    band = "".join(
+        f'<SimpleSource><SourceFilename relativeToVRT="1">{path.name}</SourceFilename><SourceBand>1</SourceBand>'
+        f'<SrcRect xOff="0" yOff="0" xSize="64" ySize="64"/><DstRect xOff="{x}" yOff="0" xSize="64" ySize="64"/></SimpleSource>'
+        for path, x in ((left, 0), (right, 64))
+    )
+    (tmp_path / "both.vrt").write_text(
+        '<VRTDataset rasterXSize="128" rasterYSize="64"><SRS>EPSG:32630</SRS>'
+        "<GeoTransform>600000, 10, 0, 5000000, 0, -10</GeoTransform>"
+        f'<VRTRasterBand dataType="UInt16" band="1"><Description>B8A</Description>{band}</VRTRasterBand></VRTDataset>'
+    )
+    listing = list_folder(tmp_path, domain)
+    assert [path.name for path in listing.files] == ["both.vrt"]
+    assert {path.name for path in listing.members[tmp_path / "both.vrt"]} == {"left.tif", "right.tif"}
+    samples = cut(tmp_path / "both.vrt", members=listing.members[tmp_path / "both.vrt"])
+    np.testing.assert_array_equal(np.concatenate([s.read().array[0] for s in samples], axis=1), np.hstack([array[0], array[0] + 9]))
