@@ -181,6 +181,18 @@ def test_zero_shot_and_embed_of_an_address(served, tmp_path):
     assert "B8A" in out + err
 
 
+def test_zero_shot_of_an_address_that_fits(served, folder, tmp_path):
+    bands = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
+    write(folder / "twelve.tif", np.random.default_rng(2).integers(500, 4000, (12, 64, 64)).astype(np.uint16), 10, names=bands)
+    address = f"{served.address}/twelve.tif?sig={SECRET}"
+    told = ("--set", "reading.values=reflectance", "--set", "reading.scale=0.0001")
+    words = ("zero-shot", "starter-remote-sensing", address, "--classes", "forest,ponds", *told)
+    code, out, err = cli(*words, "--output", "p", cwd=tmp_path)
+    assert code == 0, err
+    assert "forest" in out or "ponds" in out
+    assert SECRET.encode() not in everything(tmp_path) and SECRET not in err
+
+
 @pytest.mark.parametrize("status", [403, 404, 500])
 def test_what_a_server_refuses(served, remote, impatient, status):
     served.misbehave("/gone.tif", status=status)
