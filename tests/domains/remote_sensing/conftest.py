@@ -102,3 +102,13 @@ def one_scene(scenes):
         return samples
 
     return read
+
+
+@pytest.fixture
+def around(tmp_path):
+    """A raster beside the item and one outside its folder."""
+    from made_products import flat, write
+
+    write(tmp_path / "in" / "deep" / "red.tif", flat(1, 10), 10)
+    write(tmp_path / "outside.tif", flat(2, 10), 10)
+    return tmp_path

@@ -72,7 +72,7 @@ def impatient(monkeypatch):
     from domainclip.domains.remote_sensing import raster
 
     short = {"GDAL_HTTP_TIMEOUT": "2", "GDAL_HTTP_CONNECTTIMEOUT": "2", "GDAL_HTTP_MAX_RETRY": "0", "GDAL_HTTP_RETRY_DELAY": "0"}
-    monkeypatch.setattr(raster, "_GDAL", raster._GDAL | short)
+    monkeypatch.setattr(raster, "_ELSEWHERE", raster._ELSEWHERE | short)
 
 
 def cli(*words, cwd):
@@ -181,6 +181,18 @@ def test_zero_shot_and_embed_of_an_address(served, tmp_path):
     assert "B8A" in out + err
 
 
+def test_zero_shot_of_an_address_that_fits(served, folder, tmp_path):
+    bands = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
+    write(folder / "twelve.tif", np.random.default_rng(2).integers(500, 4000, (12, 64, 64)).astype(np.uint16), 10, names=bands)
+    address = f"{served.address}/twelve.tif?sig={SECRET}"
+    told = ("--set", "reading.values=reflectance", "--set", "reading.scale=0.0001")
+    words = ("zero-shot", "starter-remote-sensing", address, "--classes", "forest,ponds", *told)
+    code, out, err = cli(*words, "--output", "p", cwd=tmp_path)
+    assert code == 0, err
+    assert "forest" in out or "ponds" in out
+    assert SECRET.encode() not in everything(tmp_path) and SECRET not in err
+
+
 @pytest.mark.parametrize("status", [403, 404, 500])
 def test_what_a_server_refuses(served, remote, impatient, status):
     served.misbehave("/gone.tif", status=status)
@@ -198,9 +210,9 @@ def test_a_server_that_hangs_is_given_up(served, remote, impatient):
 
 
 def test_waiting_has_an_end_by_default():
-    from domainclip.domains.remote_sensing.raster import _GDAL
+    from domainclip.domains.remote_sensing.raster import _ELSEWHERE
 
-    assert 0 < int(_GDAL["GDAL_HTTP_TIMEOUT"]) <= 120 and 0 < int(_GDAL["GDAL_HTTP_CONNECTTIMEOUT"]) <= 30
+    assert 0 < int(_ELSEWHERE["GDAL_HTTP_TIMEOUT"]) <= 120 and 0 < int(_ELSEWHERE["GDAL_HTTP_CONNECTTIMEOUT"]) <= 30
 
 
 @pytest.mark.parametrize("claim", [100, 10**9, 0])
