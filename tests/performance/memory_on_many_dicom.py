@@ -13,27 +13,22 @@ One line of JSON on standard output; exit status 1 where a target is missed.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import measured
+from prepare_runs import digests, killed_and_resumed, prepare_command, undisturbed
 
 SIDE, PATIENTS, SERIES = 64, 200, 2
 MOST_BYTES_PER_FILE = 4096
 """Growth of all processes together: 20,000 files may cost 78 MiB."""
 SLOWER = 1.25
 """So many times the seconds per file of the smallest number are allowed at the largest."""
-LIMIT_SECONDS = 3600.0
 _MARKS = {"PatientID": "P-1000000000", "StudyInstanceUID": "1.2.3.1.1000000000", "SeriesInstanceUID": "1.2.3.2.1000000000",
           "SOPInstanceUID": "1.2.3.3.1000000000"}  # fmt: skip
 
@@ -90,64 +85,6 @@ def _template() -> bytes:
     return bytes(buffer.getvalue())
 
 
-def command(folder: Path, output: Path, workers: int, *more: str) -> list[str]:
-    """The command line of one run."""
-    words = [sys.executable, "-m", "domainclip", "prepare", str(folder), "--domain", "radiology", "--output", str(output)]
-    return [*words, "--workers", str(workers), *more]
-
-
-def undisturbed(folder: Path, output: Path, count: int, workers: int) -> dict[str, Any]:
-    """One run from start to end."""
-    run = measured(command(folder, output, workers), None, LIMIT_SECONDS, last_line=False)
-    counts = json.loads((output / "dataset.json").read_text())["counts"]
-    assert counts["images"] == count and not counts["rejected"], counts
-    return {
-        "seconds": round(run.wall_seconds, 1),
-        "cpu_seconds": round(run.cpu_seconds, 1),
-        "cpu_ms_per_file": round(run.cpu_seconds / count * 1e3, 2),
-        "rss_sum_mib": run.rss_sum_mib,
-        "rss_largest_process_mib": run.rss_one_mib,
-    }
-
-
-def killed_and_resumed(folder: Path, output: Path, count: int, workers: int) -> dict[str, Any]:
-    """One run that dies half way, and the one that goes on."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        command(folder, output, workers),
-        env=environment,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        done, begun = 0, time.monotonic()
-        while done < count // 2:
-            assert process.poll() is None, f"it ended by itself with {process.returncode}"
-            assert time.monotonic() - begun < LIMIT_SECONDS, "it does not get half way"
-            time.sleep(0.2)
-            done = _files_done(output)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    assert not (output / "dataset.json").exists(), "it was whole before it was killed"
-    done = _files_done(output)
-    run = measured(command(folder, output, workers, "--resume"), None, LIMIT_SECONDS, last_line=False)
-    return {"files_read_when_killed": done, "resume_seconds": round(run.wall_seconds, 1), "rss_sum_mib": run.rss_sum_mib}
-
-
-def _files_done(output: Path) -> int:
-    work = output / ".preparing"
-    return sum(path.suffix == ".jsonl" for path in work.iterdir()) if work.is_dir() else 0
-
-
-def digests(output: Path) -> dict[str, str]:
-    """SHA-256 of each file of a set, by its place."""
-    files = sorted(path for path in output.rglob("*") if path.is_file())
-    return {path.relative_to(output).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
 def main() -> None:
     """Makes the files, runs, prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -157,16 +94,23 @@ def main() -> None:
     options = parser.parse_args()
     root, counts = options.root.resolve(), sorted(options.files)
     rows: dict[int, dict[str, Any]] = {}
+
+    def words(folder: Path, output: Path) -> list[str]:
+        return prepare_command(folder, output, "radiology", options.workers)
+
     with tempfile.TemporaryDirectory(dir=root) as name:
         os.environ["DOMAINCLIP_HOME"] = f"{name}/home"
         for count in counts:
             shutil.rmtree(f"{name}/set", ignore_errors=True)
-            rows[count] = undisturbed(make_folder(root, count), Path(name) / "set", count, options.workers)
+            run = undisturbed(words(make_folder(root, count), Path(name) / "set"), Path(name) / "set")
+            assert run.pop("counts")["images"] == count
+            rows[count] = run | {"cpu_ms_per_file": round(run["cpu_seconds"] / count * 1e3, 2)}
             print(f"{count} files: {rows[count]}", file=sys.stderr, flush=True)
-        resumed = killed_and_resumed(make_folder(root, counts[-1]), Path(name) / "again", counts[-1], options.workers)
-        whole, again = digests(Path(name) / "set"), digests(Path(name) / "again")
+        again = Path(name) / "again"
+        resumed = killed_and_resumed(words(make_folder(root, counts[-1]), again), again, counts[-1])
+        whole, resumed_set = digests(Path(name) / "set"), digests(again)
     few, many = rows[counts[0]], rows[counts[-1]]
-    differ = sorted(place for place in whole.keys() | again.keys() if whole.get(place) != again.get(place))
+    differ = sorted(place for place in whole.keys() | resumed_set.keys() if whole.get(place) != resumed_set.get(place))
     more = max(1, counts[-1] - counts[0])
     growth = {key: round((many[key] - few[key]) * 2**20 / more) for key in ("rss_sum_mib", "rss_largest_process_mib")}
     slower = round(many["cpu_ms_per_file"] / few["cpu_ms_per_file"], 2)

@@ -37,8 +37,8 @@ from domainclip.sample import Pixels, Region, Sample, SourceItem, Window
 _KEPT_BYTES = 64 * 2**20
 _TOGETHER = 1024
 """Windows that are placed on the globe in one call: a call costs as much as hundreds of them."""
-_WARPED_BLOCK = (512, 512)
-"""GDAL warps files to another grid by blocks of so many rows and columns."""
+_WARPED_BLOCK = (128, 512)
+"""GDAL hands out a warped file by blocks of so many rows and columns."""
 _CLOUD = "cloud"
 
 

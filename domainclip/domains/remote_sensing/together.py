@@ -12,6 +12,8 @@ from domainclip.sample import Pixels, Window
 
 MOST_BYTES = 8 * 2**20
 """Of what is read in one go: twelve bands of int16 in a tile of 512 px are 6 MiB."""
+LEAST_WINDOWS = 8
+"""Below, a read for each costs less than a copy of each out of memory that the processor's cache does not hold."""
 Block = tuple[int, int]
 """(rows, columns)."""
 
@@ -44,7 +46,9 @@ def _cell(window: Window, block: Block) -> tuple[int, int]:
 
 
 def _worth(windows: Sequence[Window], pixel_bytes: int) -> bool:
-    """They fill their box, which is small enough to be held."""
+    """They are many, and fill their box, which is small enough to be held."""
+    if len(windows) < LEAST_WINDOWS:
+        return False
     box = box_of(windows)
     area = box.width * box.height
     return area * pixel_bytes <= MOST_BYTES and area <= sum(window.width * window.height for window in windows)
