@@ -172,7 +172,8 @@ def test_addresses_that_differ_in_their_query_alone_stay_apart(served, tmp_path)
     assert len({item.name for item in source.items()}) == 2
 
 
-def test_zero_shot_and_embed_of_an_address(served, tmp_path):
+@pytest.mark.slow
+def test_zero_shot_of_an_address(served, tmp_path):
     """The shipped model wants 12 bands: both are named, and the secret of the address is not."""
     address = f"{served.address}/small.tif?sig={SECRET}"
     code, out, err = cli("zero-shot", "starter-remote-sensing", address, "--classes", "forest,water", "--output", "p", cwd=tmp_path)
@@ -181,6 +182,7 @@ def test_zero_shot_and_embed_of_an_address(served, tmp_path):
     assert "B8A" in out + err
 
 
+@pytest.mark.slow
 def test_zero_shot_of_an_address_that_fits(served, folder, tmp_path):
     bands = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
     write(folder / "twelve.tif", np.random.default_rng(2).integers(500, 4000, (12, 64, 64)).astype(np.uint16), 10, names=bands)
