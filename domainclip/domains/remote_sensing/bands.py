@@ -100,7 +100,7 @@ def resolve_bands(product: Product, headers: Sequence[RasterHeader], reading: Re
     source = sources[0] if len(set(sources)) == 1 else ", ".join(dict.fromkeys(sources))
     if reading.bands is None:
         kept = _reflective(names, product)
-        chosen = tuple(band for band in stored if band.name in kept)
+        chosen = tuple(band for band in _in_order(stored, product) if band.name in kept)
         return Bands(chosen, tuple(quality), family, source, tuple(name for name in names if name not in kept))
     wanted = canonical(reading.bands, family)
     absent = [name for name in wanted if name not in names]
@@ -128,6 +128,14 @@ def _flags(rule: QualityRule, header: RasterHeader) -> tuple[tuple[str, ...], tu
 
 def _spelt(stored: Sequence[StoredBand], family: str | None) -> tuple[str, ...]:
     return canonical([band.name for band in stored], family)
+
+
+def _in_order(stored: Sequence[StoredBand], product: Product) -> list[StoredBand]:
+    """Bands of a product of many files in their instrument's order: names of files sort B8A behind B12."""
+    if product.family is None or len(product.files) == 1:
+        return list(stored)
+    known = list(families()[product.family].bands)
+    return sorted(stored, key=lambda band: known.index(band.name) if band.name in known else len(known))
 
 
 def _reflective(names: tuple[str, ...], product: Product) -> tuple[str, ...]:

@@ -166,6 +166,8 @@ def _details(scene: Scene, looked_at: Probe) -> dict[str, Any]:
         details["sensor"] = bands.family
     if bands.left_out:
         details["left_out"] = f"{', '.join(bands.left_out)} (of another unit; name them with reading.bands)"
+    if aside := [path.name for part in scene.parts for path in part.product.others]:
+        details["files_aside"] = f"{len(aside)} files of the product are not read"
     if bands.quality:
         details["quality"] = [name for band, _, _ in bands.quality for name in band.names]
         details["masks"] = {name: round(share, 4) for name, share in looked_at.masks.items()}

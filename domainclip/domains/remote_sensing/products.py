@@ -184,13 +184,17 @@ def _belongs(path: Path, key: tuple[str, str, str]) -> bool:
 
 
 def _finest(files: Sequence[NamedFile]) -> tuple[NamedFile, ...]:
-    """Of several files of one band the finest; SAFE has bands at 10, 20 and 60 m."""
+    """Of several files of one band the finest (SAFE has 10, 20 and 60 m); of radiance and reflectance (``_SR``) the latter."""
     best: dict[str | None, NamedFile] = {}
     for file in files:
         held = best.get(file.band)
-        if held is None or (file.resolution_m or 0) < (held.resolution_m or 0):
+        if held is None or _rank(file) < _rank(held):
             best[file.band] = file
     return tuple(sorted(best.values(), key=lambda file: file.path))
+
+
+def _rank(file: NamedFile) -> tuple[int, bool]:
+    return file.resolution_m or 0, "_sr" not in file.path.name.lower()
 
 
 def _coarser(files: Sequence[NamedFile]) -> tuple[Path, ...]:

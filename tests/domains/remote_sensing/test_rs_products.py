@@ -305,3 +305,21 @@ def test_files_in_different_crss_are_refused_unless_one_is_asked_for(tmp_path, o
     write(path, flat(1500, 20), 20, crs="EPSG:32630", origin=(1_088_000.0, 4_830_000.0))
     with pytest.raises(UnreadableFileError, match="different CRSs"):
         one_scene(tmp_path)
+
+
+def test_reflectance_beside_radiance_is_the_one_that_is_read(tmp_path, domain, write_raster):
+    """PlanetScope orders often hold both; the names differ in _SR alone."""
+    from domainclip.domains.folder import list_folder
+    from domainclip.sample import SourceItem
+
+    (tmp_path / "order").mkdir()
+    for number, kind in enumerate(("AnalyticMS_8b", "AnalyticMS_SR_8b")):
+        name = f"order/20230801_101112_12_2456_3B_{kind}.tif"
+        write_raster(np.full((8, 64, 64), 100 + number, "uint16"), name, crs="EPSG:32633", transform=(3, 0, 4e5, 0, -3, 5e6))
+    listing = list_folder(tmp_path, domain)
+    assert [path.name for path in listing.files] == ["20230801_101112_12_2456_3B_AnalyticMS_SR_8b.tif"]
+    item = SourceItem(listing.files[0], "order/x.tif", members=listing.members[listing.files[0]])
+    sample = next(domain.samples(item, domain.reading_model(sensor="planetscope-8")))
+    assert sample.read().array[0, 0, 0] == 101
+    seen = domain.inspect_item(item, domain.reading_model(sensor="planetscope-8"))
+    assert seen.details["files_aside"] == "1 files of the product are not read"
