@@ -16,7 +16,9 @@ from domainclip.domains.remote_sensing.sensors import (
     family_of,
     quality_rule,
     sensor,
+    sensors,
     sensors_with,
+    sole_family,
 )
 from domainclip.errors import UnreadableFileError
 
@@ -91,6 +93,13 @@ def resolve_bands(product: Product, headers: Sequence[RasterHeader], reading: Re
                 quality.append((QualityBand(rule, (name,)), number, (index,)))
             else:
                 stored.append(StoredBand(name, name, number, index))
+    if family is None:
+        family, unclear = sole_family([*(band.written for band in stored), *(name for band, *_ in quality for name in band.names)])
+        if unclear:
+            raise unreadable(
+                f"Its names of bands do not say of which sensor they are: {unclear}.",
+                f"Say which: reading.sensor, one of {', '.join(sensors())}.",
+            )
     stored = [StoredBand(name, s.written, s.file, s.index) for name, s in zip(_spelt(stored, family), stored, strict=True)]
     names = tuple(band.name for band in stored)
     if len(set(names)) != len(names):
@@ -150,7 +159,10 @@ Named = tuple[tuple[str, ...], tuple[int, ...], str | None, str]
 
 
 def _named(file: NamedFile, header: RasterHeader, reading: RemoteSensingReading, family: str | None) -> Named:
-    indexes = tuple(position + 1 for position, colour in enumerate(header.colours) if colour != "alpha")
+    told = sensor(reading.sensor) if reading.sensor is not None else None
+    indexes = tuple(
+        position + 1 for position in range(len(header.colours)) if position not in mask_positions(file, header, reading)
+    )
     own = tuple(header.band_names[index - 1] for index in indexes)
     if file.bands:
         if len(file.bands) != len(indexes):
@@ -158,7 +170,6 @@ def _named(file: NamedFile, header: RasterHeader, reading: RemoteSensingReading,
         return file.bands, indexes, family, "STAC item"
     if file.band is not None and len(indexes) == 1:
         return (file.band,), indexes, family, "file name"
-    told = sensor(reading.sensor) if reading.sensor is not None else None
     if reading.band_names is not None:
         if len(reading.band_names) != len(indexes):
             raise _wrong_count(len(indexes), f"reading.band_names has {len(reading.band_names)} names")
@@ -175,9 +186,22 @@ def _named(file: NamedFile, header: RasterHeader, reading: RemoteSensingReading,
     colours = tuple(header.colours[index - 1] for index in indexes)
     if set(colours) == {"red", "green", "blue"} and len(colours) == 3:
         return colours, indexes, family, "colour interpretation"
-    if len(indexes) == 1 and colours[0] == "gray":
+    # GDAL calls the one band of any file grey: of a picture alone that is a name.
+    if len(indexes) == 1 and colours[0] == "gray" and header.dtype == "uint8":
         return ("gray",), indexes, family, "colour interpretation"
     raise _unnamed(len(indexes), colours)
+
+
+def mask_positions(file: NamedFile, header: RasterHeader, reading: RemoteSensingReading) -> set[int]:
+    """Returns positions of alpha bands that are masks; a band that is named, or counted by who names the bands, is data.
+
+    Writers mark the fourth band of any 8-bit file as alpha, the near infrared of aerial photographs too.
+    """
+    alphas = {position for position, colour in enumerate(header.colours) if colour == "alpha"}
+    told = file.bands or reading.band_names or (sensor(reading.sensor).bands if reading.sensor is not None else ())
+    if len(told) == len(header.colours):
+        return set()
+    return {position for position in alphas if (header.band_names[position] or "alpha").lower() in {"alpha", "mask"}}
 
 
 def _wrong_count(count: int, told: str) -> UnreadableFileError:

@@ -79,6 +79,21 @@ def grid_of_dataset(dataset: Any) -> Grid:
     return Grid(dataset.width, dataset.height, crs, affine, metres)
 
 
+def crs_around(grid: Grid) -> str | None:
+    """Returns a geographic CRS that counts longitudes around a grid that crosses the date line; None where none is needed.
+
+    PROJ returns longitudes of -180 to 180, and a scene that goes on to 180.3 would end at 180.
+    """
+    if grid.crs is None or grid.transform is None or grid.metres_per_unit is not None:
+        return None
+    left, _, right, _ = _bounds(grid)
+    if left >= -180 and right <= 180:
+        return None
+    from rasterio.crs import CRS
+
+    return f"{CRS.from_user_input(grid.crs).to_proj4()} +lon_wrap={(left + right) / 2:.6f}"
+
+
 def part_of(grid: Grid, window: Window) -> Grid:
     """Returns the grid of a window's pixels."""
     if grid.transform is None:

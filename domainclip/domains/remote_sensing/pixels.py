@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +14,7 @@ import numpy.typing as npt
 from domainclip.domains.remote_sensing.grid import Grid, grid_of_dataset, part_of, source_window
 from domainclip.domains.remote_sensing.openable import absent_pixels
 from domainclip.domains.remote_sensing.quality import QualityBand, quality_masks
-from domainclip.domains.remote_sensing.raster import Place, open_raster, stamp_of
+from domainclip.domains.remote_sensing.raster import Place, open_raster, stamp_of, stored_number
 from domainclip.domains.remote_sensing.warp import open_warped, warped_pixels
 from domainclip.sample import Pixels, Window
 
@@ -36,6 +35,7 @@ class Part:
         has_mask: The file carries a mask or an alpha band.
         resampling: Name of GDAL's way, for files that are resampled.
         looked_at: Blocks are looked at before GDAL reads them (``RasterHeader.looked_at``).
+        alpha_is_data: The band that GDAL takes for alpha is one of the bands (near infrared, say).
     """
 
     place: Place
@@ -46,6 +46,7 @@ class Part:
     has_mask: bool
     resampling: str = "nearest"
     looked_at: bool = False
+    alpha_is_data: bool = False
 
 
 @dataclass(frozen=True)
@@ -240,8 +241,9 @@ def read_pixels(part: Part, grid: Grid, window: Window) -> tuple[Array, Mask]:
 
 
 def _read_warped(part: Part, grid: Grid, window: Window) -> tuple[Array, Mask]:
-    if part.looked_at:
-        # GDAL's warper would take blocks that are not there for zeros: the file is read first, then turned.
+    if part.looked_at or part.alpha_is_data or (part.has_mask and part.nodata is not None):
+        # GDAL's warper would take blocks that are not there for zeros and an alpha band for a mask, and heeds a mask or a number
+        # without data but not both: the file is read first, then turned.
         own, some, lacking = _around(part, grid, window)
         return warped_pixels(some, lacking, own, grid, window, part.resampling)
     box = ((window.y, window.y + window.height), (window.x, window.x + window.width))
@@ -266,26 +268,13 @@ def _around(part: Part, grid: Grid, window: Window) -> tuple[Grid, Array, Mask]:
 def _empty(array: Array, nodata: float | None, masked: Mask | None) -> Mask:
     """Where any band has no data."""
     empty = np.zeros(array.shape[1:], bool) if masked is None else masked
-    number = _as_stored(nodata, array.dtype)
+    number = stored_number(nodata, array.dtype)
     for plane in array:  # band by band: no temporary of all bands
         if array.dtype.kind == "f":
             empty |= np.isnan(plane)
         if number is not None:
             empty |= plane == number
     return empty
-
-
-def _as_stored(nodata: float | None, dtype: np.dtype[Any]) -> Any:
-    """The number without data in the type of the pixels, None where no pixel can have it.
-
-    As a float it would cost five times as much: numpy compares int16 with a float in float64.
-    """
-    if nodata is None or math.isnan(nodata):
-        return None
-    if dtype.kind not in "iu":
-        return nodata
-    limits = np.iinfo(dtype)
-    return dtype.type(int(nodata)) if nodata.is_integer() and limits.min <= nodata <= limits.max else None
 
 
 def _decibel(array: Array, empty: Mask) -> tuple[Array, Mask]:

@@ -93,7 +93,7 @@ def window_centres(grid: Grid, windows: Sequence[Window]) -> list[tuple[float, f
     if grid.crs is None or grid.transform is None or not windows:
         return [None] * len(windows)
     centres = lonlat(grid.crs, [grid.corner(w.x + w.width / 2, w.y + w.height / 2) for w in windows])
-    return [((lon + 180) % 360 - 180, lat) if all_finite([(lon, lat)]) else None for lon, lat in centres]
+    return [place if all_finite([place]) else None for place in centres]
 
 
 def covers(grid: Grid, other: Grid) -> bool:

@@ -36,13 +36,17 @@ class Points:
     names: tuple[str, ...]
 
 
-@lru_cache(maxsize=8)
 def read_points(path: str) -> Points:
     """Reads points from GeoJSON, GeoPackage, GeoParquet or CSV (columns longitude, latitude).
 
     Raises:
         UsageError: The file cannot be read, or holds something else than points.
     """
+    return _points(path, _stamp(path))
+
+
+@lru_cache(maxsize=8)
+def _points(path: str, stamp: tuple[int, ...]) -> Points:
     file, asked = Path(path), "Points were to be read (reading.points)."
     if file.suffix.lower() == ".csv":
         return _points_of_csv(file, asked)
@@ -54,6 +58,15 @@ def read_points(path: str) -> Points:
     column = next((name for name in ("id", "name") if name in frame.columns), None)
     names = tuple(map(str, frame[column])) if column else tuple(str(number) for number in range(1, len(frame) + 1))
     return Points(_checked(lonlat, asked), names)
+
+
+def _stamp(path: str) -> tuple[int, ...]:
+    """What changes when the file changes; nothing for one that is not there, whose reader says so."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return ()
+    return status.st_mtime_ns, status.st_size
 
 
 def _points_of_csv(file: Path, asked: str) -> Points:
@@ -81,13 +94,17 @@ def _checked(lonlat: npt.NDArray[np.float64], asked: str) -> npt.NDArray[np.floa
     return lonlat
 
 
-@lru_cache(maxsize=8)
 def read_area(path: str) -> Any:
     """Reads polygons as one shapely geometry in longitude and latitude (WGS 84).
 
     Raises:
         UsageError: The file cannot be read, or holds something else than polygons.
     """
+    return _area(path, _stamp(path))
+
+
+@lru_cache(maxsize=8)
+def _area(path: str, stamp: tuple[int, ...]) -> Any:
     import shapely
 
     asked = "An area was to be read (reading.area)."

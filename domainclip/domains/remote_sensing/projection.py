@@ -33,8 +33,8 @@ def projected(source: str, target: str, places: Sequence[tuple[float, float]]) -
 
 
 def lonlat(source: str, places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Returns longitudes and latitudes in degrees (WGS 84); see ``projected``."""
-    return projected(source, "EPSG:4326", places)
+    """Returns longitudes (-180 up to 180) and latitudes in degrees (WGS 84); see ``projected``."""
+    return [((x + 180) % 360 - 180 if math.isfinite(x) else x, y) for x, y in projected(source, "EPSG:4326", places)]
 
 
 def all_finite(places: Sequence[tuple[float, float]]) -> bool:

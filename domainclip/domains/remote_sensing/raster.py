@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import threading
@@ -12,6 +13,8 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from domainclip.domains.remote_sensing.ground_check import check_ground
 from domainclip.domains.remote_sensing.openable import check_openable, check_opened, may_lack_blocks
@@ -276,6 +279,19 @@ def _drop(place: Place) -> None:
     entry = getattr(_local, "handles", OrderedDict()).pop(place, None)
     if entry is not None:
         entry[1].close()
+
+
+def stored_number(nodata: float | None, dtype: np.dtype[Any]) -> Any:
+    """Returns the number without data in the type of the pixels, None where no pixel can have it.
+
+    As a float it would cost five times as much: numpy compares int16 with a float in float64.
+    """
+    if nodata is None or math.isnan(nodata):
+        return None
+    if dtype.kind not in "iu":
+        return nodata
+    limits = np.iinfo(dtype)
+    return dtype.type(int(nodata)) if nodata.is_integer() and limits.min <= nodata <= limits.max else None
 
 
 def read_header(path: Place | str | Path) -> RasterHeader:

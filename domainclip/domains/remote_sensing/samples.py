@@ -127,10 +127,25 @@ def scene_samples(item: SourceItem, reading: RemoteSensingReading, account: Acco
     seen = account.counts["windows"] - account.counts["kept"] - cutter.left_out
     account.leave_out("beyond reading.max_windows", seen)
     if not account.counts["kept"]:
-        raise unreadable(
-            f"None of its {account.counts['windows']} windows is left: {account.words()}.",
-            "Raise reading.max_nodata or reading.max_cloud, lower reading.region_purity, or use a smaller reading.window_px.",
-        )
+        raise _nothing_left(account, reading)
+
+
+_REMEDIES = {
+    "outside the area": "The area (reading.area) lies elsewhere: take this scene out, or correct it.",
+    "too cloudy": "Raise reading.max_cloud.",
+    "with too little data": "Raise reading.max_nodata, or use a smaller reading.window_px.",
+    "not enough in one region": "Lower reading.region_purity, or use a smaller reading.window_px.",
+    "across two blocks": "Raise reading.block_m, or use a smaller reading.window_px.",
+}
+
+
+def _nothing_left(account: Account, reading: RemoteSensingReading) -> UnreadableFileError:
+    """Builds the error of a scene of which no window is kept, with the remedy for what left most of them out."""
+    if reading.points is not None and not account.counts["windows"]:
+        count = len(read_points(reading.points).names)
+        return unreadable(f"None of the {count} points lies in it.", "Take this scene out, or correct the points (reading.points).")
+    most = max(_REMEDIES, key=lambda reason: account.counts.get(reason, 0))
+    return unreadable(f"None of its {account.counts['windows']} windows is left: {account.words()}.", _REMEDIES[most])
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ def resolve_values(stored: StoredNumbers, reading: RemoteSensingReading) -> tupl
                 "Tell reading.values, reading.scale and reading.offset instead.",
             )
         return Values("reflectance", *baseline_scale(reading.processing_baseline), nodata), "reading.processing_baseline"
-    if beside := stored.beside:
+    if (beside := stored.beside) and is_reflectance(stored.family):
         return Values("reflectance", *beside, nodata), str(stored.told_by)
     tagged = stored.tagged
     if tagged and (is_reflectance(stored.family) or _unit_is(stored, "reflectance")):
@@ -146,8 +146,7 @@ def _told_by_owner(stored: StoredNumbers, reading: RemoteSensingReading, nodata:
                 "Leave out reading.scale and reading.offset.",
             )
         return Values("db", 1.0, 0.0, None)
-    beside = stored.beside if reading.values == "reflectance" else None
-    told = beside or stored.tagged
+    told = stored.beside or stored.tagged
     scale, offset = told or (1.0, 0.0)
     if reading.values in {"srgb", "display"} and stored.dtype == "uint8" and told is None:
         scale = 1 / 255

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
-from domainclip.domains.remote_sensing.bands import Bands, StoredBand, resolve_bands
+from domainclip.domains.remote_sensing.bands import Bands, StoredBand, mask_positions, resolve_bands
 from domainclip.domains.remote_sensing.grid import Grid, asked_grid, grid_of, pixel_area, shift_of, united
 from domainclip.domains.remote_sensing.metadata import told_beside
 from domainclip.domains.remote_sensing.pixels import Part, Plane
@@ -216,7 +216,9 @@ def _part(described: Described, number: int, indexes: tuple[int, ...], grid: Gri
     nodata = _nodata(header, described.told, reading)
     size = (header.width, header.height)
     place = file.place(outside=reading.outside, remote=reading.remote)
-    return Part(place, indexes, size, shift, nodata, header.has_mask, _resampling(own, grid, reading), header.looked_at)
+    data = {n for n, colour in enumerate(header.colours) if colour == "alpha"} - mask_positions(file, header, reading)
+    masked, how = header.has_mask and not data, _resampling(own, grid, reading)
+    return Part(place, indexes, size, shift, nodata, masked, how, header.looked_at, bool(data))
 
 
 def _quality_part(band: QualityBand, part: Part, header: RasterHeader) -> Part:

@@ -149,7 +149,8 @@ def _family(table: Mapping[str, Any]) -> Family:
         for name, facts in table["orders"].items()
     }
     scale = dict(table.get("scale", {}))
-    nodata = scale.pop("nodata", None)
+    hole = scale.pop("nodata", None)
+    nodata = None if hole is None else float(hole)
     files = tuple(re.compile(pattern, re.IGNORECASE) for pattern in table.get("files", ()))
     told = {prefix: (float(pair[0]), float(pair[1])) for prefix, pair in scale.items()}
     signature = tuple(table["signature"])
@@ -197,6 +198,30 @@ def family_of(names: Sequence[str]) -> str | None:
     """Says of which family a file's own band names are, by a name that only one family has; None when they do not tell."""
     found = {_signatures()[name.lower()] for name in names if name.lower() in _signatures()}
     return found.pop() if len(found) == 1 else None
+
+
+def sole_family(names: Sequence[str]) -> tuple[str | None, str | None]:
+    """Says which family's all names are, where no single one tells.
+
+    Args:
+        names: Of all bands of a scene, as written.
+
+    Returns:
+        The only family that knows all of them, else None; and, where several know them and mean different bands, what they mean.
+    """
+    knowing = [table for table in families().values() if all(name.lower() in table.aliases for name in names)]
+    if len(knowing) == 1:
+        return knowing[0].name, None
+    for name in names:
+        meant = {table.words: _meaning(name, table) for table in knowing}
+        if len(set(meant.values())) > 1:
+            return None, f"{name} is " + ", ".join(f"{what} of {words}" for words, what in meant.items())
+    return None, None
+
+
+def _meaning(name: str, table: Family) -> str:
+    band = table.bands.get(table.aliases[name.lower()])
+    return (band.common or band.name) if band is not None else "a quality band"
 
 
 def canonical(names: Sequence[str], family: str | None) -> tuple[str, ...]:

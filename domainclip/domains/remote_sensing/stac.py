@@ -28,6 +28,7 @@ _COLLECTIONS = {"hlss30": "hls-s30", "hlsl30": "hls-l30", "hls2-s30": "hls-s30",
 _PLATFORMS = {
     "sentinel-2": "sentinel-2",
     "sentinel-1": "sentinel-1",
+    "landsat-4": "landsat-5",
     "landsat-5": "landsat-5",
     "landsat-7": "landsat-7",
     "landsat-8": "landsat-8-9",
@@ -165,7 +166,9 @@ def stac_product(path: Path, *, outside: bool = False, remote: bool = False) -> 
             "Fetch the assets, and name bands in the item (eo:bands, or bands of STAC 1.1).",
         )
     time = properties.get("datetime") or properties.get("start_datetime")
-    told = Told(scale, "STAC item" if scale else None, plain_time(time), nodata.pop() if len(nodata) == 1 else None)
+    # Items of some catalogues leave out what the products' own metadata say.
+    hole = nodata.pop() if len(nodata) == 1 else families()[family].nodata if family and not nodata else None
+    told = Told(scale, "STAC item" if scale else None, plain_time(time), hole)
     return Product(family, path.stem, tuple(files), (), told.time, told, tuple(absent))
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from domainclip.domains.remote_sensing.grid import Grid, part_of
-from domainclip.domains.remote_sensing.raster import Place, gdal_errors, open_anew, reads_alone, stamp_of
+from domainclip.domains.remote_sensing.grid import Grid, crs_around, grid_of_dataset, part_of
+from domainclip.domains.remote_sensing.raster import Place, gdal_errors, open_anew, reads_alone, stamp_of, stored_number
 from domainclip.sample import Window
 
 _OPEN = 32
@@ -103,9 +103,15 @@ def _warped(dataset: Any, grid: Grid, resampling: str, nodata: float | None, has
         "height": grid.height,
         "resampling": Resampling[resampling],
     }
+    if (crs := crs_around(grid_of_dataset(dataset))) is not None:
+        options["src_crs"] = crs
     floating = dataset.dtypes[0].startswith("float")
-    number = nodata if nodata is not None else (math.nan if floating and not has_mask else None)
+    number = stored_number(nodata, np.dtype(dataset.dtypes[0]))
+    if number is None and floating and not has_mask:
+        number = math.nan
     if number is not None:
+        # Band by band: by default GDAL leaves out only pixels without data in all bands.
+        options["UNIFIED_SRC_NODATA"] = "NO"
         # What lies outside the file, and what NaN or nodata touches, is without data.
         return WarpedVRT(dataset, src_nodata=number, nodata=number, **options), None
     if ColorInterp.alpha in dataset.colorinterp:
@@ -143,7 +149,7 @@ def warped_pixels(
         source,
         pixels,
         src_transform=Affine(*own.transform),
-        src_crs=own.crs,
+        src_crs=crs_around(own) or own.crs,
         dst_transform=Affine(*target.transform),
         dst_crs=target.crs,
         resampling=Resampling[resampling],

@@ -58,6 +58,11 @@ def resolve_cut(grid: Grid, reading: RemoteSensingReading, spacing: Spacing | No
         if reading.window_px is None and is_picture and reading.points is None:
             return None
         side = reading.window_px or _SCENE_WINDOW_PX
+        if reading.window_px is not None and side > max(grid.width, grid.height):
+            raise unreadable(
+                f"A window of {side} pixels (reading.window_px) is larger than it ({grid.width} x {grid.height}).",
+                "Lower reading.window_px, or join neighbouring scenes: reading.mosaic=true.",
+            )
         stride = reading.stride_px or side
         return Cut((side, side), (stride, stride), None)
     assert spacing is not None
@@ -88,7 +93,7 @@ def windows(grid: Grid, cut: Cut | None) -> Iterator[Window]:
     if cut is None:
         yield Window(0, 0, grid.width, grid.height)
         return
-    if cut.window_px[0] > grid.height and cut.window_px[1] > grid.width and cut.output_px is not None:
+    if cut.output_px is not None and (cut.window_px[0] > grid.height or cut.window_px[1] > grid.width):
         raise unreadable(
             f"A window of {cut.window_px[1]} x {cut.window_px[0]} pixels is larger than it ({grid.width} x {grid.height}), "
             "and would be stretched to another scale.",

@@ -55,8 +55,9 @@ def test_short_names_are_lengthened_only_where_the_family_is_known(write_raster,
     known = cut(write_raster(numbered(3), "a.tif", names=["B2", "B8A", "B11"]))[0]
     assert known.channels == ("B02", "B8A", "B11")
     # B10 and B11 are cirrus and short-wave infrared for Sentinel-2, thermal for Landsat: without a word from anyone they stay.
-    unknown = cut(write_raster(numbered(3), "b.tif", names=["B2", "B10", "B11"]))[0]
-    assert unknown.channels == ("B2", "B10", "B11") and unknown.sensor is None
+    with pytest.raises(UnreadableFileError, match="B10 is lwir11 of Landsat 8/9, cirrus of Sentinel-2") as error:
+        cut(write_raster(numbered(3), "b.tif", names=["B2", "B10", "B11"]))
+    assert "reading.sensor" in error.value.remedy
     told = cut(write_raster(numbered(3), "c.tif", names=["B2", "B10", "B11"]), sensor="landsat-8-9-l1")[0]
     assert told.channels == ("OLI_B2", "TIRS_B10", "TIRS_B11")
 

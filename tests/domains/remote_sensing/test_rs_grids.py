@@ -176,7 +176,12 @@ def test_a_window_larger_than_the_scene(write_raster, cut):
     with pytest.raises(UnreadableFileError, match="larger than it") as error:
         cut(path, window_m=640, window_px=64)
     assert "mosaic" in error.value.remedy
-    assert cut(path, window_px=64)[0].read().array.shape == (1, 40, 40)  # in pixels a small scene is taken as it is
+    with pytest.raises(UnreadableFileError, match="larger than it"):
+        cut(path, window_px=64)
+    assert cut(path)[0].read().array.shape == (1, 40, 40)  # where no size is asked for, a small scene is taken as it is
+    strip = write_raster(waves(1, 40, 200), "strip.tif", names=["B8A"], **UTM)
+    with pytest.raises(UnreadableFileError, match="stretched"):
+        cut(strip, window_m=640, window_px=64)
 
 
 def test_the_date_line(write_raster, cut):

@@ -14,9 +14,8 @@ def test_bands_come_by_name_and_reflectance_is_a_ten_thousandth():
 
 def test_eurosats_last_number_is_b8a():
     found = published_statistics()["eurosat-s2-l1c"]
-    assert dict(zip(found.bands, found.mean, strict=True))["B8A"] == 2594.14
-    with pytest.raises(UsageError, match="no standard deviations"):
-        statistics_of("eurosat-s2-l1c", ("B02",), "dn")
+    assert dict(zip(found.bands, found.mean, strict=True))["B8A"] == 2594.14080798
+    assert dict(zip(found.bands, found.std, strict=True))["B09"] == 404.91978886
 
 
 def test_clips_own_numbers_are_open_clips():

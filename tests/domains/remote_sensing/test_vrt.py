@@ -130,8 +130,8 @@ def test_blocks_that_a_source_lacks_have_no_data_also_through_a_vrt_within_a_vrt
         file.write(np.full((1, 32, 64), 7, "uint16"), window=((0, 32), (0, 64)))
     (tmp_path / "inner.vrt").write_text(vrt(source("west.tif"), size=(64, 64)))
     (tmp_path / "outer.vrt").write_text(vrt(source("inner.vrt", 64)))
-    for name, start in (("inner.vrt", 0), ("outer.vrt", 64)):
-        (sample,) = cut(tmp_path / name, window_px=128, max_nodata=0.9)
+    for name, start, side in (("inner.vrt", 0, 64), ("outer.vrt", 64, 128)):
+        (sample,) = cut(tmp_path / name, window_px=side, max_nodata=0.9)
         empty = sample.read().masks["nodata"]
         assert not empty[:32, start : start + 64].any() and empty[32:].all() and empty[:, :start].all()
         assert (sample.read().array[0][~empty] == 7).all()
