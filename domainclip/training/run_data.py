@@ -91,6 +91,8 @@ def check_parts(config: RunConfig, prepared: PreparedSet) -> None:
     """
     train = prepared.subset("train")
     rule = checked_rule(config.data.missing_channels, config.model.channel_embedding)
+    if rule == "refuse" and config.model.channels is None and len({frozenset(row) for row in train["channels"]}) > 1:
+        return  # several sensors: ``fit_preprocessing`` says which
     wanted = config.model.channels or tuple(train["channels"].iloc[0])
     if rule != "refuse" and config.model.channels is None:
         wanted = tuple(sorted({name for row in train["channels"] for name in row}))

@@ -40,6 +40,8 @@ _TOGETHER = 1024
 _WARPED_BLOCK = (128, 512)
 """GDAL hands out a warped file by blocks of so many rows and columns."""
 _CLOUD = "cloud"
+_MOST_BROKEN = 16
+"""Windows at the beginning of a scene none of which can be read, after which it is given up."""
 
 
 @dataclass
@@ -168,7 +170,7 @@ class _Cutter:
         self.regions = regions_in_pixels(regions, scene.first.native, scene.grid)
         self.group = item.group or scene_name(item, scene)
         self.common = self._common()
-        self.left_out = 0
+        self.left_out = self.tried = self.broken = 0
         masks = {name for plane in scene.planes for band, _ in plane.quality for name in band.rule.masks}
         self.clouds = _CLOUD in masks
         if reading.max_cloud is not None and not self.clouds:
@@ -251,10 +253,14 @@ class _Cutter:
         meta: dict[str, Any] = {}
         pixels: Pixels | None = None
         if self._may_be_left_out():
+            self.tried += 1
             try:
                 pixels = _looked_at(place, lazy)
             except UnreadableFileError:
-                # One damaged block costs its windows: whoever reads this one is told.
+                # One damaged block costs its windows: whoever reads this one is told. A file that is all damage is refused whole.
+                self.broken += 1
+                if self.broken == _MOST_BROKEN == self.tried:
+                    raise
                 return self._made(place, reader, region, group, meta)
             if _share(pixels.masks["nodata"]) > self.reading.max_nodata:
                 self._leave_out("with too little data")
