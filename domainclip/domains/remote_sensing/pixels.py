@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from domainclip.domains.remote_sensing.grid import Grid
 from domainclip.domains.remote_sensing.quality import QualityBand, quality_masks
-from domainclip.domains.remote_sensing.raster import open_raster, stamp_of
-from domainclip.domains.remote_sensing.warp import open_warped
+from domainclip.domains.remote_sensing.raster import close_file, open_raster, stamp_of
+from domainclip.domains.remote_sensing.warp import close_warped, open_warped
 from domainclip.sample import Pixels, Window
 
 Array = npt.NDArray[Any]
@@ -104,8 +104,7 @@ class WindowReader:
         Raises:
             UnreadableFileError: A file is gone.
         """
-        layers = [layer for plane in self.planes for layer in (*plane.layers, *(layer for _, layer in plane.quality))]
-        return tuple(stamp_of(part.source) for layer in layers for part in layer.parts)
+        return tuple(stamp_of(source) for source in sources_of(self.planes))
 
     def __call__(self) -> Pixels:
         """Returns the window, (C, Y, X) or (T, C, Y, X) in the stored type, with its masks.
@@ -120,6 +119,22 @@ class WindowReader:
         shape = read[0].array.shape[1:]
         masks = {name: np.stack([pixels.masks.get(name, np.zeros(shape, bool)) for pixels in read]) for name in names}
         return Pixels(np.stack([pixels.array for pixels in read]), masks)
+
+
+def sources_of(planes: Sequence[Plane]) -> list[str]:
+    """Returns the files behind planes, one a part."""
+    layers = [layer for plane in planes for layer in (*plane.layers, *(layer for _, layer in plane.quality))]
+    return [part.source for layer in layers for part in layer.parts]
+
+
+def release(planes: Sequence[Plane]) -> None:
+    """Closes the files of a scene that is done with, so that the next one's blocks need no memory of their own.
+
+    Whoever reads a window of it later opens them again.
+    """
+    for source in sources_of(planes):
+        close_file(source)
+        close_warped(source)
 
 
 def read_plane(plane: Plane, window: Window, output_px: tuple[int, int] | None = None) -> Pixels:

@@ -143,7 +143,7 @@ def gdal_errors(source: str, settings: bool = True) -> Iterator[None]:
         try:
             yield
         except (RasterioError, OSError) as error:
-            _drop(source)
+            close_file(source)
             kind = type(error.__cause__ or error).__name__
             if is_remote(source):
                 found = f"GDAL could not read it from its address ({kind})."
@@ -207,7 +207,7 @@ def _held(source: str) -> tuple[tuple[int, ...], Any, bool] | None:
 
 def _opened(source: str) -> Any:
     stamp = stamp_of(source)
-    _drop(source)
+    close_file(source)
     dataset = open_anew(source)
     _local.handles[source] = (stamp, dataset, reads_alone(dataset))
     while len(_local.handles) > _OPEN_FILES:
@@ -236,7 +236,10 @@ def open_anew(source: str) -> Any:
         return rasterio.open(str(path.resolve()), driver=driver, sharing=False)
 
 
-def _drop(source: str) -> None:
+def close_file(source: str) -> None:
+    """Closes a file that this thread holds open, if it does; GDAL then frees the blocks that it decoded of it."""
+    if getattr(_local, "process", None) != os.getpid():
+        return  # after a fork: the parent's
     entry = getattr(_local, "handles", OrderedDict()).pop(source, None)
     if entry is not None:
         entry[1].close()
