@@ -107,7 +107,9 @@ def read_gdal(kind: str, path: Path, plate: Ground) -> dict[str, Any]:
                 "further": further,
                 "broken": kind == "jp2" and not is_chained(path.read_bytes()),
             }
-            bands = [i for i in file.indexes if file.colorinterp[i - 1].name != "alpha"][:BANDS]
+            # A band that is marked as alpha and has another name is data: near infrared, say.
+            named = [(file.descriptions[i - 1] or "alpha").lower() not in {"alpha", "mask"} for i in file.indexes]
+            bands = [i for i in file.indexes if file.colorinterp[i - 1].name != "alpha" or named[i - 1]][:BANDS]
             corner = Window(0, 0, min(file.width, SIDE), min(file.height, SIDE))
             numbers = file.read(bands, window=corner)
             missing = (file.read_masks(bands, window=corner) == 0).any(axis=0)

@@ -3,9 +3,9 @@
     python tests/performance/made_scenes.py --root FOLDER [--scenes 4] [--side 4096]
 
 A scene has the bands of Sentinel-2 L2A in their order, named, in DN of 1/10,000 reflectance (processing baseline before 04.00, no
-offset), 10 m, tiles of 512 px, pixel interleaved (GDAL's default), without overviews. Texture: a 1/f field for each of
-three materials, mixed by a fourth, with a spectrum each, and noise of a sensor of 8 DN, so that DEFLATE has as much to do as with
-real scenes (about 1.5 to 1). A wedge at the lower right is nodata, as at the edge of an orbit. Everything follows from the seed.
+offset), 10 m, tiles of 512 px, pixel interleaved (GDAL's default), without overviews. Texture: a 1/f field for each of three
+materials, mixed by a fourth, with a spectrum each, and noise of a sensor of 8 DN; bands of 20 and 60 m repeat their pixels. A wedge
+at the lower right is nodata, as at the edge of an orbit. Everything follows from the seed.
 The scenes lie 200 km apart in UTM zone 32, west of 10 degrees east, where EPSG:3035 is turned against UTM by less than a degree.
 """
 
@@ -29,6 +29,8 @@ _SPECTRA = np.array([
     [900, 1100, 1500, 1900, 2200, 2400, 2550, 2650, 2800, 2850, 3400, 2900],  # soil
     [500, 480, 420, 300, 260, 220, 210, 190, 170, 160, 90, 60],  # water
 ], np.float32)  # fmt: skip
+_NATIVE_PX = (6, 1, 1, 1, 2, 2, 2, 1, 2, 6, 2, 2)
+"""Pixels of 10 m to a side of each band's own: 60 and 20 m bands stand in a stack of 10 m repeated, as gdalbuildvrt makes it."""
 _NOISE_DN = 8.0
 _FIELD_PX = 1024
 """Side of a field; larger scenes repeat it turned, so that a scene is made in bands of rows and never held whole."""
@@ -111,6 +113,9 @@ def _block(
     block = np.tensordot(_SPECTRA.T, shares * light, axes=1)
     block += _NOISE_DN * random.standard_normal(block.shape, dtype=np.float32)
     made: np.ndarray[Any, Any] = np.clip(np.rint(block), 1, 16000).astype(np.int16)
+    for band, pixels in enumerate(_NATIVE_PX):
+        at = [np.arange(length) // pixels * pixels for length in shape]
+        made[band] = made[band][np.ix_(*at)]
     return made
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +14,8 @@ import numpy.typing as npt
 from domainclip.domains.remote_sensing.grid import Grid, grid_of_dataset, part_of, source_window
 from domainclip.domains.remote_sensing.openable import absent_pixels
 from domainclip.domains.remote_sensing.quality import QualityBand, quality_masks
-from domainclip.domains.remote_sensing.raster import Place, open_raster, stamp_of, stored_number
-from domainclip.domains.remote_sensing.warp import open_warped, warped_pixels
+from domainclip.domains.remote_sensing.raster import Place, close_file, open_raster, stamp_of, stored_number
+from domainclip.domains.remote_sensing.warp import close_warped, open_warped, warped_pixels
 from domainclip.sample import Pixels, Window
 
 Array = npt.NDArray[Any]
@@ -104,9 +104,7 @@ class WindowReader:
         Raises:
             UnreadableFileError: A file is gone.
         """
-        planes = [one for plane in self.planes for one in (plane, *plane.beneath)]
-        parts = [part for plane in planes for part in (*plane.parts, *(part for _, part in plane.quality))]
-        return tuple(stamp_of(part.place) for part in parts)
+        return tuple(stamp_of(place) for place in places_of(self.planes))
 
     def __call__(self) -> Pixels:
         """Returns the window, (C, Y, X) or (T, C, Y, X) in the stored type, with its masks.
@@ -121,6 +119,22 @@ class WindowReader:
         shape = read[0].array.shape[1:]
         masks = {name: np.stack([pixels.masks.get(name, np.zeros(shape, bool)) for pixels in read]) for name in names}
         return Pixels(np.stack([pixels.array for pixels in read]), masks)
+
+
+def places_of(planes: Sequence[Plane]) -> list[Place]:
+    """Returns the files behind planes, one a part."""
+    whole = [one for plane in planes for one in (plane, *plane.beneath)]
+    return [part.place for plane in whole for part in (*plane.parts, *(part for _, part in plane.quality))]
+
+
+def release(planes: Sequence[Plane]) -> None:
+    """Closes the files of a scene that is done with, so that the next one's blocks need no memory of their own.
+
+    Whoever reads a window of it later opens them again.
+    """
+    for place in places_of(planes):
+        close_file(place)
+        close_warped(place)
 
 
 def read_plane(plane: Plane, window: Window, output_px: tuple[int, int] | None = None) -> Pixels:

@@ -177,7 +177,7 @@ def gdal_errors(place: Place, settings: bool = True) -> Iterator[None]:
         try:
             yield
         except (RasterioError, CPLE_BaseError, OSError) as error:
-            _drop(place)
+            close_file(place)
             kind = type(error.__cause__ or error).__name__
             if place.is_address:
                 found = f"GDAL could not read it from its address ({kind})."
@@ -235,7 +235,7 @@ def _held(place: Place) -> tuple[tuple[int, ...], Any, bool] | None:
 
 def _opened(place: Place) -> Any:
     stamp = stamp_of(place)
-    _drop(place)
+    close_file(place)
     dataset = open_anew(place)
     _local.handles[place] = (stamp, dataset, reads_alone(dataset))
     while len(_local.handles) > _OPEN_FILES:
@@ -275,7 +275,8 @@ def _open_remote(name: str) -> Any:
     return rasterio.open(name, driver=_REMOTE_DRIVERS[-1], sharing=False)
 
 
-def _drop(place: Place) -> None:
+def close_file(place: Place) -> None:
+    """Closes what this thread holds open of a file; it is opened again when it is read again."""
     entry = getattr(_local, "handles", OrderedDict()).pop(place, None)
     if entry is not None:
         entry[1].close()

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from domainclip.domains.remote_sensing.blocks import block_of
 from domainclip.domains.remote_sensing.choosing import draw_order
 from domainclip.domains.remote_sensing.item_products import products_of
-from domainclip.domains.remote_sensing.pixels import WindowReader
+from domainclip.domains.remote_sensing.pixels import WindowReader, release
 from domainclip.domains.remote_sensing.place import season, window_centres, window_geo
 from domainclip.domains.remote_sensing.places import inside_area, read_area, read_points, windows_at
 from domainclip.domains.remote_sensing.raster import unreadable
@@ -126,6 +126,7 @@ def scene_samples(item: SourceItem, reading: RemoteSensingReading, account: Acco
             yield sample
             if reading.max_windows is not None and account.counts["kept"] == reading.max_windows:
                 break
+    release(scene.planes)
     seen = account.counts["windows"] - account.counts["kept"] - cutter.left_out
     account.leave_out("beyond reading.max_windows", seen)
     if not account.counts["kept"]:

@@ -90,6 +90,13 @@ def _opened(key: _Key) -> _Open:
     return handles[key]
 
 
+def close_warped(place: Place) -> None:
+    """Closes what this thread holds open of a file, on whatever grids; as ``raster.close_file``."""
+    if getattr(_local, "process", None) == os.getpid():
+        for key in [key for key in _local.handles if key[0] == place]:
+            _local.handles.pop(key).close()
+
+
 def _warped(dataset: Any, grid: Grid, resampling: str, nodata: float | None, has_mask: bool) -> tuple[Any, int | None]:
     from rasterio.enums import ColorInterp, Resampling
     from rasterio.transform import Affine

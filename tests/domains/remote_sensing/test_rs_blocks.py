@@ -137,3 +137,22 @@ def test_one_place_off_the_globe_takes_no_others_along():
     assert [centre is None for centre in centres] == [False, True, False, True]
     assert centres[0] == pytest.approx((10.07, 49.955), abs=0.01)
     assert centres == [window_centres(grid, [window])[0] for window in windows]
+
+
+@pytest.mark.parametrize("other", [{}, {"crs": "EPSG:3035", "spacing_m": 10.0}])
+def test_a_scene_that_is_done_with_is_closed_and_its_windows_can_still_be_read(tiled, domain, other):
+    from pathlib import Path
+
+    def held():
+        links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+        return sum(os.path.realpath(link) == str(tiled.resolve()) for link in links)
+
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("open files are counted by way of /proc")
+    samples = domain.samples(SourceItem(tiled, "scene.tif"), domain.reading_model(window_px=64, **other))
+    first = next(samples)
+    assert held() > 0
+    rest = list(samples)
+    assert held() == 0
+    assert first.read().array.shape == rest[-1].read().array.shape == (3, 64, 64)
+    assert rest[-1].read().array.shape == (3, 64, 64), "held pixels are handed out once, then the file is opened again"
