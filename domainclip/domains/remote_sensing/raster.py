@@ -107,6 +107,7 @@ class RasterHeader:
     units: tuple[str | None, ...]
     nodata: float | None
     has_mask: bool
+    mask_is_alpha: bool
     looked_at: bool
     crs: str | None
     transform: Affine6 | None
@@ -330,6 +331,7 @@ def read_header(path: Place | str | Path) -> RasterHeader:
             units=tuple(dataset.units),
             nodata=None if dataset.nodata is None else float(dataset.nodata),
             has_mask="per_dataset" in masks,
+            mask_is_alpha="alpha" in masks,
             looked_at=not place.is_address and _is_looked_at(place, dataset),
             crs=crs,
             transform=None if affine is None else (affine.a, affine.b, affine.c, affine.d, affine.e, affine.f),

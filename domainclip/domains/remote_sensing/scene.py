@@ -217,7 +217,7 @@ def _part(described: Described, number: int, indexes: tuple[int, ...], grid: Gri
     size = (header.width, header.height)
     place = file.place(outside=reading.outside, remote=reading.remote)
     data = {n for n, colour in enumerate(header.colours) if colour == "alpha"} - mask_positions(file, header, reading)
-    masked, how = header.has_mask and not data, _resampling(own, grid, reading)
+    masked, how = header.has_mask and not (data and header.mask_is_alpha), _resampling(own, grid, reading)
     return Part(place, indexes, size, shift, nodata, masked, how, header.looked_at, bool(data))
 
 

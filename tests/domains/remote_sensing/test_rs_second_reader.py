@@ -191,3 +191,18 @@ def test_wavelengths_are_those_of_the_published_edges():
     }  # fmt: skip
     for (name, family), (low, high) in edges.items():
         assert low < band_facts(name, family).wavelength_um < high, name
+
+
+def test_a_mask_of_its_own_counts_beside_an_alpha_band_that_is_data(write_raster, cut):
+    import rasterio
+
+    array = np.full((4, 64, 64), 90, "uint8")
+    array[3] = 0
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        path = write_raster(array, names=["red", "green", "blue", "nir"], **UTM)
+        with rasterio.open(path, "r+") as file:
+            mask = np.full((64, 64), 255, "uint8")
+            mask[:, :10] = 0
+            file.write_mask(mask)
+    missing = cut(path)[0].read().masks["nodata"]
+    assert missing[:, :10].all() and not missing[:, 10:].any()
