@@ -164,6 +164,7 @@ def test_overviews_mix_scores_and_never_classes(tmp_path):
         np.testing.assert_allclose(half.read(2), shares, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_more_than_255_classes(tmp_path):
     winners = _large(tmp_path, 300)
     assert valid(tmp_path / "c.tif")

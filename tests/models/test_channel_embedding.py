@@ -137,6 +137,7 @@ def test_one_wavelength_tower_takes_three_bands_and_five(start):
         encoded(start("starter-vit")[1]("inflated"), images_of(3, 64), channels=S2[:3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_saved_and_loaded_in_another_process(start, kind, tmp_path, make_record, tokenizer):
     model = start()[1](kind)

@@ -277,12 +277,3 @@ def known_wavelengths(channels: Sequence[str], family: str | None) -> dict[str, 
         if wave is not None and wave <= _LONGEST_OPTICAL_UM:
             known[name] = wave
     return known
-
-
-def band_by_common_name(common: str, channels: Sequence[str], family: str | None) -> str | None:
-    """Returns the channel that is, e.g., ``red`` or ``nir`` of its instrument, or None."""
-    for name in channels:
-        facts = band_facts(name, family)
-        if (facts is not None and facts.common == common) or (facts is None and name.lower() == common):
-            return name
-    return None

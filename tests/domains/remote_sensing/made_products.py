@@ -226,3 +226,14 @@ def make_modis(folder, *, state=None, scene="MOD09GA.A2021197.h18v04.061.2021199
 def make_naip(path):
     bands = np.stack([np.full((64, 64), n, np.uint8) for n in (50, 60, 70, 80)])
     return write(path, bands, 1, photometric="RGB", alpha="NO")
+
+
+def numbers(sample):
+    """Each band's one number; a band with several fails."""
+    array = sample.read().array
+    assert all(len(np.unique(band)) == 1 for band in array)
+    return {name: float(band.flat[0]) for name, band in zip(sample.channels, array, strict=True)}
+
+
+def physical(sample, stored):
+    return stored * sample.values.scale + sample.values.offset

@@ -18,23 +18,12 @@ from made_products import (
     make_naip,
     make_planetscope,
     make_safe_l2a,
+    numbers,
     write,
 )
 
 from domainclip.channel_names import channel_positions
 from domainclip.errors import UnreadableFileError, UsageError
-
-
-def numbers(sample):
-    """Each band's one number; a band with several fails."""
-    array = sample.read().array
-    assert all(len(np.unique(band)) == 1 for band in array)
-    return {name: float(band.flat[0]) for name, band in zip(sample.channels, array, strict=True)}
-
-
-def physical(sample, stored):
-    return stored * sample.values.scale + sample.values.offset
-
 
 # Landsat
 

@@ -50,6 +50,7 @@ def test_every_entry_says_its_source_and_has_a_number_a_band():
         assert entry.values in {"dn", "srgb"} and all(spread > 0 for spread in entry.std or ())
 
 
+@pytest.mark.slow
 def test_training_takes_them(tmp_path):
     from domainclip.data.prepare import prepare
     from domainclip.data.sources import open_dataset
