@@ -52,15 +52,15 @@ def test_factors_of_the_mtl_win_over_the_name(tmp_path, one_scene):
 
 
 def test_band_4_of_landsat_5_is_near_infrared_and_of_landsat_8_red(tmp_path, one_scene):
-    from domainclip.domains.remote_sensing.sensors import band_by_common_name
+    from domainclip.domains.remote_sensing.sensors import band_facts
 
     make_landsat(tmp_path / "5", sensor="LT05", mtl="txt", date="20100716")
     make_landsat(tmp_path / "7", sensor="LE07", date="20100716")
     make_landsat(tmp_path / "8")
     five, seven, eight = (one_scene(tmp_path / name)[0] for name in "578")
     assert numbers(five)["TM_SR_B4"] == numbers(eight)["OLI_SR_B4"] == 8400
-    assert band_by_common_name("nir", five.channels, five.sensor) == "TM_SR_B4"
-    assert band_by_common_name("red", eight.channels, eight.sensor) == "OLI_SR_B4"
+    assert band_facts("TM_SR_B4", five.sensor).common == "nir"
+    assert band_facts("OLI_SR_B4", eight.sensor).common == "red"
     assert not set(five.channels) & set(eight.channels) and not set(five.channels) & set(seven.channels)
     for found, needed in ((five, eight), (eight, five), (seven, five)):
         with pytest.raises(UsageError, match="lacks"):
