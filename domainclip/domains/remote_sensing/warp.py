@@ -117,6 +117,9 @@ def _warped(dataset: Any, grid: Grid, resampling: str, nodata: float | None, has
     if number is None and floating and not has_mask:
         number = math.nan
     if number is not None:
+        if resampling == "nearest" and not math.isnan(number):
+            # The number is copied as any other, so that GDAL need not look for it: half the time, and the same pixels.
+            return WarpedVRT(dataset, src_nodata=None, nodata=None, init_dest_nodata=False, INIT_DEST=str(number), **options), None
         # Band by band: by default GDAL leaves out only pixels without data in all bands.
         options["UNIFIED_SRC_NODATA"] = "NO"
         # What lies outside the file, and what NaN or nodata touches, is without data.

@@ -211,3 +211,36 @@ def test_a_map_of_the_whole_world_is_read_as_it_is(write_raster, cut):
     samples = cut(path, window_px=60)
     np.testing.assert_array_equal(samples[5].read().array, array[:, :60, 300:])
     assert samples[5].geo.transform == (1, 0, 120, 0, -1, 90)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata"), [("int16", -32768), ("uint8", 255), ("float32", -9999.5), ("float32", float("nan")), ("float64", None)]
+)
+def test_nearest_pixels_are_those_that_gdal_gives_with_its_own_look_for_nodata(write_raster, cut, dtype, nodata):
+    """Every pixel of the scene on another grid, holes of single bands and the rim with it."""
+    import rasterio
+    from rasterio.enums import Resampling
+    from rasterio.transform import Affine
+    from rasterio.vrt import WarpedVRT
+
+    rng = np.random.default_rng(0)
+    array = rng.integers(1, 200, (3, 150, 170)).astype(dtype)
+    if nodata is not None:
+        array[1][rng.random((150, 170)) < 0.1] = nodata
+    path = write_raster(array, names=["B02", "B03", "B8A"], nodata=nodata, **UTM)
+    grid = scene(path, crs="EPSG:3035", spacing_m=10, resampling="nearest").grid
+    hole = np.nan if nodata is None else nodata
+    with rasterio.open(path) as file, WarpedVRT(
+        file, crs=grid.crs, transform=Affine(*grid.transform), width=grid.width, height=grid.height, resampling=Resampling.nearest,
+        src_nodata=hole, nodata=hole, UNIFIED_SRC_NODATA="NO",
+    ) as warped:  # fmt: skip
+        oracle = warped.read()
+    seen = 0
+    for sample in cut(path, crs="EPSG:3035", spacing_m=10, resampling="nearest", window_px=16, max_nodata=0.99):
+        w, pixels = sample.window, sample.read()
+        part = oracle[:, w.y : w.y + 16, w.x : w.x + 16]
+        np.testing.assert_array_equal(pixels.array, part)
+        missing = (np.isnan(part) if np.isnan(hole) else part == hole).any(axis=0)
+        np.testing.assert_array_equal(pixels.masks["nodata"], missing)
+        seen += 1
+    assert seen > 80
