@@ -205,7 +205,10 @@ def import_deepspeed(device: torch.device) -> Any:
         raise missing_dependency("deepspeed", "Training with DeepSpeed", "deepspeed (or set training.engine=torch)") from error
     for handler in logging.getLogger("DeepSpeed").handlers:
         if type(handler) is logging.StreamHandler:
-            handler.setStream(sys.stderr)
+            if getattr(handler.stream, "closed", False):
+                handler.stream = sys.stderr  # setStream would flush the old one
+            else:
+                handler.setStream(sys.stderr)
     logging.getLogger("DeepSpeed").addFilter(_expected)
     loaded = deepspeed.accelerator.get_accelerator().device_name()
     if loaded != device.type:
