@@ -160,9 +160,8 @@ Named = tuple[tuple[str, ...], tuple[int, ...], str | None, str]
 
 def _named(file: NamedFile, header: RasterHeader, reading: RemoteSensingReading, family: str | None) -> Named:
     told = sensor(reading.sensor) if reading.sensor is not None else None
-    indexes = tuple(
-        position + 1 for position in range(len(header.colours)) if position not in mask_positions(file, header, reading)
-    )
+    masks = mask_positions(file, header, reading)
+    indexes = tuple(position + 1 for position in range(len(header.colours)) if position not in masks)
     own = tuple(header.band_names[index - 1] for index in indexes)
     if file.bands:
         if len(file.bands) != len(indexes):

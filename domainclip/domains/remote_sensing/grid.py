@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from domainclip.domains.remote_sensing.projection import projected
-from domainclip.domains.remote_sensing.raster import Affine6, RasterHeader, crs_name, unreadable
+from domainclip.domains.remote_sensing.raster import Affine6, RasterHeader, unreadable
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
 from domainclip.errors import UnreadableFileError, UsageError
 from domainclip.sample import Window
@@ -70,13 +69,6 @@ class Grid:
 def grid_of(header: RasterHeader) -> Grid:
     """Returns a file's own grid."""
     return Grid(header.width, header.height, header.crs, header.transform, header.metres_per_unit)
-
-
-def grid_of_dataset(dataset: Any) -> Grid:
-    """Returns the grid of rasterio's dataset."""
-    crs, affine = crs_name(dataset.crs), tuple(dataset.transform)[:6]
-    metres = float(dataset.crs.linear_units_factor[1]) if crs and dataset.crs.is_projected else None
-    return Grid(dataset.width, dataset.height, crs, affine, metres)
 
 
 def crs_around(grid: Grid) -> str | None:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from domainclip.domains.base import Inspection
 from domainclip.domains.remote_sensing.bands import Bands, StoredBand, resolve_bands
-from domainclip.domains.remote_sensing.grid import asked_grid
 from domainclip.domains.remote_sensing.item_products import products_of
-from domainclip.domains.remote_sensing.metadata import told_beside
 from domainclip.domains.remote_sensing.place import centre_lonlat, pixel_spacing, season
 from domainclip.domains.remote_sensing.products import Product
-from domainclip.domains.remote_sensing.raster import RasterHeader, read_header
+from domainclip.domains.remote_sensing.raster import RasterHeader
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
 from domainclip.domains.remote_sensing.samples import scene_name
 from domainclip.domains.remote_sensing.scaling import Probe, probe
-from domainclip.domains.remote_sensing.scene import Described, Scene, describe, plane_on, scene_of_several
+from domainclip.domains.remote_sensing.scene import Described, Scene, described_by, headers_of, scene_of_described, scene_of_several
 from domainclip.domains.remote_sensing.scene_facts.free import free_facts
 from domainclip.errors import UnreadableFileError
-from domainclip.sample import SourceItem, Values
+from domainclip.sample import SourceItem
 
 _TITLES = {"GTiff": "GeoTIFF", "JPEG": "JPEG", "PNG": "PNG", "JP2OpenJPEG": "JPEG 2000", "VRT": "VRT"}
 
@@ -43,9 +42,7 @@ def inspect_scene(item: SourceItem, reading: RemoteSensingReading) -> Inspection
     missing: list[str] = []
     if len(products) == 1 and reading.axes == "CYX":
         described, missing = _lenient(products[0], reading)
-        grid = asked_grid(described.native, reading)
-        plane = plane_on(described, grid, reading)
-        scene = Scene((plane,), grid, (described,), described.values, described.bands.channels, (described.time,))
+        scene = scene_of_described(described, reading)
     else:
         scene = scene_of_several(products, reading, checked=False)
         described = scene.first
@@ -79,28 +76,20 @@ def inspect_scene(item: SourceItem, reading: RemoteSensingReading) -> Inspection
 def _lenient(product: Product, reading: RemoteSensingReading) -> tuple[Described, list[str]]:
     """Describes a product also where nothing tells its bands or numbers, which is then missing."""
     missing = []
-    headers = tuple(read_header(file.place(outside=reading.outside, remote=reading.remote)) for file in product.files)
+    headers = headers_of(product, reading)
     try:
         bands = resolve_bands(product, headers, reading)
     except UnreadableFileError as error:
         bands = _nameless(headers)
         missing.append(f"names of the bands: {error.found} {error.remedy}")
     try:
-        described = describe(product, reading, bands)
+        described = described_by(product, headers, bands, reading)
     except UnreadableFileError as error:
         missing.append(f"what the numbers mean: {error.found} {error.remedy}")
         first = Bands(bands.chosen[:1], (), bands.family, bands.source)
-        plain = describe(product, reading.model_copy(update={"values": "dn", "scale": None, "offset": None}), first)
-        return Described(
-            product,
-            headers,
-            bands,
-            told_beside(product),
-            Values("dn", nodata=plain.values.nodata),
-            "unknown",
-            plain.time,
-            plain.native,
-        ), missing
+        as_stored = reading.model_copy(update={"values": "dn", "scale": None, "offset": None})
+        plain = described_by(product, headers, first, as_stored)
+        return replace(plain, bands=bands, values_from="unknown"), missing
     if described.values_from == "nothing":
         tags = {(header.scales[0], header.offsets[0]) for header in headers} - {(1.0, 0.0)}
         told = f"the scale tags {sorted(tags)} do not say of what quantity" if tags else "no scale is told"

@@ -41,16 +41,21 @@ def gather_scenes(paths: Sequence[Path], reading: RemoteSensingReading) -> Gathe
                 taken.setdefault(asset, path)
         except UnreadableFileError as error:
             broken.append((path, error.reason))
-    good = [path for path in items if path not in {bad for bad, _ in broken}]
+    bad = {path for path, _ in broken}
+    assets: dict[Path, list[Path]] = {path: [] for path in items if path not in bad}
     given = set(paths)
+    for asset, owner in taken.items():
+        if asset in given and owner in assets:
+            assets[owner].append(asset)
     recipes = _sources_of_vrts([path for path in paths if path not in taken], reading)
     aside = {*taken, *items, *recipes}
     products = products_among(path for path in paths if path not in aside and is_raster(path))
-    bundles = [
-        (path.parent, "stac", (path, *sorted(a for a, owner in taken.items() if owner == path and a in given))) for path in good
-    ]
+    shown: dict[Path, list[Path]] = {}
+    for source, vrt in sorted(recipes.items()):
+        shown.setdefault(vrt, []).append(source)
+    bundles = [(path.parent, "stac", (path, *sorted(own))) for path, own in assets.items()]
     for product in products:
-        own = [path for vrt in product.paths for path in sorted(recipes) if recipes[path] == vrt]
+        own = [source for path in product.paths for source in shown.get(path, ())]
         bundles.append((_home(product), f"{product.family or ''} {product.site}", (*product.paths, *own)))
     members: dict[Path, tuple[Path, ...]] = {}
     if reading.axes == "TCYX" or reading.mosaic:

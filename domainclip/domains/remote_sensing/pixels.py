@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from domainclip.domains.remote_sensing.grid import Grid, grid_of_dataset, part_of, source_window
+from domainclip.domains.remote_sensing.grid import Grid, part_of, source_window
 from domainclip.domains.remote_sensing.openable import absent_pixels
 from domainclip.domains.remote_sensing.quality import QualityBand, quality_masks
 from domainclip.domains.remote_sensing.raster import Place, close_file, open_raster, stamp_of, stored_number
@@ -29,7 +29,7 @@ class Part:
     Attributes:
         place: Of the file.
         indexes: 1-based bands.
-        size: (columns, rows) of the file.
+        own: Its own grid.
         shift: (column, row) of its first pixel in the grid, where its pixels are the grid's; None: it is resampled.
         nodata: Stored number that means no data.
         has_mask: The file carries a mask or an alpha band.
@@ -40,7 +40,7 @@ class Part:
 
     place: Place
     indexes: tuple[int, ...]
-    size: tuple[int, int]
+    own: Grid
     shift: tuple[int, int] | None
     nodata: float | None
     has_mask: bool
@@ -201,23 +201,22 @@ def _apart(part: Part, window: Window) -> bool:
     if part.shift is None:
         return False
     x, y = window.x - part.shift[0], window.y - part.shift[1]
-    return x >= part.size[0] or y >= part.size[1] or x + window.width <= 0 or y + window.height <= 0
+    return x >= part.own.width or y >= part.own.height or x + window.width <= 0 or y + window.height <= 0
 
 
 def _read_part(part: Part, grid: Grid, window: Window) -> tuple[Array, Mask]:
     """Reads what a file has of a window; what lies outside the file has no data."""
-    shift, size = (part.shift, part.size) if part.shift is not None else ((0, 0), (grid.width, grid.height))
+    shift, whole = (part.shift, part.own) if part.shift is not None else ((0, 0), grid)
     x, y = window.x - shift[0], window.y - shift[1]
     left, upper = max(0, x), max(0, y)
-    right, lower = min(size[0], x + window.width), min(size[1], y + window.height)
+    right, lower = min(whole.width, x + window.width), min(whole.height, y + window.height)
     within = Window(left, upper, right - left, lower - upper)
-    read = _read_warped if part.shift is None else read_pixels
     if (within.width, within.height) == (window.width, window.height):
-        return read(part, grid, within)
+        return _read_inside(part, grid, within)
     if within.width <= 0 or within.height <= 0:
-        some, _ = read(part, grid, Window(0, 0, 1, 1))
+        some, _ = _read_inside(part, grid, Window(0, 0, 1, 1))
         return np.zeros((len(some), window.height, window.width), some.dtype), np.ones((window.height, window.width), bool)
-    some, lacking = read(part, grid, within)
+    some, lacking = _read_inside(part, grid, within)
     array = np.zeros((len(some), window.height, window.width), some.dtype)
     empty = np.ones(array.shape[1:], bool)
     inside = (slice(upper - y, lower - y), slice(left - x, right - x))
@@ -226,12 +225,16 @@ def _read_part(part: Part, grid: Grid, window: Window) -> tuple[Array, Mask]:
     return array, empty
 
 
-def read_pixels(part: Part, grid: Grid, window: Window) -> tuple[Array, Mask]:
+def _read_inside(part: Part, grid: Grid, window: Window) -> tuple[Array, Mask]:
+    """Reads a window that lies inside the file where its pixels are the grid's, else inside the grid."""
+    return _read_warped(part, grid, window) if part.shift is None else read_pixels(part, window)
+
+
+def read_pixels(part: Part, window: Window) -> tuple[Array, Mask]:
     """Reads a window of one file in its own pixels.
 
     Args:
         part: The file and its bands.
-        grid: Not looked at: it is the file's.
         window: Inside the file, in its pixels.
 
     Returns:
@@ -258,10 +261,10 @@ def _read_warped(part: Part, grid: Grid, window: Window) -> tuple[Array, Mask]:
     if part.looked_at or part.alpha_is_data or (part.has_mask and part.nodata is not None):
         # GDAL's warper would take blocks that are not there for zeros and an alpha band for a mask, and heeds a mask or a number
         # without data but not both: the file is read first, then turned.
-        own, some, lacking = _around(part, grid, window)
-        return warped_pixels(some, lacking, own, grid, window, part.resampling)
+        around, some, lacking = _around(part, grid, window)
+        return warped_pixels(some, lacking, around, grid, window, part.resampling)
     box = ((window.y, window.y + window.height), (window.x, window.x + window.width))
-    with open_warped(part.place, grid, part.resampling, part.nodata, part.has_mask) as (dataset, alpha):
+    with open_warped(part.place, part.own, grid, part.resampling, part.nodata, part.has_mask) as (dataset, alpha):
         array: Array = dataset.read(part.indexes, window=box)
         masked = dataset.read(alpha, window=box) == 0 if alpha else None
     return array, _empty(array, part.nodata, masked)
@@ -269,14 +272,12 @@ def _read_warped(part: Part, grid: Grid, window: Window) -> tuple[Array, Mask]:
 
 def _around(part: Part, grid: Grid, window: Window) -> tuple[Grid, Array, Mask]:
     """Reads the pixels of a file, in its own, that a window of another grid may need; with the grid that they lie on."""
-    with open_raster(part.place) as dataset:
-        own = grid_of_dataset(dataset)
-    box = source_window(own, grid, window)
+    box = source_window(part.own, grid, window)
     if box is None:
-        first, _ = read_pixels(part, own, Window(0, 0, 1, 1))
-        return own, first, np.ones((1, 1), bool)
-    array, empty = read_pixels(part, own, box)
-    return part_of(own, box), array, empty
+        first, _ = read_pixels(part, Window(0, 0, 1, 1))
+        return part.own, first, np.ones((1, 1), bool)
+    array, empty = read_pixels(part, box)
+    return part_of(part.own, box), array, empty
 
 
 def _empty(array: Array, nodata: float | None, masked: Mask | None) -> Mask:

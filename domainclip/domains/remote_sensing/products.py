@@ -119,15 +119,20 @@ def products_among(paths: Iterable[Path]) -> list[Product]:
         key = (named, scene, str(anchor(path)))
         groups.setdefault(key, []).append(file)
         times[key] = time
-    products = []
+    beside: dict[str, list[Path]] = {}
+    for path in alone:
+        beside.setdefault(str(anchor(path)), []).append(path)
+    products, owned = [], set[Path]()
     for key, files in groups.items():
-        others = tuple(path for path in alone if _belongs(path, key))
-        alone = [path for path in alone if path not in set(others)]
+        others = tuple(path for path in beside.get(key[2], ()) if path not in owned and _belongs(path, key))
+        owned.update(others)
+        finest = _finest(files)
+        coarser = tuple(file.path for file in files if file not in finest)
         scene = key[1] or Path(key[2]).name
         # A bare B02.tif is not only Sentinel-2's: the other bands beside it must tell.
         family: str | None = key[0] if key[1] else family_of([str(file.band) for file in files])
-        products.append(Product(family, scene, _finest(files), others + _coarser(files), times[key] or date_in(scene)))
-    products += [Product(None, path.stem, (NamedFile(path, None),), (), date_in(path.stem)) for path in alone]
+        products.append(Product(family, scene, finest, others + coarser, times[key] or date_in(scene)))
+    products += [Product(None, path.stem, (NamedFile(path, None),), (), date_in(path.stem)) for path in alone if path not in owned]
     return sorted(products, key=lambda product: product.files[0].path)
 
 
@@ -176,11 +181,8 @@ def anchor(path: Path) -> Path:
 
 
 def _belongs(path: Path, key: tuple[str, str, str]) -> bool:
-    """Says whether a file that holds no band is part of a product: it lies in its SAFE, or has its name."""
-    home = anchor(path)
-    if str(home) != key[2]:
-        return False
-    return home.name.lower().endswith(_SAFE) or bool(key[1] and path.name.lower().startswith(key[1].lower()))
+    """Says whether a file that holds no band, in a product's folder, is part of it: the folder is a SAFE, or it has its name."""
+    return key[2].lower().endswith(_SAFE) or bool(key[1] and path.name.lower().startswith(key[1].lower()))
 
 
 def _finest(files: Sequence[NamedFile]) -> tuple[NamedFile, ...]:
@@ -195,11 +197,6 @@ def _finest(files: Sequence[NamedFile]) -> tuple[NamedFile, ...]:
 
 def _rank(file: NamedFile) -> tuple[int, bool]:
     return file.resolution_m or 0, "_sr" not in file.path.name.lower()
-
-
-def _coarser(files: Sequence[NamedFile]) -> tuple[Path, ...]:
-    kept = {file.path for file in _finest(files)}
-    return tuple(file.path for file in files if file.path not in kept)
 
 
 def is_raster(path: Path) -> bool:

@@ -86,7 +86,9 @@ class RasterHeader:
         offsets: Per band.
         units: Per band, None where the file gives none.
         nodata: The file's nodata number, or None.
-        has_mask: The file carries a mask or an alpha band, or does not hold all of its blocks.
+        has_mask: The file carries a mask or an alpha band.
+        mask_is_alpha: That mask is a band of the file.
+        looked_at: The file may lack blocks, for which GDAL gives zeros: blocks are looked at before they are read.
         crs: ``"EPSG:32630"`` or WKT, or None.
         transform: Affine (a, b, c, d, e, f), or None where the file has none.
         metres_per_unit: Of the CRS, None for degrees or no CRS.

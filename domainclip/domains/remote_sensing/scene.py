@@ -81,20 +81,33 @@ class Scene:
         return self.parts[0]
 
 
-def describe(product: Product, reading: RemoteSensingReading, bands: Bands | None = None) -> Described:
-    """Reads the headers of a product.
-
-    Args:
-        product: Its files.
-        reading: Options.
-        bands: Instead of those that ``resolve_bands`` finds.
+def describe(product: Product, reading: RemoteSensingReading) -> Described:
+    """Reads the headers of a product, and finds its bands and what its numbers mean.
 
     Raises:
         UnreadableFileError: A file is broken, its bands or numbers are not told, or the owner's word does not fit it.
         UsageError: The sensor is unknown.
     """
-    headers = tuple(read_header(file.place(outside=reading.outside, remote=reading.remote)) for file in product.files)
-    bands, told = bands or resolve_bands(product, headers, reading), told_beside(product)
+    headers = headers_of(product, reading)
+    return described_by(product, headers, resolve_bands(product, headers, reading), reading)
+
+
+def headers_of(product: Product, reading: RemoteSensingReading) -> tuple[RasterHeader, ...]:
+    """Reads the headers of a product, one a file.
+
+    Raises:
+        UnreadableFileError: A file is broken.
+    """
+    return tuple(read_header(file.place(outside=reading.outside, remote=reading.remote)) for file in product.files)
+
+
+def described_by(product: Product, headers: tuple[RasterHeader, ...], bands: Bands, reading: RemoteSensingReading) -> Described:
+    """Puts together what headers and chosen bands tell of a product.
+
+    Raises:
+        UnreadableFileError: Its numbers are not told, or the owner's word does not fit them.
+    """
+    told = told_beside(product)
     chosen = [headers[band.file] for band in bands.chosen]
     kinds = {header.dtype for header in chosen}
     if len(kinds) > 1:
@@ -141,11 +154,20 @@ def scene_of(product: Product, reading: RemoteSensingReading, checked: bool = Tr
     Raises:
         UnreadableFileError: See ``describe``; or the numbers contradict what is told.
     """
-    described = describe(product, reading)
+    scene = scene_of_described(describe(product, reading), reading)
+    if checked:
+        _check(scene.planes[0], scene.first)
+    return scene
+
+
+def scene_of_described(described: Described, reading: RemoteSensingReading) -> Scene:
+    """Makes a scene of a product whose headers are read; whether its numbers are plausible is not looked at.
+
+    Raises:
+        UnreadableFileError: It cannot be laid onto the grid that was asked for.
+    """
     grid = asked_grid(described.native, reading)
     plane = plane_on(described, grid, reading)
-    if checked:
-        _check(plane, described)
     return Scene((plane,), grid, (described,), described.values, described.bands.channels, (described.time,))
 
 
@@ -214,11 +236,10 @@ def _part(described: Described, number: int, indexes: tuple[int, ...], grid: Gri
     if shift is None and own.crs != grid.crs and reading.crs is None:
         raise unreadable("Its files have different CRSs.", "Set reading.crs: all are then read on one grid.")
     nodata = _nodata(header, described.told, reading)
-    size = (header.width, header.height)
     place = file.place(outside=reading.outside, remote=reading.remote)
     data = {n for n, colour in enumerate(header.colours) if colour == "alpha"} - mask_positions(file, header, reading)
     masked, how = header.has_mask and not (data and header.mask_is_alpha), _resampling(own, grid, reading)
-    return Part(place, indexes, size, shift, nodata, masked, how, header.looked_at, bool(data))
+    return Part(place, indexes, own, shift, nodata, masked, how, header.looked_at, bool(data))
 
 
 def _quality_part(band: QualityBand, part: Part, header: RasterHeader) -> Part:

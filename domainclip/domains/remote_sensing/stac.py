@@ -223,14 +223,18 @@ def _names(key: str, asset: Mapping[str, Any], family: str | None) -> tuple[str,
     for band in _listed(asset, "eo:bands", "bands"):
         told = band if isinstance(band, dict) else {}
         choices = [told.get("name"), told.get("common_name"), told.get("eo:common_name")]
-        known = [str(name) for name in choices if name and family and canonical([str(name)], family)[0] in families()[family].bands]
+        known = [str(name) for name in choices if name and _known(str(name), family)]
         names.append(known[0] if known else str(next((name for name in choices if name), "")))
-    if len(names) == 1 and family and canonical([key], family)[0] in families()[family].bands:
+    if len(names) == 1 and _known(key, family):
         # Items of old name bands by their place, "B01", and assets by the band: the asset counts where both are known.
-        return (key,) if canonical([names[0]], family)[0] not in families()[family].bands else (names[0],)
-    if not names and family and canonical([key], family)[0] in families()[family].bands:
+        return (names[0],) if _known(names[0], family) else (key,)
+    if not names and _known(key, family):
         return (key,)
     return tuple(names) if all(names) else ()
+
+
+def _known(name: str, family: str | None) -> bool:
+    return family is not None and canonical([name], family)[0] in families()[family].bands
 
 
 def _numbers(

@@ -14,23 +14,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from domainclip.domains.remote_sensing.grid import Grid, crs_around, grid_of_dataset, part_of
+from domainclip.domains.remote_sensing.grid import Grid, crs_around, part_of
 from domainclip.domains.remote_sensing.raster import Place, gdal_errors, open_anew, reads_alone, stamp_of, stored_number
 from domainclip.sample import Window
 
 _OPEN = 32
 _local = threading.local()
-_Key = tuple[Place, Grid, str, float | None, bool]
+_Key = tuple[Place, Grid, Grid, str, float | None, bool]
 
 
 @contextmanager
 def open_warped(
-    place: Place, grid: Grid, resampling: str, nodata: float | None, has_mask: bool
+    place: Place, own: Grid, grid: Grid, resampling: str, nodata: float | None, has_mask: bool
 ) -> Iterator[tuple[Any, int | None]]:
     """Gives a file as it looks on a grid.
 
     Args:
         place: Of the file.
+        own: Its own grid.
         grid: With CRS and transform.
         resampling: Name of GDAL's way.
         nodata: The file's number without data; pixels outside the file get it.
@@ -42,7 +43,7 @@ def open_warped(
     Raises:
         UnreadableFileError: The file is absent, of another format, or damaged.
     """
-    key = (place, grid, resampling, nodata, has_mask)
+    key = (place, own, grid, resampling, nodata, has_mask)
     held = _held(key)
     with gdal_errors(place, settings=held is None or not held.alone):
         opened = _opened(key) if held is None else held
@@ -97,7 +98,7 @@ def close_warped(place: Place) -> None:
             _local.handles.pop(key).close()
 
 
-def _warped(dataset: Any, grid: Grid, resampling: str, nodata: float | None, has_mask: bool) -> tuple[Any, int | None]:
+def _warped(dataset: Any, own: Grid, grid: Grid, resampling: str, nodata: float | None, has_mask: bool) -> tuple[Any, int | None]:
     from rasterio.enums import ColorInterp, Resampling
     from rasterio.transform import Affine
     from rasterio.vrt import WarpedVRT
@@ -110,7 +111,7 @@ def _warped(dataset: Any, grid: Grid, resampling: str, nodata: float | None, has
         "height": grid.height,
         "resampling": Resampling[resampling],
     }
-    if (crs := crs_around(grid_of_dataset(dataset))) is not None:
+    if (crs := crs_around(own)) is not None:
         options["src_crs"] = crs
     floating = dataset.dtypes[0].startswith("float")
     number = stored_number(nodata, np.dtype(dataset.dtypes[0]))
