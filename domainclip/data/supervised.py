@@ -17,8 +17,9 @@ from domainclip.errors import DiskFullError, DomainClipError, UsageError
 from domainclip.piped_process import started_process
 from domainclip.sample import SourceItem
 
-_ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(4 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20)}
-"""glibc would map and unmap memory for every tile, which costs a tenth of the time; other systems pass over these names."""
+_ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(4 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(512 * 2**20)}
+"""glibc would map and unmap memory for every tile, and give back the blocks of each file at its end, which the next needs again;
+either costs a tenth of the time and more. Other systems pass over these names."""
 _BLOCKS = {"GDAL_CACHEMAX": os.environ.get("GDAL_CACHEMAX", "256")}
 """Each worker's GDAL would keep decoded blocks in a twentieth of all memory; here in 256 MB, unless the owner says otherwise."""
 

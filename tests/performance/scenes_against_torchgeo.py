@@ -46,7 +46,7 @@ GRIDS = {"native": None, "reprojected, nearest": "nearest", "reprojected, biline
 WINDOWS_PX = (256, 64)
 TARGET_CRS = "EPSG:3035"
 LIMIT_SECONDS = 1200.0
-ENVIRONMENT = {"GDAL_CACHEMAX": "256", "MALLOC_MMAP_THRESHOLD_": str(4 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20)}
+ENVIRONMENT = {"GDAL_CACHEMAX": "256", "MALLOC_MMAP_THRESHOLD_": str(4 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(512 * 2**20)}
 """Of all processes, ours and the others'; ``prepare`` gives the same to its own."""
 
 

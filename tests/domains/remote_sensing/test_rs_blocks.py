@@ -38,26 +38,84 @@ def counted_reads(monkeypatch):
     return calls
 
 
-@pytest.mark.parametrize(("window", "stride"), [(16, 16), (16, 24), (32, 20), (64, 64), (50, 50)])
-@pytest.mark.parametrize("other", [{}, {"crs": "EPSG:3035", "spacing_m": 10.0, "resampling": "nearest"}])
-def test_windows_have_the_numbers_that_rasterio_reads_alone(tiled, cut, window, stride, other):
-    import rasterio
+def by_rasterio(file, samples, window, resampling=None):
+    """Yields each sample and what rasterio alone reads there, of the file or of a WarpedVRT of the grid that the samples lie on."""
     from rasterio.transform import Affine
     from rasterio.vrt import WarpedVRT
     from rasterio.windows import Window as Box
 
+    a, _, c, _, e, f = samples[0].geo.transform
+    x, y = samples[0].window.x, samples[0].window.y
+    right, lower = max(s.window.x for s in samples) + window, max(s.window.y for s in samples) + window
+    grid = {"transform": Affine(a, 0, c - a * x, 0, e, f - e * y), "width": right, "height": lower}
+    source = file if resampling is None else WarpedVRT(file, crs="EPSG:3035", resampling=resampling, **grid)
+    for sample in samples:
+        at = sample.window
+        yield sample, source.read(window=Box(at.x, at.y, at.width, at.height))
+
+
+@pytest.mark.parametrize(("window", "stride"), [(16, 16), (16, 24), (32, 20), (64, 64), (50, 50)])
+@pytest.mark.parametrize("other", [{}, {"crs": "EPSG:3035", "spacing_m": 10.0, "resampling": "nearest"}])
+def test_windows_have_the_numbers_that_rasterio_reads_alone(tiled, cut, window, stride, other):
+    import rasterio
+    from rasterio.enums import Resampling
+
     samples = cut(tiled, window_px=window, stride_px=stride, max_nodata=0.99, **other)
     with rasterio.open(tiled) as file:
-        a, _, c, _, e, f = samples[0].geo.transform
-        x, y = samples[0].window.x, samples[0].window.y
-        right, lower = max(s.window.x for s in samples) + window, max(s.window.y for s in samples) + window
-        grid = {"transform": Affine(a, 0, c - a * x, 0, e, f - e * y), "width": right, "height": lower}
-        source = WarpedVRT(file, crs="EPSG:3035", **grid) if other else file
-        for sample in samples:
-            got, at = sample.read(), sample.window
-            wanted = source.read(window=Box(at.x, at.y, at.width, at.height))
+        for sample, wanted in by_rasterio(file, samples, window, Resampling.nearest if other else None):
+            got = sample.read()
             assert np.array_equal(got.array, wanted)
             assert np.array_equal(got.masks["nodata"], (wanted == NODATA).any(axis=0))
+
+
+@pytest.mark.parametrize(("name", "rows"), [("scene.tif", 129), ("scene.vrt", 128)])
+def test_large_scenes_are_warped_in_blocks_of_odd_height_and_have_the_same_numbers(write_raster, name, rows):
+    """A VRT stays with rasterio's warper: GDAL may open it by another driver than the one that was checked."""
+    import rasterio
+    from rasterio.shutil import copy
+    from rasterio.transform import Affine
+    from rasterio.vrt import WarpedVRT
+
+    from domainclip.domains.remote_sensing.raster import Place
+    from domainclip.domains.remote_sensing.warp import close_warped, open_warped
+
+    random = np.random.default_rng(5)
+    array = random.integers(0, 3000, (3, 1030, 1040)).astype("int16")
+    path = write_raster(array, nodata=NODATA, **{**TILED, "blockxsize": 256, "blockysize": 256}, **UTM)
+    if name != path.name:
+        copy(str(path), str(path.with_name(name)), driver="VRT")
+        path = path.with_name(name)
+    grid = Grid(1060, 1050, "EPSG:3035", (10.0, 0.0, 4_345_900.0, 0.0, -10.0, 2_840_500.0), 1.0)
+    own = Grid(1040, 1030, UTM["crs"], UTM["transform"], 1.0)
+    with open_warped(Place(str(path)), own, grid, "nearest", float(NODATA), False) as (dataset, alpha):
+        # By windows of one block's width: of the whole GDAL would warp rows in one piece, and approximate them in another way.
+        boxes = [((0, 1050), (column, min(column + 512, 1060))) for column in (0, 512, 1024)]
+        got, shape = [dataset.read(window=box) for box in boxes], dataset.block_shapes[0]
+    close_warped(Place(str(path)))
+    assert alpha is None and shape == (rows, 512)
+    place = {"transform": Affine(*grid.transform), "width": grid.width, "height": grid.height}
+    with rasterio.open(path) as file, WarpedVRT(file, crs="EPSG:3035", **place) as wanted:
+        assert all(np.array_equal(mine, wanted.read(window=box)) for mine, box in zip(got, boxes, strict=True))
+    assert 0.2 < (got[0] == NODATA).mean() < 0.9
+
+
+@pytest.mark.parametrize("how", ["bilinear", "cubic", "average"])
+def test_the_rim_of_a_hole_has_no_data_as_with_rasterio(write_raster, cut, how):
+    """Band by band GDAL would fill pixels that lie in the hole from around it."""
+    import rasterio
+    from rasterio.enums import Resampling
+
+    array = np.random.default_rng(6).integers(0, 3000, (3, 200, 264)).astype("int16")
+    y, x = np.mgrid[:200, :264]
+    array[:, abs(y - 90) + abs(x - 130) < 35] = NODATA
+    path = write_raster(array, names=["B02", "B03", "B8A"], nodata=NODATA, **TILED, **UTM)
+    samples = cut(path, window_px=32, crs="EPSG:3035", spacing_m=12.0, resampling=how, max_nodata=0.99)
+    with rasterio.open(path) as file:
+        for sample, wanted in by_rasterio(file, samples, 32, Resampling[how]):
+            got, hole = sample.read(), (wanted == NODATA).any(axis=0)
+            assert np.array_equal(got.array[:, ~hole], wanted[:, ~hole])
+            assert np.array_equal(got.masks["nodata"], hole)
+    assert len(samples) > 20
 
 
 def test_windows_of_a_block_follow_each_other_and_share_one_read(tiled, cut, monkeypatch):
