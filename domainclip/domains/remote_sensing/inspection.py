@@ -69,7 +69,7 @@ def inspect_scene(item: SourceItem, reading: RemoteSensingReading) -> Inspection
         range=_range(looked_at),
         group=scene_name(item, scene),
         missing=tuple(missing),
-        details=_details(scene, looked_at),
+        details=_details(scene, looked_at) | _place(scene, header, reading),
     )
 
 
@@ -167,10 +167,10 @@ def _details(scene: Scene, looked_at: Probe) -> dict[str, Any]:
             name: {"minimum": float(low[i]), "maximum": float(high[i]), "mean": float(mean[i])}
             for i, name in enumerate(bands.channels)
         }
-    return details | _place(scene, header)
+    return details
 
 
-def _place(scene: Scene, header: RasterHeader) -> dict[str, Any]:
+def _place(scene: Scene, header: RasterHeader, reading: RemoteSensingReading) -> dict[str, Any]:
     told: dict[str, Any] = {}
     centre, times = centre_lonlat(scene.grid), [time for time in scene.times if time is not None]
     if centre is not None:
@@ -182,7 +182,7 @@ def _place(scene: Scene, header: RasterHeader) -> dict[str, Any]:
             told["times"] = times
         if centre is not None and (name := season(times[0], centre[1])):
             told["season"] = name
-    told |= free_facts(scene.grid, scene.first.bands.family, times[0] if times else None)
+    told |= free_facts(scene.grid, scene.first.bands.family, times[0] if times else None, reading.biomes)
     if "synthetic" in header.tags:
         told["synthetic"] = header.tags["synthetic"]
     return told

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from domainclip.domains.remote_sensing.feature_file import file_stamp, read_features
 from domainclip.domains.remote_sensing.grid import Grid
 from domainclip.domains.remote_sensing.projection import lonlat, projected
 from domainclip.domains.remote_sensing.windows import Cut
 from domainclip.errors import UsageError
 from domainclip.sample import Window
 
-_MAX_BYTES = 512 * 2**20
-_TABLES = {".geojson", ".json", ".gpkg", ".parquet"}
+_POINTS_ASKED = "Points were to be read (reading.points)."
+_AREA_ASKED = "An area was to be read (reading.area)."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,20 +38,20 @@ class Points:
 
 
 def read_points(path: str) -> Points:
-    """Reads points from GeoJSON, GeoPackage, GeoParquet or CSV (columns longitude, latitude).
+    """Reads points from CSV (columns longitude, latitude) or a file of features (``feature_file``).
 
     Raises:
         UsageError: The file cannot be read, or holds something else than points.
     """
-    return _points(path, _stamp(path))
+    return _points(Path(path), file_stamp(Path(path), _POINTS_ASKED))
 
 
 @lru_cache(maxsize=8)
-def _points(path: str, stamp: tuple[int, ...]) -> Points:
-    file, asked = Path(path), "Points were to be read (reading.points)."
+def _points(file: Path, _stamp: tuple[int, int]) -> Points:
+    asked = _POINTS_ASKED
     if file.suffix.lower() == ".csv":
         return _points_of_csv(file, asked)
-    frame = _frame(file, asked)
+    frame = read_features(file, asked).to_crs("EPSG:4326")
     if not len(frame) or set(frame.geom_type) != {"Point"}:
         found = f"It holds {', '.join(sorted(map(str, set(frame.geom_type)))) or 'nothing'}."
         raise UsageError(asked, found, "Give points alone; polygons go to reading.area.")
@@ -58,15 +59,6 @@ def _points(path: str, stamp: tuple[int, ...]) -> Points:
     column = next((name for name in ("id", "name") if name in frame.columns), None)
     names = tuple(map(str, frame[column])) if column else tuple(str(number) for number in range(1, len(frame) + 1))
     return Points(_checked(lonlat, asked), names)
-
-
-def _stamp(path: str) -> tuple[int, ...]:
-    """What changes when the file changes; nothing for one that is not there, whose reader says so."""
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return ()
-    return status.st_mtime_ns, status.st_size
 
 
 def _points_of_csv(file: Path, asked: str) -> Points:
@@ -100,42 +92,21 @@ def read_area(path: str) -> Any:
     Raises:
         UsageError: The file cannot be read, or holds something else than polygons.
     """
-    return _area(path, _stamp(path))
+    return _area(Path(path), file_stamp(Path(path), _AREA_ASKED))
 
 
 @lru_cache(maxsize=8)
-def _area(path: str, stamp: tuple[int, ...]) -> Any:
+def _area(file: Path, _stamp: tuple[int, int]) -> Any:
     import shapely
 
-    asked = "An area was to be read (reading.area)."
-    frame = _frame(Path(path), asked)
+    asked = _AREA_ASKED
+    frame = read_features(file, asked).to_crs("EPSG:4326")
     if not len(frame) or not set(frame.geom_type) <= {"Polygon", "MultiPolygon"}:
         found = f"It holds {', '.join(sorted(map(str, set(frame.geom_type)))) or 'nothing'}."
         raise UsageError(asked, found, "Give polygons alone; points go to reading.points.")
     whole = shapely.make_valid(shapely.union_all(frame.geometry.values))
     shapely.prepare(whole)
     return whole
-
-
-def _frame(file: Path, asked: str) -> Any:
-    """A geopandas frame in longitude and latitude."""
-    import geopandas
-
-    if file.suffix.lower() not in _TABLES:
-        raise UsageError(asked, f"Its suffix is {file.suffix!r}.", "Give .geojson, .gpkg or .parquet (points: .csv too).")
-    try:
-        if file.stat().st_size > _MAX_BYTES:
-            raise UsageError(asked, "The file has more than 512 MiB.", "Give what touches the scenes alone.")
-        frame = geopandas.read_parquet(file) if file.suffix.lower() == ".parquet" else geopandas.read_file(file)
-    except UsageError:
-        raise
-    except (OSError, ValueError, RuntimeError) as error:  # pyogrio's and pyarrow's errors derive from these
-        raise UsageError(asked, f"The file cannot be read ({type(error).__name__}).", "Check the path and the format.") from error
-    if not isinstance(frame, geopandas.GeoDataFrame):
-        raise UsageError(asked, "The table has no geometries.", "Write it with geometries, e.g. by geopandas.")
-    if frame.crs is None:
-        raise UsageError(asked, "The table has no CRS.", "Set one: frame.set_crs(...).")
-    return frame.to_crs("EPSG:4326")
 
 
 def windows_at(points: Points, grid: Grid, cut: Cut) -> list[tuple[Window, str]]:

@@ -14,10 +14,10 @@ class RemoteSensingReading(Section):
 
     of_files: ClassVar[frozenset[str]] = frozenset({
         "band_names", "sensor", "values", "scale", "offset", "nodata", "processing_baseline", "points", "area", "region_purity",
-        "max_windows", "choose", "choose_seed", "group_by", "block_m", "mosaic", "remote", "outside", "facts", "tags",
+        "max_windows", "choose", "choose_seed", "group_by", "block_m", "mosaic", "remote", "outside", "facts", "biomes", "tags",
     })  # fmt: skip
     """Options that speak of the files at hand: a model that was trained with them does not ask them of other files."""
-    paths: ClassVar[frozenset[str]] = frozenset({"points", "area", "tags"})
+    paths: ClassVar[frozenset[str]] = frozenset({"points", "area", "biomes", "tags"})
     """Options that may be paths on the owner's machine; a set keeps keyed hashes of them."""
 
     axes: Literal["CYX", "TCYX"] = Field(
@@ -40,9 +40,12 @@ class RemoteSensingReading(Section):
         "auto", description="Of bands and files on another grid: auto averages to coarser, is bilinear to finer; masks are nearest."
     )
     points: str | None = Field(
-        None, description="GeoJSON, GeoPackage, GeoParquet or CSV (longitude, latitude): a window centred on each of its points."
+        None,
+        description="GeoJSON, GeoPackage, GeoParquet, Shapefile or CSV (longitude, latitude): a window is centred on each point.",
     )
-    area: str | None = Field(None, description="GeoJSON, GeoPackage or GeoParquet of polygons: windows whose centre lies in one.")
+    area: str | None = Field(
+        None, description="GeoJSON, GeoPackage, GeoParquet or Shapefile of polygons: windows whose centre lies in one."
+    )
     max_windows: int | None = Field(None, ge=1, description="At most so many windows a scene, as choose says; the rest is counted.")
     choose: Literal["even", "random"] = Field("even", description="Which windows max_windows keeps: evenly spread, or at random.")
     choose_seed: int = Field(0, description="Of choose=random.")
@@ -74,7 +77,12 @@ class RemoteSensingReading(Section):
         (),
         description="Facts to put into labels and captions (docs/scene-facts.md); with objects, regions are counted, not labels.",
     )
-    tags: str | None = Field(None, description="Mapped features with tags as in OpenStreetMap (GeoJSON, GeoParquet, GeoPackage).")
+    biomes: str | None = Field(
+        None, description="RESOLVE Ecoregions 2017 (.shp, .gpkg, .parquet): the biome becomes a label (docs/scene-facts.md)."
+    )
+    tags: str | None = Field(
+        None, description="Mapped features with tags as in OpenStreetMap (GeoJSON, GeoPackage, GeoParquet, Shapefile)."
+    )
     remote: bool = Field(False, description="Allow files at URLs that STAC items and VRTs name.")
     outside: bool = Field(False, description="Allow files outside the folder of the STAC item or VRT that names them.")
 

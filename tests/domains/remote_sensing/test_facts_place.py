@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from domainclip.domains.remote_sensing.scene_facts.arcs import decode_arc, encode_arc
-from domainclip.domains.remote_sensing.scene_facts.climate import climate_fact, zone_number
+from domainclip.domains.remote_sensing.scene_facts.climate import climate_fact
 from domainclip.domains.remote_sensing.scene_facts.country import countries_near, country_fact
 from domainclip.domains.remote_sensing.scene_facts.fact import NO_PLACE
 from domainclip.domains.remote_sensing.scene_facts.ground import centroid
@@ -89,7 +89,7 @@ def test_a_place_that_is_none_is_refused():
         with pytest.raises(ValueError, match="no place"):
             countries_near(*place)
         with pytest.raises(ValueError, match="no place"):
-            zone_number(*place)
+            climate_fact(place)
     assert country_fact(None).absent == climate_fact(None).absent == NO_PLACE
 
 

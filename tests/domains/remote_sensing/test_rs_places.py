@@ -197,3 +197,35 @@ def test_blocks_need_a_place(write_raster, cut):
     bare = write_raster(np.ones((1, 64, 64), "uint16"), names=["B8A"])
     with pytest.raises(UnreadableFileError, match="no CRS"):
         cut(bare, group_by="block")
+
+
+def test_ids_of_features_count_beside_their_properties(scene, cut, tmp_path):
+    """RFC 7946, section 3.2: the identifier is a member of the feature."""
+    path = tmp_path / "at.geojson"
+    feature = {"type": "Feature", "id": 17, "properties": None, "geometry": point(50, 60)}
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    assert cut(scene, points=str(path), window_px=9)[0].labels == {"place": "17"}
+
+
+@pytest.mark.parametrize("name", ["a.geojson", "a.gpkg", "a.shp", "a.fgb"])
+@pytest.mark.parametrize("option", ["points", "area"])
+def test_a_list_of_other_sources_is_not_followed_under_any_name(scene, cut, tmp_path, name, option):
+    """GDAL opens a VRT by its content, and what it names with it."""
+    real = features(tmp_path / "real.geojson", point(50, 60) if option == "points" else box(0, 0, 99, 99))
+    layer = f'<OGRVRTLayer name="real"><SrcDataSource>{real}</SrcDataSource></OGRVRTLayer>'
+    listed = tmp_path / name
+    listed.write_text(f"<OGRVRTDataSource>{layer}</OGRVRTDataSource>")
+    with pytest.raises(UsageError, match="cannot be read as a table"):
+        cut(scene, **{option: str(listed)})
+
+
+@pytest.mark.parametrize("name", ["at.shp", "at.fgb", "at.gpkg", "at.parquet"])
+def test_points_in_other_formats_and_another_crs(scene, cut, tmp_path, name):
+    import geopandas
+    from shapely.geometry import Point
+
+    frame = geopandas.GeoDataFrame({"name": ["well"]}, geometry=[Point(*point(50, 60)["coordinates"])], crs="EPSG:4326")
+    frame = frame.to_crs("EPSG:3035")
+    frame.to_parquet(tmp_path / name) if name.endswith("parquet") else frame.to_file(tmp_path / name)
+    sample = cut(scene, points=str(tmp_path / name), window_px=9)[0]
+    assert sample.read().array[0, 4, 4] == 60 * 512 + 50 and sample.labels == {"place": "well"}

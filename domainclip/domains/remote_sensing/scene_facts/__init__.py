@@ -1,4 +1,4 @@
-"""Facts of a scene for its captions: place, climate, season, date, sensor, scale, indices, objects, mapped tags.
+"""Facts of a scene for its captions: place, climate, biome, season, date, sensor, scale, indices, objects, mapped tags.
 
 One file a fact; what each says, from which source and how sure it is: ``docs/scene-facts.md``.
 """
@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from domainclip.domains.remote_sensing.scene_facts.biome import biome_fact
 from domainclip.domains.remote_sensing.scene_facts.climate import climate_fact
 from domainclip.domains.remote_sensing.scene_facts.country import country_fact
 from domainclip.domains.remote_sensing.scene_facts.fact import Fact
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 FREE = ("place", "climate", "season", "date", "gsd", "sensor")
 """Facts that need no pixels and nothing from the owner."""
-FACTS = (*FREE, *INDICES, "objects", "tags")
+FACTS = (*FREE, "biome", *INDICES, "objects", "tags")
 OBJECT_LABEL = "land_cover"
 """The label by which the domain names regions (``class_label`` of its facts)."""
 
@@ -37,6 +38,7 @@ def scene_facts(
     *,
     shape: tuple[int, int] | None = None,
     tags: Path | None = None,
+    biomes: Path | None = None,
     regions: Sequence[Region] = (),
     crs: str | None = None,
 ) -> dict[str, Fact]:
@@ -48,6 +50,7 @@ def scene_facts(
         names: Of ``FACTS``.
         shape: (rows, columns), where known without the pixels.
         tags: Table of mapped features, for ``tags``.
+        biomes: Table of biomes, for ``biome``.
         regions: Annotated objects, for ``objects``.
         crs: CRS of the regions; None for pixels of the file.
 
@@ -55,7 +58,7 @@ def scene_facts(
         Name to fact, in the order of ``FACTS``; one that has nothing to say tells why.
 
     Raises:
-        UsageError: A fact is unknown, or the table of tags cannot be used.
+        UsageError: A fact is unknown, or the table that it needs cannot be used.
         UnreadableFileError: An index was asked for and its bands or reflectance are not there, or the pixels are broken.
     """
     from domainclip.domains.remote_sensing.scene_facts.osm_join import tags_fact
@@ -66,6 +69,8 @@ def scene_facts(
             raise unknown_name("fact of a scene", name, FACTS)
     if "tags" in names and tags is None:
         raise UsageError("Mapped tags were asked for.", "No table of features was given.", "Name one: reading.tags FILE.")
+    if "biome" in names and biomes is None:
+        raise UsageError("The biome was asked for.", "No table of biomes was given.", "Name one: reading.biomes FILE.")
     if pixels is None and (shape is None or set(names) & set(INDICES)):
         pixels = sample.read()
     if pixels is not None:
@@ -75,6 +80,7 @@ def scene_facts(
     ways: dict[str, Callable[[], Fact]] = {
         "place": lambda: country_fact(place),
         "climate": lambda: climate_fact(place),
+        "biome": lambda: biome_fact(place, biomes or Path()),
         "season": lambda: season_fact(sample.time, place),
         "date": lambda: date_fact(sample.time),
         "gsd": lambda: gsd_fact(sample.spacing, sample.geo, shape),
@@ -98,7 +104,7 @@ def with_facts(
     regions: Sequence[Region] = (),
     crs: str | None = None,
 ) -> Sample:
-    """Returns a sample with the facts that its owner asked for (``reading.facts``, ``reading.tags``).
+    """Returns a sample with the facts that its owner asked for (``reading.facts``, ``reading.biomes``, ``reading.tags``).
 
     Words become labels (the owner's own win), numbers ``meta["facts"]``, what could not be said and why ``meta["facts_absent"]``,
     captions follow the owner's, and whom to name stands in ``meta["attribution"]``.
@@ -115,11 +121,11 @@ def with_facts(
         UsageError: As for ``scene_facts``.
         UnreadableFileError: As for ``scene_facts``.
     """
-    names = (*reading.facts, *(("tags",) if reading.tags else ()))
+    names = (*reading.facts, *(("biome",) if reading.biomes else ()), *(("tags",) if reading.tags else ()))
     if not names:
         return sample
-    tags = Path(reading.tags) if reading.tags else None
-    found = scene_facts(sample, pixels, names, shape=shape, tags=tags, regions=regions, crs=crs)
+    tags, biomes = (Path(name) if name else None for name in (reading.tags, reading.biomes))
+    found = scene_facts(sample, pixels, names, shape=shape, tags=tags, biomes=biomes, regions=regions, crs=crs)
     told = summary(found)
     words = {label: value for fact in found.values() for label, value in fact.words.items()}
     captions = (caption for fact in found.values() for caption in fact.captions)

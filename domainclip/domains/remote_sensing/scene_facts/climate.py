@@ -1,4 +1,4 @@
-"""In which climate a scene lies: a coarse map of Koeppen-Geiger zones beside this file. No biome: no table of biomes is here."""
+"""In which climate a scene lies: a coarse map of Koeppen-Geiger zones beside this file."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from domainclip.domains.remote_sensing.scene_facts.coarse_map import WATER, Map, cell_of
 from domainclip.domains.remote_sensing.scene_facts.fact import NO_PLACE, Fact, nothing
 
 ZONES = (
@@ -17,7 +17,6 @@ ZONES = (
 """The zones in the numbering of the map (Beck et al. 2018, table 2), from 1; their names in words stand in ``facts.yaml``."""
 
 ATTRIBUTION = "Climate zones: Beck et al. 2018, doi:10.1038/sdata.2018.214, CC BY 4.0, coarsened to 0.1 degrees"
-_WATER, _MIXED = 0, 31
 
 
 def climate_fact(place: tuple[float, float] | None) -> Fact:
@@ -31,30 +30,17 @@ def climate_fact(place: tuple[float, float] | None) -> Fact:
     """
     if place is None:
         return nothing(NO_PLACE)
-    number = zone_number(*place)
-    if number == _WATER:
+    number = cell_of(_grid(), *place)
+    if number == WATER:
         return nothing("no land in the map there")
-    if number == _MIXED:
+    if number > len(ZONES):
         return nothing("several climate zones meet there")
     return Fact({"climate": ZONES[number - 1]}, attribution=ATTRIBUTION)
 
 
-def zone_number(longitude: float, latitude: float) -> int:
-    """Returns the number of the map's cell at a place: 0 water, 1 to 30 a zone, 31 several.
-
-    Raises:
-        ValueError: The place is none on the earth.
-    """
-    if not (np.isfinite(longitude) and -90 <= latitude <= 90):
-        raise ValueError(f"There is no place at longitude {longitude}, latitude {latitude}.")
-    grid = _grid()
-    rows, columns = grid.shape
-    row = min(int((90 - latitude) / 180 * rows), rows - 1)
-    return int(grid[row, int((longitude + 180) % 360 / 360 * columns) % columns])
-
-
 @cache
-def _grid() -> npt.NDArray[np.uint8]:
+def _grid() -> Map:
+    """0 water, 1 to 30 a zone, 31 several."""
     from PIL import Image
 
     with Image.open(Path(__file__).resolve().parent / "climate.png") as image:

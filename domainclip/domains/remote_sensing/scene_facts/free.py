@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from domainclip.domains.remote_sensing.grid import Grid
@@ -11,13 +12,14 @@ from domainclip.errors import UnreadableFileError
 from domainclip.sample import Pixels, Sample, Values, Window
 
 
-def free_facts(grid: Grid, family: str | None, time: str | None) -> dict[str, Any]:
+def free_facts(grid: Grid, family: str | None, time: str | None, biomes: str | None = None) -> dict[str, Any]:
     """Returns ``facts`` (label to words) and ``facts_absent`` (fact to reason) of a scene with a place; nothing of any other.
 
     Args:
         grid: Of the scene.
         family: Sensor family of its bands.
         time: Of acquisition, ISO 8601.
+        biomes: The owner's table of biomes (``reading.biomes``).
     """
     shape = (grid.height, grid.width)
     geo = window_geo(grid, Window(0, 0, grid.width, grid.height), None)
@@ -35,11 +37,12 @@ def free_facts(grid: Grid, family: str | None, time: str | None) -> dict[str, An
         sensor=family,
     )
     try:
-        told = summary(scene_facts(sample, None, FREE, shape=shape))
+        names = (*FREE, "biome") if biomes else FREE
+        told = summary(scene_facts(sample, None, names, shape=shape, biomes=Path(biomes) if biomes else None))
     except UnreadableFileError as error:  # a local system of coordinates: no place on the globe
         return {"facts_absent": {"place": error.reason}}
-    names = {"words": "facts", "absent": "facts_absent", "attribution": "attribution"}
-    return {names[key]: value for key, value in told.items() if key in names}
+    keys = {"words": "facts", "absent": "facts_absent", "attribution": "attribution"}
+    return {keys[key]: value for key, value in told.items() if key in keys}
 
 
 def _no_pixels() -> Pixels:

@@ -12,15 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from domainclip.domains.remote_sensing.scene_facts.arcs import encode_arc
+from domainclip.domains.remote_sensing.scene_facts.climate import ZONES
+from domainclip.domains.remote_sensing.scene_facts.coarse_map import coarsened
 
 _FOLDER = Path(__file__).resolve().parent
-CELLS_PER_DEGREE = 10
-MIXED = 31
-_DOMINANT = 0.6
-_LEAST_LAND = 0.1
 _POLE_DEG = 89.99
 # Natural Earth shortens names for maps; these are the usual English short names. Two have changed since its edition 4.1.
 _NAMES = {
@@ -116,29 +113,6 @@ def _signed(arc: int, place: dict[int, int]) -> int:
     return place[arc] if arc >= 0 else ~place[~arc]
 
 
-def climate_grid(fine: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Coarsens the map to tenths of a degree: the most frequent zone of a cell's land.
-
-    Args:
-        fine: (21600, 43200) zones 1 to 30, 0 water.
-
-    Returns:
-        (1800, 3600): 0 where under a tenth of the cell is land, 31 where no zone has 60 % of its land.
-    """
-    rows, columns = 180 * CELLS_PER_DEGREE, 360 * CELLS_PER_DEGREE
-    size = fine.shape[0] // rows
-    cells = fine.reshape(rows, size, columns, size).transpose(0, 2, 1, 3).reshape(rows, columns, size * size)
-    best, most = np.zeros((rows, columns), np.uint8), np.zeros((rows, columns), np.int32)
-    land = (cells > 0).sum(axis=2)
-    for zone in range(1, 31):
-        count = (cells == zone).sum(axis=2)
-        best[count > most] = zone
-        most = np.maximum(most, count)
-    best[most < _DOMINANT * land] = MIXED
-    best[land < _LEAST_LAND * size * size] = 0
-    return best
-
-
 def main(atlas: Path, koeppen: Path) -> None:
     """Writes both tables."""
     import rasterio
@@ -150,7 +124,7 @@ def main(atlas: Path, koeppen: Path) -> None:
     text = text.replace('{"name"', '\n{"name"').replace('","', '",\n"')
     (_FOLDER / "countries.json").write_text(text + "\n", encoding="utf-8")
     with rasterio.open(koeppen) as dataset:
-        Image.fromarray(climate_grid(dataset.read(1))).save(_FOLDER / "climate.png", optimize=True)
+        Image.fromarray(coarsened(dataset.read(1), len(ZONES))).save(_FOLDER / "climate.png", optimize=True)
 
 
 if __name__ == "__main__":

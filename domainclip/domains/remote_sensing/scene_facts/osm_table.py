@@ -14,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from domainclip.domains.regions import MAX_BYTES
-from domainclip.errors import UsageError, missing_dependency
+from domainclip.domains.remote_sensing.feature_file import file_stamp, read_features
+from domainclip.errors import UsageError
 
-_SUFFIXES = (".geojson", ".json", ".gpkg", ".fgb", ".parquet", ".geoparquet")
-_STARTS = {".gpkg": b"SQLite format 3\0", ".fgb": b"fgb", ".parquet": b"PAR1", ".geoparquet": b"PAR1"}
+_ASKED = "Tags were to be joined to scenes (reading.tags)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ def name_of(tags: Mapping[str, str]) -> str | None:
 
 
 def read_tags(path: Path) -> TagTable:
-    """Reads features from GeoJSON, GeoPackage, FlatGeobuf or GeoParquet, in any CRS; kept for the next call.
+    """Reads features from a file, in any CRS (``feature_file``); kept for the next call.
 
     Tags are columns of their own (osmtogeojson, Overpass, osmnx) or a column ``tags`` that holds an object (ohsome, Overture-like
     tables), as JSON text where the format has no objects.
@@ -71,22 +70,14 @@ def read_tags(path: Path) -> TagTable:
             a tag that can be seen from above.
         MissingDependencyError: geopandas is absent.
     """
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise _refused(f"The file cannot be opened ({type(error).__name__}).", "Check the path.") from error
-    if path.suffix.lower() not in _SUFFIXES or not path.is_file():
-        raise _refused(f"It is no file that ends in {', '.join(_SUFFIXES)}.", "Export the features as GeoJSON or GeoParquet.")
-    return _read(path.resolve(), status.st_mtime_ns, status.st_size)
+    return _read(path.resolve(), file_stamp(path, _ASKED))
 
 
 @lru_cache(maxsize=4)
-def _read(path: Path, _time: int, _size: int) -> TagTable:
+def _read(path: Path, _stamp: tuple[int, int]) -> TagTable:
     import shapely
 
-    frame = _frame(path)
-    if frame.crs is None:
-        raise _refused("It names no CRS.", "Write it with one, e.g. geopandas' set_crs.")
+    frame = read_features(path, _ASKED)
     foreign = not frame.crs.equals("EPSG:4326", ignore_axis_order=True)
     whole = frame[~(frame.geometry.isna() | frame.geometry.is_empty)]
     if len(whole) < len(frame):
@@ -104,49 +95,6 @@ def _read(path: Path, _time: int, _size: int) -> TagTable:
     shapes = shapely.make_valid(shapes)
     names, tags = tuple(name for _, name, _ in named), tuple(tags for _, _, tags in named)
     return TagTable(names, tags, shapes, shapely.STRtree(shapes), len(every) - len(named))
-
-
-def _frame(path: Path) -> Any:
-    try:
-        import geopandas
-    except ImportError as error:
-        raise missing_dependency("geopandas", "Joining tags to scenes", "geopandas") from error
-    suffix = path.suffix.lower()
-    # Readers raise what their libraries do (pyogrio, pyarrow, shapely, json): all of it means that the file is not what it says.
-    try:
-        if suffix in {".geojson", ".json"}:
-            return _geojson(path, geopandas)
-        with path.open("rb") as file:
-            start = file.read(max(map(len, _STARTS.values())))
-        # GDAL goes by content: a list of other places (VRT) under this name would be followed.
-        if not start.startswith(_STARTS[suffix]):
-            raise ValueError("other content")
-        return geopandas.read_file(path, engine="pyogrio") if suffix in {".gpkg", ".fgb"} else geopandas.read_parquet(path)
-    except UsageError:
-        raise
-    except Exception as error:
-        raise _refused(
-            f"It cannot be read as a table of features ({type(error).__name__}).", "Check it with ogrinfo, or export it again."
-        ) from error
-
-
-def _geojson(path: Path, geopandas: Any) -> Any:
-    """Reads GeoJSON without GDAL, which would fetch a CRS from a URL that the file names.
-
-    Coordinates are WGS 84 (RFC 7946), or in the CRS that a member ``crs`` of the older edition names.
-    """
-    if path.stat().st_size > MAX_BYTES:
-        raise _refused(f"It is GeoJSON of more than {MAX_BYTES // 2**20} MiB, which is parsed whole.", "Convert it to GeoParquet.")
-    document = json.loads(path.read_text(encoding="utf-8"))
-    crs = "EPSG:4326"
-    if told := document.get("crs"):
-        if told.get("type") != "name":
-            raise _refused("Its CRS is a link, which is not followed.", "Name it, or write WGS 84 as RFC 7946 asks.")
-        crs = told["properties"]["name"]
-    features = [{**feature, "properties": feature.get("properties") or {}} for feature in document["features"]]
-    if not features:
-        raise _refused("It holds no features.", "Export the features of the area of the scenes.")
-    return geopandas.GeoDataFrame.from_features(features, crs=crs)
 
 
 def _tags_of(frame: Any) -> list[dict[str, str]]:
@@ -192,4 +140,4 @@ def _unwrapped(shape: Any) -> Any:
 
 
 def _refused(found: str, remedy: str) -> UsageError:
-    return UsageError("Tags were to be joined to scenes (reading.tags).", found, remedy)
+    return UsageError(_ASKED, found, remedy)
