@@ -10,6 +10,7 @@ import typer
 
 from domainclip.cli.options import Debug, Json
 from domainclip.cli.output import DONE, Reporter, run_verb
+from domainclip.errors import UsageError
 
 if TYPE_CHECKING:
     from domainclip.data.audit_report import AuditReport
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
 FOUND = 1
 _LISTED = 20
 
-_HELP = """Search a set, features, an index or predictions for identifiers of the source. Exit status 1 where one is found.
+_HELP = """Search a set, features, an index or predictions for identifiers of the source; or a set for duplicates across its splits.
+Exit status 1 where one is found.
 
 Example: [bold]domainclip audit sets/mine[/bold]  by the owner's map of paths
 
 Example: [bold]domainclip audit sets/mine --source scans/[/bold]  where the files lie now
+
+Example: [bold]domainclip audit sets/mine --duplicates --sheet twins.jpg[/bold]  copies that a split tears apart
 """
 
 
@@ -35,10 +39,14 @@ def audit(
     source: Annotated[
         Path | None, typer.Option("--source", help="Folder of the source files; default: the paths in the owner's map.")
     ] = None,
+    duplicates: Annotated[
+        bool, typer.Option("--duplicates", help="Look for images of other splits that train holds too, instead of identifiers.")
+    ] = False,
+    sheet: Annotated[Path | None, typer.Option("--sheet", help="With --duplicates: draw their groups here (.jpg or .png).")] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> int:
-    """Parses the options and calls ``domainclip.audit``."""
+    """Parses the options and calls ``domainclip.audit``, or ``domainclip.data.duplicates.leaks``."""
     clean = True
 
     def work(reporter: Reporter) -> None:
@@ -46,12 +54,60 @@ def audit(
         from domainclip.cli.progress import progress_printer
         from domainclip.data.audit import audit as run_audit
 
+        if duplicates:
+            clean = _duplicates(prepared, sheet, reporter)
+            return
+        if sheet is not None:
+            raise UsageError(
+                "A sheet of duplicates was asked for (--sheet).", "They were not to be looked for.", "Add --duplicates."
+            )
+
         report = run_audit(prepared, source, progress=progress_printer())
         clean = report.clean
         reporter.document(_document(prepared, report), _lines(prepared, report))
 
     code = run_verb(work, as_json=as_json, debug=debug)
     return FOUND if code == DONE and not clean else code
+
+
+def _duplicates(prepared: Path, sheet: Path | None, reporter: Reporter) -> bool:
+    """Looks for duplicates, draws them, and says what the splits leak; returns whether they leak nothing."""
+    import os
+
+    from domainclip.data.duplicates.leaks import document, leaks
+    from domainclip.data.duplicates.sheet import draw_sheet
+    from domainclip.data.prepared_set import PreparedSet
+
+    opened = PreparedSet(prepared)
+    report = leaks(opened, threads=len(os.sched_getaffinity(0)))
+    told = {"set": str(prepared), **document(report), "synthetic": opened.synthetic}
+    if sheet is not None:
+        draw_sheet(sheet, opened, report.found.groups)
+        told["sheet"] = str(sheet)
+    reporter.document(told, _duplicate_lines(told))
+    return report.clean
+
+
+def _duplicate_lines(told: dict[str, Any]) -> list[str]:
+    lines = [
+        f"Duplicates of {told['set']}{' (synthetic)' if told['synthetic'] else ''}",
+        f"  images    {told['images']} compared"
+        + (f"; {told['not_compared']} with depth or time are not" if told["not_compared"] else "")
+        + (f"; {told['too_plain_to_compare']} show too little to compare" if told["too_plain_to_compare"] else ""),
+        f"  groups    {told['duplicate_groups']} of images that show the same, with {told['images_in_duplicate_groups']} images",
+        f"            {told['across_groups']} of them join what the set counts as different groups (patients, slides, scenes)",
+        f"            {told['torn_groups']} of them lie in several splits",
+    ]
+    lines += [
+        f"  {leak['split']:<9} {leak['also_in_train']} of {leak['images']} images also in train"
+        + (f"  ({leak['class']})" if leak["class"] else "")
+        for leak in told["leaks"]
+    ]
+    if "sheet" in told:
+        lines.append(f"Drawn: {told['sheet']}")
+    if told["clean"]:
+        return [*lines, "No split shows what train shows. That is no guarantee: docs/duplicates.md says what is not found."]
+    return [*lines, "Figures on these splits are too good. Prepare the set anew with its duplicates in one group each."]
 
 
 def _document(prepared: Path, report: AuditReport) -> dict[str, Any]:
