@@ -206,7 +206,8 @@ def validated(model: type[BaseModel], values: Any, what: str) -> Any:
                 close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.4)
                 remedies.append(f"Did you mean {close[0]!r}?" if close else f"Known fields: {', '.join(known)}.")
             else:
-                lines.append(f"{where}: {problem['msg'].removeprefix('Value error, ')} (given: {problem.get('input')!r})"[:300])
+                place = f"{where}: " if where else ""  # of several fields together no one is named
+                lines.append(f"{place}{problem['msg'].removeprefix('Value error, ')} (given: {problem.get('input')!r})"[:300])
         remedy = " ".join(remedies) or "Correct the fields named above."
         raise UsageError(f"{what} was to be read.", "; ".join(lines), remedy) from error
 

@@ -32,12 +32,32 @@ def file_stamp(path: Path, asked: str) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-def read_features(path: Path, asked: str) -> Any:
+def read_lonlat(path: Path, asked: str, also: str = "") -> Any:
+    """Reads features as ``read_features``, in longitude and latitude (WGS 84).
+
+    Args:
+        path: See there.
+        asked: See there.
+        also: Another ending that whoever asks reads by himself, for the error.
+
+    Raises:
+        UsageError: See there; or the file's CRS is none of places on the earth.
+    """
+    frame = read_features(path, asked, also)
+    try:
+        return frame.to_crs("EPSG:4326")
+    except Exception as error:  # pyproj's own classes, by way of geopandas
+        found = f"Its CRS does not lead to longitude and latitude ({type(error).__name__})."
+        raise UsageError(asked, found, "Write it in a geographic or projected CRS.") from error
+
+
+def read_features(path: Path, asked: str, also: str = "") -> Any:
     """Reads all features of a file.
 
     Args:
         path: GeoJSON, GeoPackage, FlatGeobuf, GeoParquet or Shapefile, in any CRS.
         asked: What was to be done, for errors.
+        also: Another ending that whoever asks reads by himself, for the error.
 
     Returns:
         geopandas' GeoDataFrame in the file's CRS.
@@ -53,12 +73,12 @@ def read_features(path: Path, asked: str) -> Any:
     file_stamp(path, asked)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES or not path.is_file():
-        raise UsageError(
-            asked, f"It is no file that ends in {', '.join(SUFFIXES)}.", "Export the features as GeoJSON or GeoParquet."
-        )
+        found = f"It is no file that ends in {', '.join((*SUFFIXES, also) if also else SUFFIXES)}."
+        remedy = "Unpack it, and name what is in it." if suffix == ".zip" else "Export the features as GeoJSON or GeoParquet."
+        raise UsageError(asked, found, remedy)
     # Readers raise what their libraries do (pyogrio, pyarrow, shapely, json): all of it means that the file is not what it says.
     try:
-        frame = _geojson(path, asked, geopandas) if suffix in {".geojson", ".json"} else _table(path, suffix, geopandas)
+        frame = _geojson(path, asked, geopandas) if suffix in {".geojson", ".json"} else _table(path, suffix, asked, geopandas)
     except UsageError:
         raise
     except Exception as error:
@@ -69,7 +89,7 @@ def read_features(path: Path, asked: str) -> Any:
     return frame
 
 
-def _table(path: Path, suffix: str, geopandas: Any) -> Any:
+def _table(path: Path, suffix: str, asked: str, geopandas: Any) -> Any:
     with path.open("rb") as file:
         start = file.read(max(map(len, _STARTS.values())))
     # GDAL goes by content: a list of other places (VRT) under this name would be followed.
@@ -77,6 +97,9 @@ def _table(path: Path, suffix: str, geopandas: Any) -> Any:
         raise ValueError("other content")
     if suffix in {".parquet", ".geoparquet"}:
         return geopandas.read_parquet(path)
+    if len(layers := geopandas.list_layers(path)) > 1:
+        found = f"It has {len(layers)} layers: {', '.join(str(name)[:20] for name in layers['name'][:5])}."
+        raise UsageError(asked, found, "Write the one that you mean into a file of its own.")
     frame = geopandas.read_file(path, engine="pyogrio")
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise ValueError("no geometries")
@@ -91,18 +114,32 @@ def _geojson(path: Path, asked: str, geopandas: Any) -> Any:
     if path.stat().st_size > _MAX_GEOJSON_BYTES:
         found = f"It is GeoJSON of more than {_MAX_GEOJSON_BYTES // 2**20} MiB, which is parsed whole."
         raise UsageError(asked, found, "Convert it to GeoParquet.")
-    document = json.loads(path.read_text(encoding="utf-8"))
+    document = _parsed(path.read_text(encoding="utf-8-sig"))
     crs = "EPSG:4326"
     if told := document.get("crs"):
         if told.get("type") != "name":
             raise UsageError(asked, "Its CRS is a link, which is not followed.", "Name it, or write WGS 84 as RFC 7946 asks.")
         crs = told["properties"]["name"]
-    # A feature's own id counts as a column, as GDAL has it.
-    own = [{"id": feature["id"]} if "id" in feature else {} for feature in document["features"]]
-    features = [
-        {**feature, "properties": {**beside, **(feature.get("properties") or {})}}
-        for feature, beside in zip(document["features"], own, strict=True)
-    ]
-    if not features:
+    kind = document["type"] if "features" not in document else "FeatureCollection"
+    listed = document["features"] if kind == "FeatureCollection" else [document if kind == "Feature" else {"geometry": document}]
+    if not listed:
         raise UsageError(asked, "It holds no features.", "Export the features of the area of the scenes.")
+    # A feature's own id counts as a column where it has no such property.
+    own = [{"id": str(feature["id"])} if feature.get("id") is not None else {} for feature in listed]
+    features = [
+        {"type": "Feature", "geometry": feature["geometry"], "properties": {**beside, **(feature.get("properties") or {})}}
+        for feature, beside in zip(listed, own, strict=True)
+    ]
     return geopandas.GeoDataFrame.from_features(features, crs=crs)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """A document, or features one a line (RFC 8142 and what is written without its separator)."""
+    try:
+        document: dict[str, Any] = json.loads(text)
+    except json.JSONDecodeError:
+        lines = [json.loads(line) for line in text.replace("\x1e", "").splitlines() if line.strip()]
+        if not all(line["type"] == "Feature" for line in lines):
+            raise
+        document = {"features": lines}
+    return document

@@ -180,9 +180,10 @@ def _place(scene: Scene, header: RasterHeader, reading: RemoteSensingReading) ->
         told["time"] = times[0]
         if scene.kind == "series":
             told["times"] = times
-        if centre is not None and (name := season(times[0], centre[1])):
+        seasons = {season(time, centre[1]) for time in times} if centre is not None else set()
+        if len(seasons) == 1 and (name := seasons.pop()):
             told["season"] = name
-    told |= free_facts(scene.grid, scene.first.bands.family, times[0] if times else None, reading.biomes)
+    told |= free_facts(scene.grid, scene.first.bands.family, times, reading.biomes)
     if "synthetic" in header.tags:
         told["synthetic"] = header.tags["synthetic"]
     return told

@@ -258,9 +258,9 @@ def read_pixels(part: Part, window: Window) -> tuple[Array, Mask]:
 
 
 def _read_warped(part: Part, grid: Grid, window: Window) -> tuple[Array, Mask]:
-    if part.looked_at or part.alpha_is_data or (part.has_mask and part.nodata is not None):
-        # GDAL's warper would take blocks that are not there for zeros and an alpha band for a mask, and heeds a mask or a number
-        # without data but not both: the file is read first, then turned.
+    if part.looked_at or part.alpha_is_data or part.resampling == "cubic" or (part.has_mask and part.nodata is not None):
+        # GDAL's warper would take blocks that are not there for zeros and an alpha band for a mask, heeds a mask or a number
+        # without data but not both, and lets cubic run wild beside a hole in one band: the file is read first, then turned.
         around, some, lacking = _around(part, grid, window)
         return warped_pixels(some, lacking, around, grid, window, part.resampling)
     box = ((window.y, window.y + window.height), (window.x, window.x + window.width))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from domainclip.domains.remote_sensing.feature_file import file_stamp, read_features
+from domainclip.domains.remote_sensing.feature_file import file_stamp, read_lonlat
 from domainclip.domains.remote_sensing.grid import Grid
 from domainclip.domains.remote_sensing.projection import lonlat, projected
 from domainclip.domains.remote_sensing.windows import Cut
@@ -51,14 +51,25 @@ def _points(file: Path, _stamp: tuple[int, int]) -> Points:
     asked = _POINTS_ASKED
     if file.suffix.lower() == ".csv":
         return _points_of_csv(file, asked)
-    frame = read_features(file, asked).to_crs("EPSG:4326")
+    frame = read_lonlat(file, asked, also=".csv")
     if not len(frame) or set(frame.geom_type) != {"Point"}:
         found = f"It holds {', '.join(sorted(map(str, set(frame.geom_type)))) or 'nothing'}."
         raise UsageError(asked, found, "Give points alone; polygons go to reading.area.")
     lonlat = np.column_stack([frame.geometry.x, frame.geometry.y]).astype(np.float64)
-    column = next((name for name in ("id", "name") if name in frame.columns), None)
-    names = tuple(map(str, frame[column])) if column else tuple(str(number) for number in range(1, len(frame) + 1))
+    columns = [frame[name].tolist() for name in ("id", "name") if name in frame.columns]
+    names = tuple(
+        _name(told, number) for number, told in enumerate(zip(*columns, strict=True) if columns else [()] * len(frame), 1)
+    )
     return Points(_checked(lonlat, asked), names)
+
+
+def _name(told: Sequence[Any], number: int) -> str:
+    """The first of id and name that is told, else the number; whole numbers as such, which tables with gaps hold as floats."""
+    for value in told:
+        if value is None or value != value or value == "":
+            continue
+        return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return str(number)
 
 
 def _points_of_csv(file: Path, asked: str) -> Points:
@@ -72,7 +83,9 @@ def _points_of_csv(file: Path, asked: str) -> Points:
         ) from error
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
-            asked, "A row has no longitude and latitude in numbers.", "Name the columns longitude, latitude."
+            asked,
+            "A row has no longitude and latitude in numbers.",
+            "Name the columns longitude, latitude; separate them by commas.",
         ) from error
     names = tuple(str(row.get("id") or row.get("name") or number) for number, row in enumerate(rows, start=1))
     return Points(_checked(lonlat, asked), names)
@@ -100,11 +113,11 @@ def _area(file: Path, _stamp: tuple[int, int]) -> Any:
     import shapely
 
     asked = _AREA_ASKED
-    frame = read_features(file, asked).to_crs("EPSG:4326")
+    frame = read_lonlat(file, asked)
     if not len(frame) or not set(frame.geom_type) <= {"Polygon", "MultiPolygon"}:
         found = f"It holds {', '.join(sorted(map(str, set(frame.geom_type)))) or 'nothing'}."
         raise UsageError(asked, found, "Give polygons alone; points go to reading.points.")
-    whole = shapely.make_valid(shapely.union_all(frame.geometry.values))
+    whole = shapely.union_all(shapely.make_valid(frame.geometry.to_numpy()))
     shapely.prepare(whole)
     return whole
 

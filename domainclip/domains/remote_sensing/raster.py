@@ -254,6 +254,10 @@ def open_anew(place: Place) -> Any:
     """
     import rasterio
 
+    try:
+        place.name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise unreadable("Its name, or its folder's, is no UTF-8, and GDAL takes no other.", "Rename it.") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         if place.is_address:

@@ -78,7 +78,7 @@ class RemoteSensingReading(Section):
         description="Facts to put into labels and captions (docs/scene-facts.md); with objects, regions are counted, not labels.",
     )
     biomes: str | None = Field(
-        None, description="RESOLVE Ecoregions 2017 (.shp, .gpkg, .parquet): the biome becomes a label (docs/scene-facts.md)."
+        None, description="RESOLVE Ecoregions 2017 (.shp, unpacked): the biome becomes a label (docs/scene-facts.md)."
     )
     tags: str | None = Field(
         None, description="Mapped features with tags as in OpenStreetMap (GeoJSON, GeoPackage, GeoParquet, Shapefile)."

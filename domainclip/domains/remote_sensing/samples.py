@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -23,6 +23,7 @@ from domainclip.domains.remote_sensing.reading import RemoteSensingReading
 from domainclip.domains.remote_sensing.scene import Scene, scene_of_several
 from domainclip.domains.remote_sensing.scene_facts import with_facts
 from domainclip.domains.remote_sensing.together import SharedRead, box_of, in_blocks, runs
+from domainclip.domains.remote_sensing.warp import BLOCK as WARPED_BLOCK
 from domainclip.domains.remote_sensing.windows import (
     region_of,
     regions_in_pixels,
@@ -37,8 +38,6 @@ from domainclip.sample import Pixels, Region, Sample, SourceItem, Window
 _KEPT_BYTES = 64 * 2**20
 _TOGETHER = 1024
 """Windows that are placed on the globe in one call: a call costs as much as hundreds of them."""
-_WARPED_BLOCK = (128, 512)
-"""GDAL hands out a warped file by blocks of so many rows and columns."""
 _CLOUD = "cloud"
 _MOST_BROKEN = 16
 """Windows at the beginning of a scene none of which can be read, after which it is given up."""
@@ -119,6 +118,7 @@ def scene_samples(item: SourceItem, reading: RemoteSensingReading, account: Acco
     account = account or Account()
     scene = scene_of_several(products_of(item, reading), reading)
     cutter = _Cutter(item, reading, scene, account)
+    account.leave_out("assets of its item that are not there", sum(len(part.product.absent) for part in scene.parts))
     for place in cutter.places():
         sample = cutter.sample(place)
         if sample is not None:
@@ -211,7 +211,7 @@ class _Cutter:
     def _block(self) -> tuple[int, int]:
         """Rows and columns of what is decoded at once."""
         scene = self.scene
-        return scene.first.header.block if scene.grid == scene.first.native else _WARPED_BLOCK
+        return scene.first.header.block if scene.grid == scene.first.native else WARPED_BLOCK
 
     def _in_blocks(self, found: list[_Place]) -> list[_Place]:
         """Block by block; places of a list stay in its order."""
@@ -293,7 +293,7 @@ class _Cutter:
             window=window,
             group=group,
             ids=dict(self.item.ids) or {"scene": self.group},
-            **{**self.common, "meta": {**self.common["meta"], **_where(place.centre, self.common["time"]), **meta}},
+            **{**self.common, "meta": {**self.common["meta"], **_where(place.centre, self.scene.times), **meta}},
         )
 
     def _with_facts(self, sample: Sample, pixels: Pixels | None) -> Sample:
@@ -339,12 +339,13 @@ def _share(mask: npt.NDArray[np.bool_]) -> float:
     return int(np.count_nonzero(mask)) / mask.size
 
 
-def _where(centre: tuple[float, float] | None, time: str | None) -> dict[str, Any]:
-    """Longitude, latitude and season of a window's centre."""
+def _where(centre: tuple[float, float] | None, times: Sequence[str | None]) -> dict[str, Any]:
+    """Longitude, latitude and season of a window's centre; of a series the season that all its dates lie in."""
     if centre is None:
         return {}
     told: dict[str, Any] = {"longitude": round(centre[0], 4), "latitude": round(centre[1], 4)}
-    if time is not None and (name := season(time, centre[1])):
+    seasons = {season(time, centre[1]) if time is not None else None for time in times}
+    if len(seasons) == 1 and (name := seasons.pop()):
         told["season"] = name
     return told
 

@@ -19,7 +19,8 @@ from domainclip.domains.remote_sensing.raster import Place, gdal_errors, open_an
 from domainclip.sample import Window
 
 _OPEN = 32
-_BLOCK = (128, 512)
+BLOCK = (128, 512)
+"""(rows, columns) of a file on another grid that GDAL warps at once; large scenes take one row more, see ``_spread``."""
 _SPREAD_ROWS = 129
 _WORTH_PX = 1024 * 1024
 _local = threading.local()
@@ -147,13 +148,13 @@ def _spread(warped: Any, dataset: Any) -> Any:
     from rasterio.shutil import copy
 
     # Only of a TIFF is it sure that GDAL, which opens the file by its name here, takes the driver that was checked.
-    if dataset.driver != "GTiff" or warped.width * warped.height < _WORTH_PX or warped.block_shapes[0] != _BLOCK:
+    if dataset.driver != "GTiff" or warped.width * warped.height < _WORTH_PX or warped.block_shapes[0] != BLOCK:
         return warped
     with MemoryFile(ext=".vrt") as file:
         copy(warped, file.name, driver="VRT")
         file.seek(0)
         recipe = file.read().decode("utf-8")
-    height = f"<BlockYSize>{_BLOCK[0]}</BlockYSize>"
+    height = f"<BlockYSize>{BLOCK[0]}</BlockYSize>"
     if height not in recipe or '<SourceDataset relativeToVRT="0">' not in recipe:
         return warped
     spread = rasterio.open(recipe.replace(height, f"<BlockYSize>{_SPREAD_ROWS}</BlockYSize>"), driver="VRT", sharing=False)

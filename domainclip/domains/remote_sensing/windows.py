@@ -70,18 +70,23 @@ def resolve_cut(grid: Grid, reading: RemoteSensingReading, spacing: Spacing | No
     side = reading.window_px or _SCENE_WINDOW_PX
     size = (side, side)
     if reading.window_m is not None:
-        size = _pixels(reading.window_m, spacing, unit)
+        size = _pixels(reading.window_m, spacing, unit, "window_m")
     if reading.stride_m is not None:
-        step = _pixels(reading.stride_m, spacing, unit)
+        step = _pixels(reading.stride_m, spacing, unit, "stride_m")
     else:
         stride = reading.stride_px or side
         step = (max(1, round(stride * size[0] / side)), max(1, round(stride * size[1] / side)))
     return Cut(size, step, (side, side) if reading.window_m is not None else None)
 
 
-def _pixels(length_m: float, spacing: Spacing, unit: float) -> tuple[int, int]:
+def _pixels(length_m: float, spacing: Spacing, unit: float, name: str) -> tuple[int, int]:
     """(rows, columns) of a length on the ground, to the nearest pixel."""
-    rows, columns = (max(1, round(length_m / (value * unit))) for value in spacing.values)
+    rows, columns = (round(length_m / (value * unit)) for value in spacing.values)
+    if min(rows, columns) < 1:
+        pixel = " x ".join(f"{value * unit:g}" for value in spacing.values)
+        raise unreadable(
+            f"reading.{name} is {length_m:g} m, and its pixels have {pixel} m.", f"Raise reading.{name} to some pixels."
+        )
     return rows, columns
 
 

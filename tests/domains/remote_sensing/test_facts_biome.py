@@ -9,6 +9,7 @@ import geopandas
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from shapely.geometry import MultiPolygon, Point, box
 
 from domainclip.cli.main import main
@@ -59,6 +60,42 @@ def test_places_have_the_biome_that_geopandas_finds(ecoregions):
     assert "CC BY 4.0" in next(fact.attribution for fact in found if fact.words)
 
 
+def test_cells_begin_where_the_polygons_do(ecoregions):
+    """Boxes meet at 130 degrees west, a border of cells; the first ends at 10.007 north, under a tenth of a cell beyond."""
+    names = list(BIOMES.values())
+    for (longitude, latitude), wanted in {
+        (-130.05, 0.0): names[0], (-129.95, 0.0): names[1], (-149.95, 9.95): names[0], (-140.0, 10.05): None, (-150.05, 0.0): None,
+        (-140.0, -19.95): names[0], (-140.0, -20.05): None, (-110.05, 10.95): names[1], (-110.05, 11.05): None,
+    }.items():  # fmt: skip
+        assert biome_fact((longitude, latitude), ecoregions).words.get("biome") == wanted, (longitude, latitude)
+
+
+def test_tables_in_another_crs_and_with_names_in_capitals(ecoregions, tmp_path):
+    table().to_crs("EPSG:8857").to_parquet(tmp_path / "equal_area.parquet")
+    assert biome_fact((-140.0, 0.0), tmp_path / "equal_area.parquet").words == {"biome": BIOMES[MOIST]}
+    for suffix in (".shp", ".shx", ".dbf", ".prj"):
+        (tmp_path / f"ECO{suffix.upper()}").write_bytes(ecoregions.with_suffix(suffix).read_bytes())
+    assert biome_fact((-140.0, 0.0), tmp_path / "ECO.SHP").words == {"biome": BIOMES[MOIST]}
+
+
+def test_one_process_makes_the_map_and_the_others_wait(ecoregions, tmp_path, monkeypatch):
+    """Locks of a file hold between descriptors, so threads stand for processes here."""
+    from threading import Thread
+
+    from domainclip.domains.remote_sensing.scene_facts import biome
+
+    monkeypatch.setenv("DOMAINCLIP_HOME", str(tmp_path))
+    made, plain = [], biome._rasterised
+    monkeypatch.setattr(biome, "_rasterised", lambda frame: (made.append(1), plain(frame))[1])
+    biome._map.cache_clear()
+    threads = [Thread(target=biome_map, args=(ecoregions,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made == [1]
+
+
 def test_where_nothing_is_said(ecoregions):
     assert biome_fact(None, ecoregions).absent == NO_PLACE
     assert biome_fact((0.0, 60.0), ecoregions).absent == "no land in the table of biomes there"
@@ -92,8 +129,11 @@ def test_the_map_is_made_once_and_again_when_damaged(ecoregions, tmp_path, monke
     (kept,) = (tmp_path / "tables").glob("biomes-*.png")
     biome._map.cache_clear()
     with monkeypatch.context() as patch:
-        patch.setattr(biome, "read_features", lambda *_: pytest.fail("read again"))
+        patch.setattr(biome, "read_lonlat", lambda *_: pytest.fail("read again"))
         assert np.array_equal(biome_map(ecoregions), first)
+    Image.new("L", (4, 4)).save(kept)
+    biome._map.cache_clear()
+    assert np.array_equal(biome_map(ecoregions), first), "a map of another size is none"
     kept.write_bytes(kept.read_bytes()[:100])
     biome._map.cache_clear()
     assert np.array_equal(biome_map(ecoregions), first) and not list((tmp_path / "tables").glob("*.part"))
@@ -112,6 +152,7 @@ def test_tables_that_are_others(ecoregions, tmp_path):
     refused(written("teow.parquet", table().rename(columns={"BIOME_NAME": "BIOME"})), "no column BIOME_NAME")
     refused(written("other.parquet", table(("Steppe",))), "'Steppe', which is no biome")
     refused(written("points.parquet", table().set_geometry(table().centroid)), "something else than polygons")
+    refused(written("metres.parquet", table().set_geometry(table().scale(9e4, 9e4, origin=(0, 0)))), "outside of -180")
     refused(written("crs.parquet", table().set_crs(None, allow_override=True)), "names no CRS")
     alone = tmp_path / "alone.shp"
     alone.write_bytes(ecoregions.read_bytes())

@@ -15,7 +15,7 @@ from domainclip.domains.remote_sensing.scene_facts.country import country_fact
 from domainclip.domains.remote_sensing.scene_facts.fact import Fact
 from domainclip.domains.remote_sensing.scene_facts.ground import centroid
 from domainclip.domains.remote_sensing.scene_facts.indices import INDICES, index_fact
-from domainclip.domains.remote_sensing.scene_facts.moment import date_fact, season_fact
+from domainclip.domains.remote_sensing.scene_facts.moment import date_fact, of_all_dates, season_fact
 from domainclip.domains.remote_sensing.scene_facts.objects import objects_fact, objects_of_regions
 from domainclip.domains.remote_sensing.scene_facts.sensor_words import gsd_fact, sensor_fact
 from domainclip.errors import UsageError, unknown_name
@@ -64,25 +64,19 @@ def scene_facts(
     from domainclip.domains.remote_sensing.scene_facts.osm_join import tags_fact
     from domainclip.domains.remote_sensing.scene_facts.osm_table import read_tags
 
-    for name in names:
-        if name not in FACTS:
-            raise unknown_name("fact of a scene", name, FACTS)
-    if "tags" in names and tags is None:
-        raise UsageError("Mapped tags were asked for.", "No table of features was given.", "Name one: reading.tags FILE.")
-    if "biome" in names and biomes is None:
-        raise UsageError("The biome was asked for.", "No table of biomes was given.", "Name one: reading.biomes FILE.")
+    _check_names(names, tags, biomes)
     if pixels is None and (shape is None or set(names) & set(INDICES)):
         pixels = sample.read()
     if pixels is not None:
         shape = pixels.array.shape[-2:]
     assert shape is not None
-    place = centroid(sample.geo, shape)
+    place, times = centroid(sample.geo, shape), sample.meta.get("times") or [sample.time]
     ways: dict[str, Callable[[], Fact]] = {
         "place": lambda: country_fact(place),
         "climate": lambda: climate_fact(place),
         "biome": lambda: biome_fact(place, biomes or Path()),
-        "season": lambda: season_fact(sample.time, place),
-        "date": lambda: date_fact(sample.time),
+        "season": lambda: of_all_dates(times, lambda time: season_fact(time, place)),
+        "date": lambda: of_all_dates(times, date_fact),
         "gsd": lambda: gsd_fact(sample.spacing, sample.geo, shape),
         "sensor": lambda: sensor_fact(sample.sensor),
         "objects": lambda: objects_fact(objects_of_regions(regions, sample, shape, crs, OBJECT_LABEL), sample.geo, shape),
@@ -93,6 +87,16 @@ def scene_facts(
         for name in FACTS
         if name in names
     }
+
+
+def _check_names(names: Collection[str], tags: Path | None, biomes: Path | None) -> None:
+    for name in names:
+        if name not in FACTS:
+            raise unknown_name("fact of a scene", name, FACTS)
+    if "tags" in names and tags is None:
+        raise UsageError("Mapped tags were asked for.", "No table of features was given.", "Name one: reading.tags FILE.")
+    if "biome" in names and biomes is None:
+        raise UsageError("The biome was asked for.", "No table of biomes was given.", "Name one: reading.biomes FILE.")
 
 
 def with_facts(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from domainclip.domains.remote_sensing.feature_file import file_stamp, read_features
+from domainclip.domains.remote_sensing.feature_file import file_stamp, read_lonlat
 from domainclip.domains.remote_sensing.scene_facts.coarse_map import CELLS_PER_DEGREE, WATER, Map, cell_of, coarsened
 from domainclip.domains.remote_sensing.scene_facts.fact import NO_PLACE, Fact, nothing
 from domainclip.errors import UsageError
@@ -90,23 +91,50 @@ def biome_map(table: Path) -> Map:
 
 @lru_cache(maxsize=2)
 def _map(table: Path, _stamp: tuple[int, int]) -> Map:
+    kept = owner_folder() / "tables" / f"biomes-{_digest(table)}.png"
+    found = _kept(kept)
+    if found is None:
+        with _alone(kept):
+            found = _kept(kept)  # another process may have made it meanwhile
+            if found is None:
+                found = coarsened(_rasterised(read_lonlat(table, _ASKED)), len(BIOMES) + 1)
+                _keep(found, kept)
+    return found
+
+
+def _kept(path: Path) -> Map | None:
+    """The map that was made before; None where there is none, or a damaged one."""
     from PIL import Image, UnidentifiedImageError
 
-    kept = owner_folder() / "tables" / f"biomes-{_digest(table)}.png"
     try:
-        with Image.open(kept) as image:
-            return np.asarray(image, np.uint8)
-    except (OSError, UnidentifiedImageError):  # none yet, or a damaged one
-        pass
-    made = coarsened(_rasterised(read_features(table, _ASKED)), len(BIOMES) + 1)
-    _keep(Image.fromarray(made), kept)
-    return made
+        with Image.open(path) as image:
+            found = np.asarray(image, np.uint8)
+    except (OSError, UnidentifiedImageError):
+        return None
+    return found if found.shape == (180 * CELLS_PER_DEGREE, 360 * CELLS_PER_DEGREE) else None
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Lets one process at a time make the map: it takes a gigabyte, and each worker of a machine would."""
+    try:
+        import fcntl
+
+        path.parent.mkdir(exist_ok=True)
+        file = path.with_suffix(".lock").open("w")
+    except (ImportError, OSError):  # no such locks, or no place for one: each makes its own
+        yield
+        return
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _digest(table: Path) -> str:
     """Of the content: a Shapefile's names stand in the .dbf beside it."""
     digest = hashlib.sha256(_EDITION)
-    for path in (table, table.with_suffix(".dbf")) if table.suffix.lower() == ".shp" else (table,):
+    names = table.with_suffix(".DBF" if table.suffix.isupper() else ".dbf")
+    for path in (table, names) if table.suffix.lower() == ".shp" else (table,):
         try:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
@@ -129,10 +157,12 @@ def _rasterised(frame: Any) -> npt.NDArray[np.uint8]:
     if unknown := sorted(set(told) - set(names)):
         found = f"Its column {_COLUMN} holds {unknown[0][:40]!r}, which is no biome of RESOLVE Ecoregions 2017."
         raise UsageError(_ASKED, found, _FETCH)
-    shapes = frame.geometry.to_crs("EPSG:4326")
+    shapes = frame.geometry
     drawn = ~(shapes.isna() | shapes.is_empty)
     if not drawn.any() or not set(shapes[drawn].geom_type) <= {"Polygon", "MultiPolygon"}:
         raise UsageError(_ASKED, "The table holds something else than polygons.", _FETCH)
+    if max(np.abs(shapes[drawn].total_bounds) - (180, 90, 180, 90)) > 1:
+        raise UsageError(_ASKED, "Its coordinates lie outside of -180..180, -90..90 degrees.", "Name the CRS that they are in.")
     simple = shapely.simplify(shapes[drawn].to_numpy(), _SIMPLIFIED_DEG, preserve_topology=False)
     numbers = [names.index(name) + 1 for name in told[drawn]]
     pairs = [(shape, number) for shape, number in zip(simple, numbers, strict=True) if not shape.is_empty]
@@ -142,12 +172,14 @@ def _rasterised(frame: Any) -> npt.NDArray[np.uint8]:
     return drawn_map
 
 
-def _keep(image: Any, path: Path) -> None:
-    """Writes the map whole or not at all: several processes may make it at once."""
+def _keep(made: Map, path: Path) -> None:
+    """Writes the map whole or not at all."""
+    from PIL import Image
+
     draft = path.with_name(f"{path.stem}.{os.getpid()}.part")
     try:
         path.parent.mkdir(exist_ok=True)
-        image.save(draft, format="PNG")
+        Image.fromarray(made).save(draft, format="PNG")
         draft.replace(path)
     except OSError:  # no place for it: it is made again next time, which costs time alone
         with suppress(OSError):

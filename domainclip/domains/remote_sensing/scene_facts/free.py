@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,13 @@ from domainclip.errors import UnreadableFileError
 from domainclip.sample import Pixels, Sample, Values, Window
 
 
-def free_facts(grid: Grid, family: str | None, time: str | None, biomes: str | None = None) -> dict[str, Any]:
+def free_facts(grid: Grid, family: str | None, times: Sequence[str], biomes: str | None = None) -> dict[str, Any]:
     """Returns ``facts`` (label to words) and ``facts_absent`` (fact to reason) of a scene with a place; nothing of any other.
 
     Args:
         grid: Of the scene.
         family: Sensor family of its bands.
-        time: Of acquisition, ISO 8601.
+        times: Of acquisition, ISO 8601; of a series several.
         biomes: The owner's table of biomes (``reading.biomes``).
     """
     shape = (grid.height, grid.width)
@@ -33,7 +34,8 @@ def free_facts(grid: Grid, family: str | None, time: str | None, biomes: str | N
         _no_pixels,
         spacing=pixel_spacing(grid),
         geo=geo,
-        time=time,
+        time=times[0] if times else None,
+        meta={"times": list(times)},
         sensor=family,
     )
     try:

@@ -64,13 +64,15 @@ def index_fact(name: str, sample: Sample, pixels: Pixels) -> Fact:
 
     Returns:
         Numbers ``{name: {"mean", "median", "valid"}}``, valid being the share of pixels that counted; words where at least half
-        of the pixels counted and more than half of those lie in one published range.
+        of the pixels counted and more than half of those lie in one published range. Nothing of a series.
 
     Raises:
         UnreadableFileError: A band is not there, or the numbers are no reflectance.
     """
     index = INDICES[name]
     found = values_of(name, sample, pixels)
+    if "T" in sample.axes:
+        return nothing("a series has one at each of its dates")
     share = float(np.isfinite(found).mean()) if found.size else 0.0
     counted = found[np.isfinite(found)]
     if not counted.size:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from domainclip.domains.remote_sensing.place import season
 from domainclip.domains.remote_sensing.scene_facts.fact import NO_PLACE, Fact, nothing
@@ -43,6 +45,20 @@ def date_fact(time: str | None) -> Fact:
     if month is None:
         return Fact({"year": str(year)})
     return Fact({"year": str(year), "month": MONTHS[month - 1], "date": f"{MONTHS[month - 1]} {year}"})
+
+
+def of_all_dates(times: Sequence[str | None], fact: Callable[[str | None], Fact]) -> Fact:
+    """Says of a series what holds at each of its dates.
+
+    Args:
+        times: ISO 8601, one a date.
+        fact: Says it of one.
+    """
+    found = [fact(time) for time in dict.fromkeys(times)]
+    shared = {label: word for label, word in found[0].words.items() if all(other.words.get(label) == word for other in found)}
+    if len(found) > 1 and not shared:
+        return nothing(f"its {len(found)} dates differ in it, or do not tell it")
+    return replace(found[0], words=shared)
 
 
 def season_fact(time: str | None, place: tuple[float, float] | None) -> Fact:
