@@ -7,7 +7,7 @@ from typing import Any
 from domainclip.data.records import inspection_to_json, item_from_json
 from domainclip.data.supervised import referred_domain
 from domainclip.domains.base import Domain, inspected
-from domainclip.errors import DomainClipError
+from domainclip.errors import DomainClipError, UnreadableFileError
 from domainclip.piped_process import limit_memory, messages, private_output, say
 from domainclip.sample import SourceItem
 
@@ -27,8 +27,10 @@ def _look(domain: Domain, item: SourceItem, reading: dict[str, Any] | None) -> d
     try:
         options = None if reading is None else domain.reading_model.model_validate(reading)
         return {"seen": inspection_to_json(inspected(domain, item, options))}
-    except DomainClipError as error:
+    except UnreadableFileError as error:
         return {"problem": error.reason}
+    except DomainClipError as error:  # an option is wrong, and the same for every file
+        return {"stop": [error.asked, error.found, error.remedy]}
     except MemoryError:
         return {"problem": "reading needs more memory than the limit", "spent": True}
     except Exception as error:  # noqa: BLE001 - whatever a decoder raises on a hostile file, the job goes on; the kind is reported.

@@ -132,6 +132,8 @@ class _Inspector:
         answer = self._process.ask({"item": item_to_json(item), "reading": reading}, self._limits.seconds)
         if "seen" in answer:
             return Look(path, inspection_from_json(answer["seen"]))
+        if "stop" in answer:
+            raise UsageError(*answer["stop"])
         if "lost" in answer or "spent" in answer:
             self.close()
         return Look(path, None, str(answer.get("problem") or answer["lost"]))

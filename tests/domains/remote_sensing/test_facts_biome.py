@@ -186,3 +186,14 @@ def test_every_biome_reads_as_a_caption():
     assert "biome" in DOMAIN.facts.open_labels and len(BIOMES) == len(set(BIOMES.values())) == 14
     for words in BIOMES.values():
         assert "&" not in words and "/" not in words
+
+
+def test_a_wrong_table_stops_the_inspection_of_a_folder_and_blames_no_scene(write_raster, tmp_path, capfd):
+    folder = tmp_path / "scenes"
+    folder.mkdir()
+    where = {"crs": "EPSG:4326", "transform": (0.001, 0.0, -145.0, 0.0, -0.001, 5.0)}
+    write_raster(np.full((1, 70, 70), 40, "uint8"), names=["red"], **where).rename(folder / "scene.tif")
+    words = ("inspect", str(folder), "--domain", "remote-sensing", "--set", f"reading.biomes={tmp_path / 'gone.shp'}")
+    assert run(*words) == 2
+    told = capfd.readouterr().err
+    assert "reading.biomes" in told and "cannot be opened" in told and "scene.tif" not in told
