@@ -5,7 +5,7 @@ import string
 import pytest
 import yaml
 
-from domainclip.data.cards import EVIDENCED, about, card_names, find_card, load_card
+from domainclip.data.cards import DESCRIBED, EVIDENCED, about, card_names, find_card, load_card
 from domainclip.domains.base import domains
 from domainclip.errors import UsageError
 
@@ -15,8 +15,9 @@ def test_card(name):
     card = load_card(name)
     assert card.name == name
     assert card.domain in domains
-    assert card.layout is not None
-    assert set(card.evidence) | set(card.unverified) <= set(EVIDENCED)
+    assert card.layout is not None or set(card.described) == set(DESCRIBED)
+    assert set(card.evidence) | set(card.unverified) <= {*EVIDENCED, *DESCRIBED, "limits"}
+    assert card.layout is not None or (card.bring and card.size and card.access)
     assert not set(card.evidence) & set(card.unverified)
     assert card.title and card.citation and card.licence and card.limits
     for label, values in card.classes.items():
