@@ -47,6 +47,11 @@ class DataConfig(Section):
         min_length=1,
         description="Sections that captions are made of; others only where these are missing.",
     )
+    duplicates: Literal["exact", "near"] = Field(
+        "exact",
+        description="Images that count as one group in the split: of equal pixels, or (near) that show the same though turned, "
+        "mirrored, resized, zoomed or stained anew; some 40 ms an image and core more.",
+    )
     jpeg_quality: int | None = Field(
         None,
         ge=1,

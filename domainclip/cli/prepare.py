@@ -59,6 +59,7 @@ def prepare(
             reading=config.reading,
             held_out_fraction=config.data.held_out_fraction,
             val_fraction=config.data.val_fraction,
+            duplicates=config.data.duplicates,
             seed=config.training.seed,
             jpeg_quality=config.data.jpeg_quality,
             strict=strict,
@@ -83,12 +84,16 @@ def _lines(output: Path, card: Mapping[str, Any]) -> list[str]:
     lines += [f"  of reports, {name.replace('_', ' ')}: {count}" for name, count in card.get("report_reading", {}).items()]
     if account := dict(card.get("reading_account", {})):
         lines.append(f"  windows: {account.pop('windows', 0)}, kept {account.pop('kept', 0)}")
-        lines += [f"  windows left out, {name}: {count}" for name, count in account.items()]
+        lines += [f"  left out, {name}: {count}" for name, count in account.items()]
     if torn := counts.get("groups_across_splits"):
         lines.append(f"Warning: {torn} groups (patients, slides, scenes) lie in more than one split by the source's own columns.")
     if torn := counts.get("same_ground_across_splits"):
         lines.append(
             f"Warning: {torn} pairs of scenes overlap on the ground and lie in different splits by the source's own columns."
+        )
+    if torn := counts.get("same_picture_across_splits"):
+        lines.append(
+            f"Warning: {torn} pairs of groups show the same picture and lie in different splits by the source's own columns."
         )
     lines += rejection_lines(output, counts.get("rejected", 0), card["set_id"])
     return lines
@@ -98,6 +103,7 @@ _USED = (
     "reading",
     "data.held_out_fraction",
     "data.val_fraction",
+    "data.duplicates",
     "data.class_label",
     "data.jpeg_quality",
     "data.report_",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -39,6 +39,7 @@ def prepare(
     reading: BaseModel | dict[str, Any] | None = None,
     held_out_fraction: float = 0.2,
     val_fraction: float = 0.1,
+    duplicates: Literal["exact", "near"] = "exact",
     seed: int = 0,
     jpeg_quality: int | None = None,
     strict: bool = False,
@@ -60,6 +61,8 @@ def prepare(
         reading: Options of the reader; None for its defaults.
         held_out_fraction: Share of groups held out, where the source gives no split.
         val_fraction: Share of training groups set aside.
+        duplicates: Which images count as one group in the split: of equal pixels, or also those that show the same picture
+            (``domainclip.data.duplicates``).
         seed: Of the splits and of composed captions.
         jpeg_quality: 1 to 100: store 8-bit colour as JPEG of this quality, with loss; None stores it as PNG, without.
         strict: Stop at the first file or image that cannot be used.
@@ -76,6 +79,7 @@ def prepare(
     source, output, options = _unprepared(source), Path(output), checked_reading(domain, reading)
     settings: dict[str, Any] = {"reading": options.model_dump(mode="json"), "seed": seed, "jpeg_quality": jpeg_quality}
     settings |= {"held_out_fraction": held_out_fraction, "val_fraction": val_fraction}
+    settings |= {"duplicates": duplicates} if duplicates != "exact" else {}
     with _clean_stops(output) as claimed:
         items, rejected, key = list(source.items()), source.rejections, owner_key()
         refuse_torn_groups(items)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domainclip.captions.build import CAPTION_COLUMNS, build_captions, caption_table
+from domainclip.data.duplicates.before_split import same_pictures
 from domainclip.data.entries import Entry, Gathered, Spools, member_sizes, owner_lines
 from domainclip.data.index_table import compact_json, write_index
 from domainclip.data.owner_map import write_owner_map
@@ -73,7 +74,8 @@ def write_set(output: Path, work: Path, items: list[SourceItem], found: Gathered
         )
     settings = facts.settings
     fractions = {name: settings[name] for name in ("held_out_fraction", "val_fraction")}
-    splits, report = split_records(entries, **fractions, together=same_ground(found.tables))
+    alike = same_pictures(found, work) if settings.get("duplicates") == "near" else []
+    splits, report = split_records(entries, **fractions, same_ground=same_ground(found.tables), same_picture=alike)
     if "too few" in report.source:
         advice = "add data, or name finer groups (column 'group')"
         if report.groups_on_same_ground:

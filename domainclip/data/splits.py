@@ -31,6 +31,8 @@ class SplitReport:
         groups_across_splits: Groups that the source's own split tears apart, likewise.
         groups_on_same_ground: Pairs of groups whose images overlap on the ground; they count as one where the split is ours.
         same_ground_across_splits: Such pairs that the source's own split tears apart.
+        groups_of_same_picture: Pairs of groups of which two images show the same picture; likewise.
+        same_picture_across_splits: Such pairs that the source's own split tears apart.
     """
 
     source: str
@@ -39,23 +41,31 @@ class SplitReport:
     groups_across_splits: int
     groups_on_same_ground: int = 0
     same_ground_across_splits: int = 0
+    groups_of_same_picture: int = 0
+    same_picture_across_splits: int = 0
 
 
 def split_records(
-    records: Sequence[Record], *, held_out_fraction: float, val_fraction: float, together: Sequence[tuple[str, str]] = ()
+    records: Sequence[Record],
+    *,
+    held_out_fraction: float,
+    val_fraction: float,
+    same_ground: Sequence[tuple[str, str]] = (),
+    same_picture: Sequence[tuple[str, str]] = (),
 ) -> tuple[list[str], SplitReport]:
     """Gives every image a split.
 
     Where the source says it for all images, it is kept, and ``val`` is cut from the train groups if it has none. Otherwise
     groups go, in the order of a seeded hash of their names, to held_out, val and train. Groups that share an image with
-    equal pixels count as one, and those that ``together`` names.
+    equal pixels count as one, and those that show the same ground or picture.
 
     Args:
         records: ``group``, ``order`` (hexadecimal, a hash of seed and group name),
             ``pixel_sha256`` and ``split`` (or None) of each image.
         held_out_fraction: Share of all groups, at least one group where there are two.
         val_fraction: Share of the remaining groups, at least one unless it is 0 or only one group remains.
-        together: Pairs of groups that show the same thing, the same ground say.
+        same_ground: Pairs of groups that overlap on the ground.
+        same_picture: Pairs of groups of which two images show the same picture.
 
     Returns:
         A split for each image, and what was met.
@@ -64,7 +74,7 @@ def split_records(
         UsageError: The source gives a split to some images only.
     """
     given = [record["split"] for record in records]
-    united = _united(records, together)
+    united = _united(records, [*same_ground, *same_picture])
     copies = Counter(record["pixel_sha256"] for record in records)
     duplicates = sum(count - 1 for count in copies.values())
     if any(given) and not all(given):
@@ -75,11 +85,16 @@ def split_records(
         )
     if not any(given):
         splits, how = _by_group(records, united, held_out_fraction, val_fraction)
-        return splits, SplitReport(how, duplicates, 0, 0, len(together), 0)
+        return splits, SplitReport(how, duplicates, 0, 0, len(same_ground), 0, len(same_picture), 0)
     torn = _torn([record["pixel_sha256"] for record in records], given)
     torn_groups = _torn([record["group"] for record in records], given)
-    shared = _torn_pairs(records, given, together)
-    found = (duplicates, torn, torn_groups, len(together), shared)
+    pairs = (
+        len(same_ground),
+        _torn_pairs(records, given, same_ground),
+        len(same_picture),
+        _torn_pairs(records, given, same_picture),
+    )
+    found = (duplicates, torn, torn_groups, *pairs)
     if "val" in given or val_fraction == 0 or "train" not in given:
         return list(given), SplitReport("source", *found)
     train = [position for position, split in enumerate(given) if split == "train"]

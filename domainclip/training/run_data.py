@@ -141,6 +141,7 @@ def _prepared(
         reading=config.reading,
         held_out_fraction=data.held_out_fraction,
         val_fraction=data.val_fraction,
+        duplicates=data.duplicates,
         seed=config.training.seed,
         jpeg_quality=data.jpeg_quality,
         resume=resume,

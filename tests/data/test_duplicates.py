@@ -177,6 +177,52 @@ def test_a_clean_set_and_wrong_options(torn_set, capfd):
     assert "ends in .bmp" in capfd.readouterr().err
 
 
+def pictures(folder, plan):
+    """A manifest of pictures: (split, seed) each; a negative seed is the mirrored and turned copy."""
+    folder.mkdir()
+    rows = []
+    for number, (split, seed) in enumerate(plan):
+        picture = blobs(300 + abs(seed))
+        picture = picture if seed > 0 else mapped(picture[:, :, ::-1], turned_deg=15, zoom=1.15)
+        Image.fromarray(picture.transpose(1, 2, 0)).save(folder / f"{number:02d}.png")
+        rows.append({"path": f"{number:02d}.png", "label:diagnosis": "ab"[number % 2], "group": f"g{number}", "split": split})
+    pd.DataFrame(rows).dropna(axis=1, how="all").to_csv(folder / "manifest.csv", index=False)
+    return folder / "manifest.csv"
+
+
+def test_groups_that_show_the_same_picture_lie_on_one_side_of_the_split(tmp_path, capfd):
+    plan = [(None, seed) for seed in (*range(1, 13), *range(-12, 0))]
+    manifest = pictures(tmp_path / "pictures", plan)
+    words = ("prepare", str(manifest), "--domain", "pathology", "--json", "--set", "data.val_fraction=0.3")
+    assert run(*words, "--output", str(tmp_path / "near"), "--set", "data.duplicates=near") == 0
+    counts = json.loads(capfd.readouterr().out)["counts"]
+    assert counts["groups_of_same_picture"] == 12 and counts["same_picture_across_splits"] == 0
+    prepared = PreparedSet(tmp_path / "near")
+    assert prepared.card["duplicates"] == "near" and set(prepared.index["split"]) == {"train", "val", "held_out"}
+    assert leaks(prepared).torn == () and run("audit", str(tmp_path / "near"), "--duplicates") == 0
+    assert "No split shows what train shows" in capfd.readouterr().out
+    assert run(*words, "--output", str(tmp_path / "exact")) == 0
+    capfd.readouterr()
+    assert "duplicates" not in PreparedSet(tmp_path / "exact").card and leaks(PreparedSet(tmp_path / "exact")).torn
+
+
+def test_the_source_s_own_split_is_kept_and_what_it_tears_apart_is_said(tmp_path, capfd):
+    plan = [("train", 1), ("train", 2), ("train", 3), ("held_out", -1), ("held_out", -2), ("held_out", 4), ("val", 5)]
+    words = ("prepare", str(pictures(tmp_path / "pictures", plan)), "--domain", "pathology", "--output", str(tmp_path / "set"))
+    assert run(*words, "--set", "data.duplicates=near") == 0
+    assert "2 pairs of groups show the same picture" in capfd.readouterr().out
+    assert sorted(PreparedSet(tmp_path / "set").index["split"]) == sorted(split for split, _ in plan)
+
+
+def test_what_was_found_is_kept_for_a_call_that_goes_on(tmp_path):
+    """Spools are gone by then as far as their shards are written."""
+    from domainclip.data.duplicates.before_split import same_pictures
+    from domainclip.data.entries import Gathered
+
+    (tmp_path / "duplicates.jsonl").write_text('{"one": "a", "other": "b"}\n')
+    assert same_pictures(Gathered(), tmp_path) == [("a", "b")]
+
+
 @pytest.mark.slow
 @pytest.mark.real_data
 def test_lc25000_is_copies_of_some_hundred_pictures(real_data):

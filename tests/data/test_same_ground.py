@@ -75,12 +75,12 @@ def test_what_shares_ground_is_on_one_side_of_the_split():
     groups = [f"g{n}" for n in range(20)]
     records = [record(group, number) for group in groups for number in range(3)]
     pairs = [(f"g{n}", f"g{n + 1}") for n in range(0, 20, 2)]
-    splits, report = split_records(records, held_out_fraction=0.3, val_fraction=0.2, together=pairs)
+    splits, report = split_records(records, held_out_fraction=0.3, val_fraction=0.2, same_ground=pairs)
     of = {r["group"]: s for r, s in zip(records, splits, strict=True)}
     assert all(of[one] == of[other] for one, other in pairs) and set(splits) == {"train", "val", "held_out"}
     assert report.groups_on_same_ground == 10 and report.same_ground_across_splits == 0
     told = [record("a", 0, "train"), record("b", 0, "held_out"), record("c", 0, "val")]
-    assert split_records(told, held_out_fraction=0.3, val_fraction=0.2, together=[("a", "b")])[1].same_ground_across_splits == 1
+    assert split_records(told, held_out_fraction=0.3, val_fraction=0.2, same_ground=[("a", "b")])[1].same_ground_across_splits == 1
 
 
 @pytest.mark.slow
