@@ -1,4 +1,4 @@
-"""The closed list of operations of data-set cards, version 1: each takes rows of text and returns rows of text."""
+"""The closed list of operations of data-set cards, version 2: each takes rows of text and returns rows of text."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from domainclip.config import Section
 from domainclip.errors import UsageError, unknown_name
 
-OPERATIONS_VERSION = 1
+OPERATIONS_VERSION = 2
+"""2: regex."""
 Row = dict[str, Any]
 _FIELD = re.compile(r"\{(\w+)\}")
 _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
@@ -45,6 +46,40 @@ class Map(Section):
             row | {self.to: _looked_up(self.values, row[self.column], self.column, what) if row.get(self.column) else ""}
             for row in rows
         ]
+
+
+class Regex(Section):
+    """Takes columns out of a column's text: each named group of the pattern becomes one; a text that does not fit is an error."""
+
+    op: Literal["regex"]
+    column: str
+    pattern: str = Field(description="Of the whole text, with named groups; a group that takes no part gives an empty column.")
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            names = re.compile(pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"it is no regular expression: {error}") from error
+        if not names:
+            raise ValueError("it has no named group, (?P<name>...)")
+        return pattern
+
+    def apply(self, rows: list[Row], what: str) -> list[Row]:
+        """Returns the rows with a column for each named group."""
+        _check_column(rows, self.column, what)
+        pattern = re.compile(self.pattern)
+        found = [(row, pattern.fullmatch(str(row.get(self.column, "")))) for row in rows]
+        wrong = [str(row.get(self.column, "")) for row, match in found if match is None]
+        if wrong:
+            listed = ", ".join(repr(text[:60]) for text in wrong[:10])
+            raise UsageError(
+                f"{what} was to be read.",
+                f"{len(wrong)} of {len(rows)} texts in {self.column} are not in the form of the card: {listed}.",
+                "Check that --root holds the files that the card describes, and no others.",
+            )
+        return [row | {name: text or "" for name, text in match.groupdict().items()} for row, match in found if match is not None]
 
 
 class NumberedClass(Section):
@@ -155,7 +190,7 @@ class CaptionTemplates(Section):
 
 
 Operation = Annotated[
-    Columns | Map | NumberedClass | Bands | Where | Split | CaptionLanguage | CaptionTemplates, Field(discriminator="op")
+    Columns | Map | Regex | NumberedClass | Bands | Where | Split | CaptionLanguage | CaptionTemplates, Field(discriminator="op")
 ]
 
 
