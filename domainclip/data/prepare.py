@@ -51,8 +51,8 @@ def prepare(
 ) -> PreparedSet:
     """Makes a prepared set.
 
-    The result depends on source, options and key alone: not on the number of workers, nor on whether it was interrupted. Captions
-    are the owner's (and those of reports) where a sample has any, else composed of its labels.
+    The result depends on source, options and key alone, not on workers or interruptions. Captions are the owner's (and those of
+    reports) where a sample has any, else composed of its labels.
 
     Args:
         source: From ``open_source``.
@@ -61,10 +61,9 @@ def prepare(
         reading: Options of the reader; None for its defaults.
         held_out_fraction: Share of groups held out, where the source gives no split.
         val_fraction: Share of training groups set aside.
-        duplicates: Which images count as one group in the split: of equal pixels, or also those that show the same picture
-            (``domainclip.data.duplicates``).
+        duplicates: What counts as one group in the split: equal pixels, or also the same picture (``domainclip.data.duplicates``).
         seed: Of the splits and of composed captions.
-        jpeg_quality: 1 to 100: store 8-bit colour as JPEG of this quality, with loss; None stores it as PNG, without.
+        jpeg_quality: 1 to 100: store 8-bit colour as JPEG of this quality, with loss; None stores PNG.
         strict: Stop at the first file or image that cannot be used.
         overwrite: Replace a set that lies at ``output``; until the new one is done it waits in ``.<output>.replaced``.
         resume: Go on with what an interrupted call left there; a finished set of the same options is returned.
@@ -78,8 +77,7 @@ def prepare(
     """
     source, output, options = _unprepared(source), Path(output), checked_reading(domain, reading)
     settings: dict[str, Any] = {"reading": options.model_dump(mode="json"), "seed": seed, "jpeg_quality": jpeg_quality}
-    settings |= {"held_out_fraction": held_out_fraction, "val_fraction": val_fraction}
-    settings |= {"duplicates": duplicates} if duplicates != "exact" else {}
+    settings |= {"held_out_fraction": held_out_fraction, "val_fraction": val_fraction} | _told(duplicates)
     with _clean_stops(output) as claimed:
         items, rejected, key = list(source.items()), source.rejections, owner_key()
         refuse_torn_groups(items)
@@ -88,13 +86,21 @@ def prepare(
             return finished
         claimed.append(not resume)
         workers, threads = _spread(workers, len(items), domain)
-        note = "synthetic content" if source.card.get("synthetic") else ""
-        plan, limits = SpoolPlan(output / WORK, key, seed, jpeg_quality, threads, True, note), limits or Limits()
+        plan, limits = SpoolPlan(output / WORK, key, seed, jpeg_quality, threads, True, _note(source)), limits or Limits()
         found = _Job(items, domain, options, plan, workers, limits, plan_id if strict else None, progress or _quiet).run(rejected)
         settings["reading"] = _public_reading(options, key)  # after the hash, which the paths are part of
         write_set(output, plan.folder, items, found, SetFacts(source, domain, settings, plan_id, key))
         shutil.rmtree(aside_of(output), ignore_errors=True)
     return PreparedSet(output)
+
+
+def _told(duplicates: str) -> dict[str, str]:
+    """What a set says of the search; nothing of the default, so that sets keep the plans they have."""
+    return {"duplicates": duplicates} if duplicates != "exact" else {}
+
+
+def _note(source: Source) -> str:
+    return "synthetic content" if source.card.get("synthetic") else ""
 
 
 def _unprepared(source: Source | PreparedSet) -> Source:
