@@ -51,8 +51,7 @@ def prepare(
 ) -> PreparedSet:
     """Makes a prepared set.
 
-    The result depends on source, options and key alone, not on workers or interruptions. Captions are the owner's (and those of
-    reports) where a sample has any, else composed of its labels.
+    It depends on source, options and key alone. Captions are a sample's own (and of reports), else composed of its labels.
 
     Args:
         source: From ``open_source``.
