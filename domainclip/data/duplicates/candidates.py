@@ -16,6 +16,8 @@ NEAREST = 10
 """Candidates of an image."""
 LEAST_AGREEMENT = 0.3
 """Of views of a likely pair; chosen on planted pairs, see ``docs/duplicates.md``."""
+_TRIED = 3
+"""Variants of a candidate that are laid onto it: the descriptor's first is not always the one that fits."""
 _FITTED_ON = 20_000
 _EXACT_UP_TO = 50_000
 _CHUNK = 8192
@@ -55,20 +57,20 @@ class Lookup:
         """
         numbers, variants = self._nearest(first, views, nearest)
         rows, columns = np.nonzero(numbers >= 0)
+        if not len(rows):
+            return np.empty((0, 2), np.int64), 0
         others = numbers[rows, columns]
-        steps, centres = (np.array(part) for part in zip(*VARIANTS, strict=True))
-        variant = variants[rows, columns]
-        own = (
-            np.stack([rings(views[r, centres[v]], steps[v]) for r, v in zip(rows, variant, strict=True)])
-            if len(rows)
-            else views[:0, 0]
-        )
-        agree = agreement(own, self.base[others]) >= LEAST_AGREEMENT if len(rows) else np.empty(0, bool)
+        best = np.full(len(rows), -1, np.float32)
+        for place in range(_TRIED):
+            chosen = [VARIANTS[number] for number in variants[rows, columns, place]]
+            own = np.stack([rings(views[row, centre], step) for row, (step, centre) in zip(rows, chosen, strict=True)])
+            best = np.maximum(best, agreement(own, self.base[others]))
+        agree = best >= LEAST_AGREEMENT
         pairs = np.sort(np.stack([rows[agree] + first, others[agree]], axis=1), axis=1)
         return pairs.astype(np.int64), len(rows)
 
     def _nearest(self, first: int, views: Views, nearest: int) -> tuple[Pairs, Pairs]:
-        """Numbers of the nearest images over all variants, (B, nearest), -1 where there are fewer, and the variant of each."""
+        """Numbers of the nearest images over all variants, (B, nearest), -1 where there are fewer; and their best variants."""
         wanted = min(nearest + 1, len(self.base))
         scores, numbers, variants = [], [], []
         for variant, (step, centre) in enumerate(VARIANTS):
@@ -82,12 +84,16 @@ class Lookup:
         own = np.arange(first, first + len(views))[:, None]
         score = np.where((number == own) | (number < 0), -np.inf, score)
         best = np.full((len(views), nearest), -1, np.int64)
-        how = np.zeros((len(views), nearest), np.int64)
+        how = np.zeros((len(views), nearest, _TRIED), np.int64)
         for row, order in enumerate(np.argsort(-score, axis=1, kind="stable")):
             order = order[np.isfinite(score[row, order])]
-            _, places = np.unique(number[row, order], return_index=True)
-            kept = order[np.sort(places)[:nearest]]
-            best[row, : len(kept)], how[row, : len(kept)] = number[row, kept], kind[row, kept]
+            variants_of: dict[int, dict[int, None]] = {}
+            for other, variant in zip(number[row, order].tolist(), kind[row, order].tolist(), strict=True):
+                if other in variants_of or len(variants_of) < nearest:
+                    variants_of.setdefault(other, {})[variant] = None
+            for place, (other, found) in enumerate(variants_of.items()):
+                best[row, place] = other
+                how[row, place] = np.resize(list(found)[:_TRIED], _TRIED)
         return best, how
 
 

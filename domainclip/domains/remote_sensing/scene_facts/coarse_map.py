@@ -33,8 +33,11 @@ def _coarsened(fine: Map, size: int, classes: int) -> Map:
     rows, columns = (side // size for side in fine.shape)
     cells = fine.reshape(rows, size, columns, size)
     best, most = np.zeros((rows, columns), np.uint8), np.zeros((rows, columns), np.int32)
+    there = np.flatnonzero(np.bincount(fine.ravel(), minlength=classes + 1))
+    if not there[-1]:  # nothing but water
+        return best
     land = np.count_nonzero(cells, axis=(1, 3))
-    for number in np.unique(fine[fine > WATER]):
+    for number in there[there > WATER]:
         count = np.count_nonzero(cells == number, axis=(1, 3))
         best[count > most] = number
         most = np.maximum(most, count)
