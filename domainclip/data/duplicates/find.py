@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from domainclip.data.duplicates.candidates import NEAREST, lookup
 from domainclip.data.duplicates.keypoints import Features, Match, features_of, same_picture
@@ -67,7 +68,8 @@ def find_duplicates(count: int, read: Read, *, nearest: int = NEAREST, threads: 
     def about(number: int) -> npt.NDArray[np.uint8]:
         return polar_views(grey(read(number)), CENTRES)
 
-    with ThreadPoolExecutor(threads) as pool:
+    # Small products of matrices in several threads: more threads in each cost eight times the time.
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(look, range(count)):
             pass
         search, found, candidates = lookup(base, seed), [], 0

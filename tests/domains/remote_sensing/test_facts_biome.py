@@ -70,6 +70,7 @@ def test_cells_begin_where_the_polygons_do(ecoregions):
         assert biome_fact((longitude, latitude), ecoregions).words.get("biome") == wanted, (longitude, latitude)
 
 
+@pytest.mark.slow
 def test_tables_in_another_crs_and_with_names_in_capitals(ecoregions, tmp_path):
     table().to_crs("EPSG:8857").to_parquet(tmp_path / "equal_area.parquet")
     assert biome_fact((-140.0, 0.0), tmp_path / "equal_area.parquet").words == {"biome": BIOMES[MOIST]}
@@ -78,6 +79,7 @@ def test_tables_in_another_crs_and_with_names_in_capitals(ecoregions, tmp_path):
     assert biome_fact((-140.0, 0.0), tmp_path / "ECO.SHP").words == {"biome": BIOMES[MOIST]}
 
 
+@pytest.mark.slow
 def test_one_process_makes_the_map_and_the_others_wait(ecoregions, tmp_path, monkeypatch):
     """Locks of a file hold between descriptors, so threads stand for processes here."""
     from threading import Thread
@@ -120,6 +122,7 @@ def test_cells_count_their_land_as_the_map_of_climates_does():
     assert coarsened(fine, 5)[0, :4].tolist() == [4, 0, 4, 6]
 
 
+@pytest.mark.slow
 def test_the_map_is_made_once_and_again_when_damaged(ecoregions, tmp_path, monkeypatch):
     from domainclip.domains.remote_sensing.scene_facts import biome
 
