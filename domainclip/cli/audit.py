@@ -72,14 +72,13 @@ def audit(
 
 def _duplicates(prepared: Path, sheet: Path | None, reporter: Reporter) -> bool:
     """Looks for duplicates, draws them, and says what the splits leak; returns whether they leak nothing."""
-    import os
-
+    from domainclip.cores import usable_cores
     from domainclip.data.duplicates.leaks import document, leaks
     from domainclip.data.duplicates.sheet import draw_sheet
     from domainclip.data.prepared_set import PreparedSet
 
     opened = PreparedSet(prepared)
-    report = leaks(opened, threads=len(os.sched_getaffinity(0)))
+    report = leaks(opened, threads=usable_cores())
     told = {"set": str(prepared), **document(report), "synthetic": opened.synthetic}
     if sheet is not None:
         draw_sheet(sheet, opened, report.found.groups)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from domainclip.cores import usable_cores
 from domainclip.data.entries import Gathered, Gatherer
 from domainclip.data.owner_map import owner_map_path, write_owner_map
 from domainclip.data.prepared_set import PreparedSet
@@ -112,7 +113,7 @@ def _spread(workers: int | None, files: int, domain: Domain) -> tuple[int, int]:
     """Returns how many processes read, and with how many threads each: all cores, unless the caller says how many processes."""
     if workers is not None:
         return workers, 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     processes = max(1, min(cores, files))
     return processes, cores // processes if getattr(domain, "thread_safe", False) else 1
 

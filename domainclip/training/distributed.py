@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 
 from domainclip.config import TrainingConfig
+from domainclip.cores import usable_cores
 from domainclip.errors import UsageError
 
 _PATIENCE = timedelta(days=14)
@@ -104,7 +105,7 @@ def processes(config: TrainingConfig) -> Iterator[Processes]:
     device = _device(config, local_rank)
     threads_before = torch.get_num_threads()
     if config.threads is not None or device.type == "cpu":
-        torch.set_num_threads(config.threads or max(1, _cores() // int(os.environ.get("LOCAL_WORLD_SIZE", world_size))))
+        torch.set_num_threads(config.threads or max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", world_size))))
     own_group = not dist.is_initialized() and (world_size > 1 or config.engine == "deepspeed")
     if own_group:
         _join(device, rank, world_size)
@@ -146,11 +147,6 @@ def _device(config: TrainingConfig, local_rank: int) -> torch.device:
         )
     torch.cuda.set_device(local_rank)
     return torch.device("cuda", local_rank)
-
-
-def _cores() -> int:
-    """Counts the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _join(device: torch.device, rank: int, world_size: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from domainclip.cores import usable_cores
 from domainclip.data.duplicates.find import find_duplicates
 from domainclip.data.entries import Gathered, Spools
 from domainclip.data.spool import write_lines
@@ -47,8 +47,7 @@ def same_pictures(found: Gathered, work: Path) -> list[tuple[str, str]]:
                 data = spools.image(entry)
             return decode_image(data, entry.storage, tuple(json.loads(shapes[place])), kinds[place])
 
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        twins = find_duplicates(len(planes), read, threads=threads)
+        twins = find_duplicates(len(planes), read, threads=usable_cores())
     groups = np.array([found.entries[place].group for place in planes])
     pairs = {tuple(sorted((str(groups[match.first]), str(groups[match.second])))) for match in twins.matches}
     alike = sorted((one, other) for one, other in pairs if one != other)

@@ -11,7 +11,7 @@ import numpy as np
 from domainclip.domains.base import Inspection
 from domainclip.domains.remote_sensing.bands import Bands, StoredBand, resolve_bands
 from domainclip.domains.remote_sensing.item_products import products_of
-from domainclip.domains.remote_sensing.place import centre_lonlat, pixel_spacing, season
+from domainclip.domains.remote_sensing.place import centre_lonlat, pixel_spacing, season_of_all
 from domainclip.domains.remote_sensing.products import Product
 from domainclip.domains.remote_sensing.raster import RasterHeader
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
@@ -180,8 +180,7 @@ def _place(scene: Scene, header: RasterHeader, reading: RemoteSensingReading) ->
         told["time"] = times[0]
         if scene.kind == "series":
             told["times"] = times
-        seasons = {season(time, centre[1]) for time in times} if centre is not None else set()
-        if len(seasons) == 1 and (name := seasons.pop()):
+        if centre is not None and (name := season_of_all(times, centre[1])):
             told["season"] = name
     told |= free_facts(scene.grid, scene.first.bands.family, times, reading.biomes)
     if "synthetic" in header.tags:

@@ -120,6 +120,17 @@ def season(date: str, latitude: float) -> str | None:
     return _SEASONS[quarter if latitude > 0 else (quarter + 2) % 4]
 
 
+def season_of_all(dates: Sequence[str | None], latitude: float) -> str | None:
+    """Returns the season that all dates of a scene or series lie in; None where they differ, or one is unknown.
+
+    Args:
+        dates: ISO 8601, or None.
+        latitude: Degrees, negative in the south.
+    """
+    seasons = {season(date, latitude) if date is not None else None for date in dates}
+    return seasons.pop() if len(seasons) == 1 else None
+
+
 def acquisition_time(tags: Mapping[str, str]) -> str | None:
     """Returns the acquisition time of the file's tags as ISO 8601, or None where they do not tell one that can be read."""
     return next((time for key in _TIME_KEYS if (time := plain_time(tags.get(key)))), None)

@@ -16,7 +16,7 @@ from domainclip.domains.remote_sensing.blocks import block_of
 from domainclip.domains.remote_sensing.choosing import draw_order
 from domainclip.domains.remote_sensing.item_products import products_of
 from domainclip.domains.remote_sensing.pixels import WindowReader, release
-from domainclip.domains.remote_sensing.place import season, window_centres, window_geo
+from domainclip.domains.remote_sensing.place import season_of_all, window_centres, window_geo
 from domainclip.domains.remote_sensing.places import inside_area, read_area, read_points, windows_at
 from domainclip.domains.remote_sensing.raster import unreadable
 from domainclip.domains.remote_sensing.reading import RemoteSensingReading
@@ -344,8 +344,7 @@ def _where(centre: tuple[float, float] | None, times: Sequence[str | None]) -> d
     if centre is None:
         return {}
     told: dict[str, Any] = {"longitude": round(centre[0], 4), "latitude": round(centre[1], 4)}
-    seasons = {season(time, centre[1]) if time is not None else None for time in times}
-    if len(seasons) == 1 and (name := seasons.pop()):
+    if name := season_of_all(times, centre[1]):
         told["season"] = name
     return told
 
