@@ -185,6 +185,35 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """One image of a file that holds several, with what the owner's table says about it.
+
+    Attributes:
+        name: How the source names it (the base of its key, before hashing).
+        member: Name of the member of an archive.
+        place: Where a plain member lies in the archive, first byte and number of bytes, where that is known.
+        window: The part of a slide, in level-0 pixels.
+        captions: The owner's captions.
+        labels: The owner's labels.
+        group: The owner's group, overrides the domain's.
+        split: The owner's split.
+        spacing: The owner's pixel size.
+        ids: The owner's identifiers.
+    """
+
+    name: str
+    member: str | None = None
+    place: tuple[int, int] | None = None
+    window: Window | None = None
+    captions: tuple[Caption, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    group: str | None = None
+    split: str | None = None
+    spacing: Spacing | None = None
+    ids: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class SourceItem:
     """One native file of a source with what its owner's table says about it; domains turn it into Samples.
 
@@ -200,6 +229,8 @@ class SourceItem:
         ids: The owner's identifiers.
         members: Further files of the same image, by path: the other slices of a series, say.
         url: Where the file lies when it is in no folder; ``path`` is then its name alone.
+        pieces: The images of it that are wanted, where a table names members of an archive or windows of a slide one by one.
+        inside: How images and rows lie in a container (a tar of samples, arrays), where nothing outside of it names them.
     """
 
     path: Path
@@ -213,6 +244,8 @@ class SourceItem:
     ids: Mapping[str, str] = field(default_factory=dict)
     members: tuple[Path, ...] = ()
     url: str | None = None
+    pieces: tuple[Piece, ...] = ()
+    inside: Mapping[str, Any] | None = None
 
     @property
     def place(self) -> str:

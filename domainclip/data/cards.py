@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import Field, model_validator
 
 from domainclip.config import Section, validated
-from domainclip.data.layouts import Layout
+from domainclip.data.layouts import Container, Layout
+from domainclip.data.layouts.table import Table
 from domainclip.data.operations import OPERATIONS_VERSION, Operation
+from domainclip.data.pipeline import manifest_cells, piped
 from domainclip.domains.base import ClassFacts
 from domainclip.errors import UsageError, unknown_name
 from domainclip.resources import resource_folder
@@ -32,6 +36,7 @@ class DatasetCard(Section):
         domain: The domain whose reader reads its files.
         operations_version: The version of the list of operations that the card was written for.
         layout: How its files and tables lie; None for a card that only describes (beside a manifest).
+        reading: Options of the domain's reader that the set needs (the order of its bands, say); the user's win.
         operations: What turns the layout's rows into those of a manifest.
         class_label: The label whose values are the zero-shot classes.
         classes: Label to value to names per language, the preferred first, as in a domain's facts.
@@ -58,6 +63,7 @@ class DatasetCard(Section):
     domain: str
     operations_version: int = OPERATIONS_VERSION
     layout: Layout | None = None
+    reading: dict[str, Any] = Field(default_factory=dict)
     operations: tuple[Operation, ...] = ()
     class_label: str | None = None
     classes: dict[str, dict[str, ClassFacts]] = Field(default_factory=dict)
@@ -94,7 +100,13 @@ class DatasetCard(Section):
 
     def files(self, root: Path) -> Iterator[Path]:
         """Yields the image files that lie where the layout keeps them, whether or not a row names them."""
-        return self.layout.files(root) if self.layout is not None else iter(())
+        return iter(()) if self.layout is None or isinstance(self.layout, Container) else self.layout.files(root)
+
+    def archives(self, root: Path) -> list[tuple[Path, str]]:
+        """Returns the archives that are there and may hold images, each with the folder that its members would lie in."""
+        if not isinstance(self.layout, Table):
+            return []
+        return [(path, one.at) for one in self.layout.options.archives for path in sorted(root.glob(one.file))]
 
 
 def card_names() -> list[str]:
@@ -130,41 +142,38 @@ def load_card(card: Path | str) -> DatasetCard:
     return loaded
 
 
-def rows_of_card(card: DatasetCard, root: Path) -> list[dict[str, str]]:
-    """Reads a data set's tables by its card.
+def rows_of_card(card: DatasetCard, root: Path, account: Counter[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Reads a data set's tables by its card, row by row.
+
+    Args:
+        card: The card.
+        root: The set's folder.
+        account: Takes the number of rows that the card's conditions left out.
 
     Returns:
-        Rows with the columns of a manifest (and ``origin``); other columns are left behind.
+        Rows with the columns of a manifest, ``origin``, and ``paths`` where a file may lie in several places; other columns are
+        left behind.
 
     Raises:
-        UsageError: The card has no layout, a table is not there or broken, or holds values that the card does not know.
+        UsageError: The card has no layout, its images lie in containers, a table is not there or broken, or holds values that the
+            card does not know.
     """
     what = f"The data set {card.name}"
+    asked = f"{what} was to be read."
     if card.layout is None:
-        raise UsageError(
-            f"{what} was to be read.", "Its card only describes it and has no layout.", "Give its manifest as the source."
-        )
-    rows = card.layout.rows(root, what)
-    for operation in card.operations:
-        rows = operation.apply(rows, what)
-    if not rows:
-        raise UsageError(f"{what} was to be read.", "It has no rows.", "Check that --root is the folder that the card describes.")
-    for row in rows:
-        # The table is a foreign file: it must not point out of the data set's folder.
-        named = [PurePosixPath(row[column]) for column in ("path", "report") if row.get(column)]
-        if any(path.is_absolute() or ".." in path.parts for path in named):
-            raise UsageError(f"{what} was to be read.", "Its table names a file outside of --root.", "Get the table anew.")
-    kept = {"path", "caption", "language", "origin", "group", "split", "report", "report_text"}
-    return [
-        {
-            name: str(text)
-            for name, text in row.items()
-            if text not in (None, "") and (name in kept or name.startswith(("label:", "ids:", "section:")))
-        }
-        for row in rows
-    ]
+        raise UsageError(asked, "Its card only describes it and has no layout.", "Give its manifest as the source.")
+    if isinstance(card.layout, Container):
+        raise UsageError(asked, "Its rows lie in containers with the images.", "Open it as a source: open_dataset.")
+    rows = (
+        manifest_cells(row, what)
+        for row in piped(card.operations, card.layout.rows(root, what), what, Counter() if account is None else account)
+    )
+    first = next(rows, None)
+    if first is None:
+        raise UsageError(asked, "It has no rows.", "Check that --root is the folder that the card describes.")
+    return itertools.chain([first], rows)
 
 
 def about(card: DatasetCard) -> dict[str, Any]:
     """Returns what a prepared set keeps of its card: everything but how it was read."""
-    return card.model_dump(mode="json", exclude={"layout", "operations", "operations_version"}, exclude_none=True)
+    return card.model_dump(mode="json", exclude={"layout", "operations", "operations_version", "reading"}, exclude_none=True)

@@ -29,7 +29,7 @@ _SIDE, _GAP, _COLUMNS, _TITLE, _NARROWEST = 96, 4, 12, 22, 320
 
 
 def write_pictures(
-    output: Path, work: Path, items: list[SourceItem], found: Gathered, plans: Sequence[ShardPlan], facts: SetFacts
+    output: Path, work: Path, items: Sequence[SourceItem], found: Gathered, plans: Sequence[ShardPlan], facts: SetFacts
 ) -> None:
     """Moves the overviews into the set, named by keyed hashes, and draws the contact sheet.
 

@@ -79,7 +79,7 @@ def prepare(
     settings: dict[str, Any] = {"reading": options.model_dump(mode="json"), "seed": seed, "jpeg_quality": jpeg_quality}
     settings |= {"held_out_fraction": held_out_fraction, "val_fraction": val_fraction} | _told(duplicates)
     with _clean_stops(output) as claimed:
-        items, rejected, key = list(source.items()), source.rejections, owner_key()
+        items, rejected, key = source.numbered(), source.rejections, owner_key()
         refuse_torn_groups(items)
         plan_id = _plan_id(source, items, domain, settings, key)
         if (finished := claim_output(output, plan_id, overwrite=overwrite, resume=resume)) is not None:
@@ -147,7 +147,7 @@ def _clean_stops(output: Path) -> Iterator[list[bool]]:
 class _Job:
     """The first half: every source file becomes a spool."""
 
-    items: list[SourceItem]
+    items: Sequence[SourceItem]
     domain: Domain
     reading: BaseModel
     plan: SpoolPlan
@@ -161,10 +161,10 @@ class _Job:
         """Reads the files whose spools are not there yet; with ``strict``, what the source rejected stops it at once."""
         if self.strict and rejections:
             raise _strict_stop(*rejections[0], self.strict)
-        waiting = [(n, item) for n, item in enumerate(self.items) if not is_whole(self.plan.folder, n)]
+        waiting = [n for n in range(len(self.items)) if not is_whole(self.plan.folder, n)]
         done = len(self.items) - len(waiting)
         gatherer = Gatherer(self.plan.folder, self.items, self.plan.key)
-        for number in {*range(len(self.items))} - {number for number, _ in waiting}:
+        for number in {*range(len(self.items))} - {*waiting}:
             gatherer.finish(number)
         self.progress(done, len(self.items), "reading")
         for number in self._finished(waiting):
@@ -176,10 +176,10 @@ class _Job:
         self.progress(done, len(self.items), "writing shards")
         return gatherer.whole(rejections)
 
-    def _finished(self, waiting: list[tuple[int, SourceItem]]) -> Iterator[int]:
+    def _finished(self, waiting: list[int]) -> Iterator[int]:
         if self.workers == 0 or not waiting:
-            for number, item in waiting:
-                write_spool(item, number, self.domain, self.reading, self.plan, _no_tick)
+            for number in waiting:
+                write_spool(self.items[number], number, self.domain, self.reading, self.plan, _no_tick)
                 yield number
             return
         setup = {
@@ -189,7 +189,7 @@ class _Job:
             "seed": self.plan.seed,
             "plan": {name: getattr(self.plan, name) for name in ("jpeg_quality", "threads", "overviews", "note")},
         }
-        for outcome in run_supervised(waiting, self.domain, setup, self.workers, self.limits):
+        for outcome in run_supervised(waiting, self.items.__getitem__, self.domain, setup, self.workers, self.limits):
             if outcome.reason is not None:
                 write_rejection(self.items[outcome.number], outcome.number, self.plan, outcome.reason)
             yield outcome.number
@@ -210,7 +210,7 @@ def _public_reading(options: BaseModel, key: bytes) -> dict[str, Any]:
     return values
 
 
-def _plan_id(source: Source, items: list[SourceItem], domain: Domain, settings: dict[str, Any], key: bytes) -> str:
+def _plan_id(source: Source, items: Sequence[SourceItem], domain: Domain, settings: dict[str, Any], key: bytes) -> str:
     """Hashes what the result follows from, with sizes and times of the files, so that only the same job is resumed."""
     from domainclip import __version__
     from domainclip.data.records import item_to_json

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from domainclip.domains.base import Inspection
-from domainclip.sample import Caption, Geo, Region, Sample, SourceItem, Spacing, Values, Window
+from domainclip.sample import Caption, Geo, Piece, Region, Sample, SourceItem, Spacing, Values, Window
 
 
 def caption_to_json(caption: Caption) -> dict[str, Any]:
@@ -85,7 +85,42 @@ def item_to_json(item: SourceItem) -> dict[str, Any]:
         "ids": dict(item.ids),
         "members": [str(path) for path in item.members],
         "url": item.url,
+        **({"pieces": [_piece_to_json(piece) for piece in item.pieces]} if item.pieces else {}),
+        **({"inside": dict(item.inside)} if item.inside is not None else {}),
     }
+
+
+def _piece_to_json(piece: Piece) -> dict[str, Any]:
+    told = {
+        "name": piece.name,
+        "member": piece.member,
+        "place": piece.place,
+        "window": window_to_json(piece.window),
+        "captions": [caption_to_json(caption) for caption in piece.captions],
+        "labels": dict(piece.labels),
+        "group": piece.group,
+        "split": piece.split,
+        "spacing": spacing_to_json(piece.spacing),
+        "ids": dict(piece.ids),
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def piece_from_json(value: Mapping[str, Any]) -> Piece:
+    """Returns the piece that these fields, or those of an item, tell."""
+    place = value.get("place")
+    return Piece(
+        name=value["name"],
+        member=value.get("member"),
+        place=(place[0], place[1]) if place else None,
+        window=window_from_json(value.get("window")),
+        captions=tuple(Caption(**caption) for caption in value.get("captions", ())),
+        labels=value.get("labels", {}),
+        group=value.get("group"),
+        split=value.get("split"),
+        spacing=spacing_from_json(value.get("spacing")),
+        ids=value.get("ids", {}),
+    )
 
 
 def item_from_json(value: Mapping[str, Any]) -> SourceItem:
@@ -102,6 +137,8 @@ def item_from_json(value: Mapping[str, Any]) -> SourceItem:
         ids=value["ids"],
         members=tuple(Path(path) for path in value["members"]),
         url=value["url"],
+        pieces=tuple(piece_from_json(piece) for piece in value.get("pieces", ())),
+        inside=value.get("inside"),
     )
 
 

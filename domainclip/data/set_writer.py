@@ -7,6 +7,7 @@ import io
 import json
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +28,7 @@ from domainclip.data.spool import spool_paths
 from domainclip.domains.base import Domain
 from domainclip.errors import UsageError
 from domainclip.identifiers import keyed_hash
-from domainclip.sample import Caption, SourceItem
+from domainclip.sample import Caption, Piece, SourceItem
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +56,7 @@ class SetFacts:
     key: bytes
 
 
-def write_set(output: Path, work: Path, items: list[SourceItem], found: Gathered, facts: SetFacts) -> None:
+def write_set(output: Path, work: Path, items: Sequence[SourceItem], found: Gathered, facts: SetFacts) -> None:
     """Writes everything but the spools; dataset.json comes last and makes the set whole.
 
     Shards that an interrupted call wrote are kept. A spool is removed once the shards that hold its images are on disk.
@@ -97,7 +98,7 @@ def write_set(output: Path, work: Path, items: list[SourceItem], found: Gathered
     work.rmdir()
 
 
-def refuse_torn_groups(items: list[SourceItem]) -> None:
+def refuse_torn_groups(items: Sequence[SourceItem]) -> None:
     """Refuses, before hours of reading, an owner's groups and splits that contradict each other; published sets are reported only.
 
     Raises:
@@ -105,8 +106,10 @@ def refuse_torn_groups(items: list[SourceItem]) -> None:
     """
     splits: dict[str, set[str]] = {}
     for item in items:
-        if item.group and item.split:
-            splits.setdefault(item.group, set()).add(item.split)
+        several: list[SourceItem | Piece] = [item, *item.pieces]
+        for one in several:
+            if one.group and one.split:
+                splits.setdefault(one.group, set()).add(one.split)
     if torn := sum(len(several) > 1 for several in splits.values()):
         raise UsageError(
             "Splits were to be taken from the source.",

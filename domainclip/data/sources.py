@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,22 @@ from domainclip.addresses import is_address, last_part, without_query
 from domainclip.captions.report_account import reports_among
 from domainclip.captions.report_files import REPORT_NOT_OPENED, ReportOptions
 from domainclip.config import DataConfig
+from domainclip.data.archives import ArchiveIndex
 from domainclip.data.cards import about, card_names, find_card, load_card, rows_of_card
-from domainclip.data.manifest import ABSENT, MANIFEST_SUFFIXES, items_from_rows, read_manifest
+from domainclip.data.inside import Inside
+from domainclip.data.layouts import Container
+from domainclip.data.manifest import MANIFEST_SUFFIXES, read_manifest
+from domainclip.data.pipeline import LEFT_OUT
 from domainclip.data.prepared_set import PreparedSet
+from domainclip.data.row_items import ABSENT, Read, items_from_rows
 from domainclip.domains.base import Domain, checked_reading, domains
 from domainclip.domains.folder import list_folder
 from domainclip.domains.misfits import misfit_of, of_what
 from domainclip.errors import UsageError, unknown_name
 from domainclip.sample import SourceItem
+
+_LISTED = 10
+"""Missing files that are named; all are counted."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +48,15 @@ class Source:
     name: str
     card: dict[str, Any]
     rejections: tuple[tuple[str, str], ...] = ()
-    _items: tuple[SourceItem, ...] = field(default=(), repr=False)
+    _items: Sequence[SourceItem] = field(default=(), repr=False)
 
     def items(self) -> Iterator[SourceItem]:
         """Yields the files, in an order that depends on the source alone."""
         return iter(self._items)
+
+    def numbered(self) -> Sequence[SourceItem]:
+        """Returns the files by their numbers; those of a table stay on disk until they are asked for."""
+        return self._items
 
     def __len__(self) -> int:
         return len(self._items)
@@ -144,32 +157,52 @@ def _from_card(name: str, card_file: Path, config: DataConfig, domain: Domain, r
     folder = Path(root).expanduser()
     if not folder.is_dir():
         raise UsageError(f"The data set {name} was to be read from {root}.", "There is no such folder.", "Check --root.")
-    rows = rows_of_card(card, folder)
-    label = card.class_label or domain.facts.class_label
-    asked = f"The data set {name}"
-    items, rejections, counts = items_from_rows(rows, folder, asked, domain, label, report_options(config), reading)
-    named = {folder / row["path"] for row in rows}
-    strays = [(path.relative_to(folder).as_posix(), "the file has no row") for path in card.files(folder) if path not in named]
-    if not items:
-        found = f"None of the {len(rows)} files that it lists is there."
+    label, what = card.class_label or domain.facts.class_label, f"The data set {name}"
+    if isinstance(card.layout, Container):
+        inside = Inside(folder, what, card.layout, card.operations, label, report_options(config)).to_json()
+        files = card.layout.containers(folder, what)
+        items = tuple(SourceItem(path, path.relative_to(folder).as_posix(), inside=inside) for path in files)
+        return Source(name, about(card), (), items)
+    account, archives = Counter[str](), ArchiveIndex(card.archives(folder), what)
+    rows = rows_of_card(card, folder, account)
+    read = items_from_rows(rows, folder, what, domain, label, report_options(config), reading, archives)
+    there = (path.relative_to(folder).as_posix() for path in card.files(folder))
+    strays = [(path, "the file has no row") for path in itertools.chain(there, archives.paths()) if path not in read.named]
+    _tell_absent(read, name, root)
+    told = {"rows_left_out": account[LEFT_OUT]} if account[LEFT_OUT] else {}
+    return Source(name, about(card) | told | _report_reading(read.reports), (*read.rejections, *strays), read.items)
+
+
+def _tell_absent(read: Read, name: str, root: str) -> None:
+    """Warns of rows whose files are not there; raises where none of them is. File names of published sets identify nobody."""
+    absent = [path for path, reason in read.rejections if reason == ABSENT]
+    if not absent and len(read.items):
+        return
+    listed = ", ".join(absent[:_LISTED]) + (", ..." if len(absent) > _LISTED else "")
+    if not len(read.items):
+        found = f"None of the {len(read.named)} files that it lists is there or can be used: {listed}."
         raise UsageError(
             f"The data set {name} was to be read from {root}.", found, "Check that --root is the folder the card describes."
         )
-    return Source(name, about(card) | _report_reading(counts), (*rejections, *strays), tuple(items))
+    warnings.warn(
+        f"{len(absent)} of the {len(read.named)} files that the data set {name} lists are not there and are left out and counted: "
+        f"{listed}. Unpack or fetch the rest, or go on with what there is.",
+        stacklevel=2,
+    )
 
 
 def _from_manifest(path: Path, domain: Domain, label: str, reports: ReportOptions, reading: BaseModel) -> Source:
     rows = read_manifest(path, label)
-    items, rejections, counts = items_from_rows(rows, path.parent, f"The manifest {path}", domain, label, reports, reading)
-    if not items:
-        raise _nothing_left(path, rows, rejections)
+    read = items_from_rows(rows, path.parent, f"The manifest {path}", domain, label, reports, reading)
+    if not len(read.items):
+        raise _nothing_left(path, rows, read.rejections)
     beside = path.parent / "dataset.yaml"
     card = _plain_card(domain)
     if _is_starter_set(path.parent):
         card |= {"name": f"starter-{domain.name}", "synthetic": True, "licence": "Apache-2.0, as domainclip, which generated it"}
     if beside.is_file():
         card |= about(load_card(beside))
-    return Source(path.name, card | _report_reading(counts), tuple(rejections), tuple(items))
+    return Source(path.name, card | _report_reading(read.reports), tuple(read.rejections), read.items)
 
 
 def _nothing_left(path: Path, rows: list[dict[str, str]], rejections: list[tuple[str, str]]) -> UsageError:

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -20,14 +21,15 @@ import numpy as np
 from pydantic import BaseModel
 
 from domainclip.data.ahead import ahead
+from domainclip.data.inside import Cut, samples_of
 from domainclip.data.records import caption_to_json, sample_to_json, values_to_json
 from domainclip.data.shards import sample_facts, write_bytes
 from domainclip.data.storage import encode_image, encode_jpeg
 from domainclip.domains import magic
-from domainclip.domains.base import Domain, item_account
+from domainclip.domains.base import Domain
 from domainclip.errors import UnreadableFileError
 from domainclip.identifiers import keyed_hash
-from domainclip.sample import Sample, SourceItem
+from domainclip.sample import SourceItem
 
 FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
 _JPEG_LIMIT_BYTES = 64 * 2**20
@@ -88,26 +90,27 @@ def write_spool(
     data_path, lines_path = spool_paths(plan.folder, number)
     draft = data_path.with_suffix(f".{os.getpid()}.part")
     lines: list[dict[str, Any]] = []
-    account: dict[str, int] = {}
+    account, counted = dict[str, int](), Counter[str]()
     try:
         with draft.open("wb") as file:
             try:
-                encode = partial(_encoded, jpeg=_jpeg_bytes(item), plan=plan)
-                for line, members in ahead(encode, domain.samples(item, reading), plan.threads):
+                encode = partial(_encoded, jpeg=_jpeg_of(item), plan=plan)
+                cuts = samples_of(item, domain, reading, plan.folder, counted)
+                for line, members in ahead(encode, cuts, plan.threads):
                     if members:
                         line["at"] = file.tell()
                     for member in members:
                         file.write(member)
                     lines.append(line)
                     tick()
-                account = dict(item_account(domain, item))
+                account = dict(counted)
             except UnreadableFileError as error:
                 file.seek(0)
                 file.truncate()
                 lines = [{"key": keyed_hash(item.name, plan.key), "reason": error.reason}]
-                account = _of_rejected(item_account(domain, item))
+                account = _of_rejected(counted)
             total = file.tell()
-        if plan.overviews:
+        if plan.overviews and item.inside is None and not item.pieces:
             _write_overview(domain, item, reading, plan, number)
         draft.replace(data_path)
         write_lines(lines_path, [*lines, {"end": total, "account": account}])
@@ -166,13 +169,14 @@ def write_lines(path: Path, lines: Iterable[dict[str, Any]], mode: int = 0o600) 
 _keyed = lru_cache(maxsize=64)(keyed_hash)  # a slide has thousands of tiles and one group
 
 
-def _encoded(sample: Sample, jpeg: bytes | None, plan: SpoolPlan) -> tuple[dict[str, Any], list[bytes]]:
+def _encoded(cut: Cut, jpeg: Callable[[Path], bytes | None], plan: SpoolPlan) -> tuple[dict[str, Any], list[bytes]]:
     """Reads and encodes one image: its line, and the bytes of its members; none, and a reason, when it cannot be read."""
+    sample, inside = cut.sample, {} if cut.member is None else {"member": cut.member}
     key = keyed_hash(sample.key, plan.key)
     try:
-        stored = encode_image(sample.read(), sample.axes, sample.values, jpeg, plan.jpeg_quality)
+        stored = encode_image(sample.read(), sample.axes, sample.values, jpeg(cut.file), plan.jpeg_quality)
     except UnreadableFileError as error:
-        return {"key": key, "reason": error.reason}, []
+        return {"key": key, "reason": error.reason, **inside}, []
     group = sample.group or sample.key
     names, digest = sorted(stored.masks), hashlib.sha256(stored.data).hexdigest()
     record = sample_to_json(sample)
@@ -194,7 +198,7 @@ def _encoded(sample: Sample, jpeg: bytes | None, plan: SpoolPlan) -> tuple[dict[
         "captions": [caption_to_json(caption) for caption in sample.captions],
     }
     facts = sample_facts(record)
-    return record | {"facts": len(facts)}, [stored.data, *(stored.masks[name] for name in names), facts]
+    return record | inside | {"facts": len(facts)}, [stored.data, *(stored.masks[name] for name in names), facts]
 
 
 def _of_rejected(account: Mapping[str, int]) -> dict[str, int]:
@@ -224,14 +228,17 @@ def _pixel_hash(array: np.ndarray[Any, Any]) -> str:
     return digest.hexdigest()
 
 
-def _jpeg_bytes(item: SourceItem) -> bytes | None:
-    """Reads the file when it is a JPEG of moderate size; its stream may be kept as it is."""
-    if item.url is not None:
-        return None
+def _jpeg_of(item: SourceItem) -> Callable[[Path], bytes | None]:
+    """Returns what gives the stream of a file that is a JPEG, which may be kept as it is; a file of many tiles is read once."""
+    return (lambda path: None) if item.url is not None else lru_cache(maxsize=1)(_jpeg_bytes)
+
+
+def _jpeg_bytes(path: Path) -> bytes | None:
+    """Reads the file when it is a JPEG of moderate size."""
     try:
-        if item.path.stat().st_size > _JPEG_LIMIT_BYTES:
+        if path.stat().st_size > _JPEG_LIMIT_BYTES:
             return None
-        with item.path.open("rb") as file:
+        with path.open("rb") as file:
             return file.read() if file.read(len(magic.JPEG)) == magic.JPEG and not file.seek(0) else None
     except OSError as error:
         found = f"the file cannot be opened ({error.strerror})"

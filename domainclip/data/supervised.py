@@ -7,7 +7,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,12 +75,13 @@ def referred_domain(reference: str) -> Domain:
 
 
 def run_supervised(
-    jobs: Sequence[tuple[int, SourceItem]], domain: Domain, setup: dict[str, Any], workers: int, limits: Limits
+    jobs: Sequence[int], item_of: Callable[[int], SourceItem], domain: Domain, setup: dict[str, Any], workers: int, limits: Limits
 ) -> Iterator[Outcome]:
     """Runs files through workers, yielding outcomes as they come (not in order).
 
     Args:
-        jobs: Number and file.
+        jobs: Numbers of the files.
+        item_of: Number to file; called when its turn comes, by several threads.
         domain: The reader, importable.
         setup: ``reading``, ``folder``, ``key`` (hex) and ``seed`` for the workers.
         workers: Processes, at least one.
@@ -91,7 +92,7 @@ def run_supervised(
         DomainClipError: The domain says that its options are at fault, which no other file would change.
     """
     first = {**setup, "domain": domain_reference(domain), "memory_bytes": int(limits.memory_gib * 2**30)}
-    waiting: queue.SimpleQueue[tuple[int, SourceItem] | None] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[int | None] = queue.SimpleQueue()
     for job in jobs:
         waiting.put(job)
     count = max(1, min(workers, len(jobs)))
@@ -99,7 +100,9 @@ def run_supervised(
         waiting.put(None)
     outcomes: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
     stop = threading.Event()
-    threads = [threading.Thread(target=_serve, args=(waiting, outcomes, first, limits, stop), daemon=True) for _ in range(count)]
+    threads = [
+        threading.Thread(target=_serve, args=(waiting, item_of, outcomes, first, limits, stop), daemon=True) for _ in range(count)
+    ]
     for thread in threads:
         thread.start()
     ended = 0
@@ -118,14 +121,15 @@ def run_supervised(
             thread.join(timeout=10)
 
 
-def _serve(waiting: Any, outcomes: Any, setup: dict[str, Any], limits: Limits, stop: threading.Event) -> None:
+def _serve(
+    waiting: Any, item_of: Callable[[int], SourceItem], outcomes: Any, setup: dict[str, Any], limits: Limits, stop: threading.Event
+) -> None:
     """One thread beside one worker process: hands out files, watches the clock, replaces the worker when it dies."""
     worker: _Worker | None = None
     try:
-        while not stop.is_set() and (job := waiting.get()) is not None:
-            number, item = job
+        while not stop.is_set() and (number := waiting.get()) is not None:
             worker = worker or _Worker(setup, limits, stop)
-            answer = worker.run(number, item)
+            answer = worker.run(number, item_of(number))
             if answer.get("lost") or "rejected" in answer:
                 worker.close()
                 worker = None

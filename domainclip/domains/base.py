@@ -230,6 +230,19 @@ def inspected(domain: Domain, item: SourceItem, reading: BaseModel | None) -> In
 
 
 @runtime_checkable
+class CutsPatches(Protocol):
+    """What a domain provides beside ``Domain`` when a table may name the parts of a large file that are wanted."""
+
+    def patches(self, item: SourceItem, reading: BaseModel) -> Iterator[Sample]:
+        """Yields a sample for each of ``item.pieces``, as many pixels as its window has, of a file that is opened once.
+
+        Raises:
+            UnreadableFileError: The file cannot be read; a window beyond it is a sample that says so when it is read.
+        """
+        ...
+
+
+@runtime_checkable
 class AccountsItems(Protocol):
     """What a domain provides beside ``Domain`` when it leaves out parts of files that its options do not keep."""
 

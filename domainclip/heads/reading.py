@@ -211,10 +211,10 @@ def read_files(
     with tempfile.TemporaryDirectory(prefix="domainclip-") as folder:
         setup = {"reading": dict(reading), "folder": folder, "key": key.hex(), "seed": 0}
         for start in range(0, len(items), _FILES_AHEAD):
-            jobs = list(enumerate(items))[start : start + _FILES_AHEAD]
+            jobs = range(start, min(start + _FILES_AHEAD, len(items)))
             reasons: dict[int, str | None] = {}
             following = start
-            for outcome in run_supervised(jobs, domain, setup, count, Limits()):
+            for outcome in run_supervised(jobs, items.__getitem__, domain, setup, count, Limits()):
                 reasons[outcome.number] = outcome.reason
                 while following in reasons:
                     yield from _spooled(Path(folder), following, items[following], reasons[following], key)

@@ -160,7 +160,7 @@ def test_patterns_are_checked_when_the_card_is_read(pattern):
 
 
 def test_a_group_that_takes_no_part_is_empty():
-    rows = Regex(op="regex", column="a", pattern="(?P<x>[a-z]+)(?P<y>[0-9]+)?").apply([{"a": "b7"}, {"a": "c"}], "It")
+    rows = list(Regex(op="regex", column="a", pattern="(?P<x>[a-z]+)(?P<y>[0-9]+)?").apply([{"a": "b7"}, {"a": "c"}], "It"))
     assert rows == [{"a": "b7", "x": "b", "y": "7"}, {"a": "c", "x": "c", "y": ""}]
 
 

@@ -55,7 +55,7 @@ def test_rows_are_the_images_that_the_files_name(real_data):
     for path in (root / "ecgen-radiology").glob("*.xml"):
         for image in ET.parse(path).getroot().iter("parentImage"):
             named[f"images/{image.get('id')}.png"] = f"ecgen-radiology/{path.name}"
-    rows = rows_of_card(load_card("iu-xray"), root)
+    rows = list(rows_of_card(load_card("iu-xray"), root))
     assert {row["path"]: row["report"] for row in rows} == named and len(rows) == len(named)
     assert len({row["group"] for row in rows}) == 396 - 8  # eight reports name no image
     with pytest.raises(UsageError, match="None of"):

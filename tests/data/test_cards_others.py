@@ -62,7 +62,7 @@ def test_caption_templates_drop_what_is_not_known():
     texts = [(row["path"], row["caption"]) for row in operation.apply(rows, "x")]
     assert texts == [("a", "a front image of a woman"), ("a", "woman seen"), ("b", "a side image, old")]
     with pytest.raises(UsageError, match="'person'"):
-        operation.apply([{"view": "front", "persons": "x", "age": ""}], "x")
+        list(operation.apply([{"view": "front", "persons": "x", "age": ""}], "x"))
 
 
 def test_bands_at_their_edges():
@@ -70,17 +70,17 @@ def test_bands_at_their_edges():
     rows = [{"age": text} for text in ("17.9", "18", "39", "40", "")]
     assert [row["band"] for row in operation.apply(rows, "x")] == ["young", "middle", "middle", "old", ""]
     with pytest.raises(UsageError, match="no number"):
-        operation.apply([{"age": "old"}], "x")
+        list(operation.apply([{"age": "old"}], "x"))
 
 
 def test_values_that_a_card_does_not_know_stop_it():
     with pytest.raises(UsageError, match="'lat'"):
-        Map(op="map", column="view", to="v", values={"pa": "PA"}).apply([{"view": "lat"}], "x")
+        list(Map(op="map", column="view", to="v", values={"pa": "PA"}).apply([{"view": "lat"}], "x"))
     numbered = NumberedClass(op="numbered_class", column="f", to="c", each=100, values=("a", "b"))
     assert [
         row["c"] for row in numbered.apply([{"f": "1.tif"}, {"f": "100.tif"}, {"f": "101.tif"}, {"f": "200.tif"}], "x")
     ] == list("aabb")
     for name in ("0.tif", "201.tif", "none.tif"):
         with pytest.raises(UsageError):
-            numbered.apply([{"f": name}], "x")
-    assert Where(op="where", column="f", is_in=("a",)).apply([{"f": "a"}, {"f": "b"}], "x") == [{"f": "a"}]
+            list(numbered.apply([{"f": name}], "x"))
+    assert list(Where(op="where", column="f", is_in=("a",)).apply([{"f": "a"}, {"f": "b"}], "x")) == [{"f": "a"}]

@@ -17,6 +17,8 @@ class ImageFolderOptions(Section):
 
     images: str = ""
     suffixes: tuple[str, ...] = tuple(sorted(_SUFFIXES))
+    beside: tuple[str, ...] = ()
+    """Patterns of files that are no images of the set, e.g. masks."""
 
 
 class ImageFolder(Section):
@@ -25,26 +27,27 @@ class ImageFolder(Section):
     name: Literal["image_folder"]
     options: ImageFolderOptions = ImageFolderOptions()
 
-    def rows(self, root: Path, what: str) -> list[dict[str, Any]]:
+    def rows(self, root: Path, what: str) -> Iterator[dict[str, Any]]:
         """Lists the images.
 
         Raises:
             UsageError: The folder is not there or holds no image in a class folder.
         """
-        folder = root / self.options.images
-        rows = [
-            {"path": path.relative_to(root).as_posix(), "filename": path.name, "class": path.parent.name}
-            for path in self.files(root)
-            if path.parent != folder
-        ]
-        if not rows:
+        folder, count = root / self.options.images, 0
+        for path in self.files(root):
+            if path.parent != folder:
+                count += 1
+                yield {"path": path.relative_to(root).as_posix(), "filename": path.name, "class": path.parent.name}
+        if not count:
             found = "There is no such folder." if not folder.is_dir() else "It holds no images in folders of classes."
             raise UsageError(
                 f"{what} was to be read from {folder}.", found, "Check that --root is the folder that the card describes."
             )
-        return rows
 
     def files(self, root: Path) -> Iterator[Path]:
         """Yields the image files under the folder."""
         folder = root / self.options.images
-        return (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in self.options.suffixes and path.is_file())
+        for path in sorted(folder.rglob("*")):
+            wanted = path.suffix.lower() in self.options.suffixes and path.is_file()
+            if wanted and not any(path.match(beside) for beside in self.options.beside):
+                yield path

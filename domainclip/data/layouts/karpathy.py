@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from domainclip.config import Section
+from domainclip.data.layouts.table_file import TableFile
 from domainclip.errors import UsageError
+
+_FORM = 'It must hold {"images": [{"filename", "sentences": [{"raw"}]}]}.'
 
 
 class KarpathyOptions(Section):
@@ -24,30 +26,25 @@ class Karpathy(Section):
     name: Literal["karpathy"]
     options: KarpathyOptions = KarpathyOptions()
 
-    def rows(self, root: Path, what: str) -> list[dict[str, Any]]:
-        """Reads the JSON file.
+    def rows(self, root: Path, what: str) -> Iterator[dict[str, Any]]:
+        """Reads the JSON file, image by image.
 
         Raises:
             UsageError: It is not there, or not of this layout.
         """
-        path = root / self.options.table
-        asked = f"{what} was to be read from {path}."
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise UsageError(asked, "There is no such file.", "Check that --root is the folder that holds it.") from error
-        except (OSError, ValueError) as error:
-            raise UsageError(asked, f"It is no JSON in UTF-8: {error}", "Get the file anew.") from error
-        rows: list[dict[str, Any]] = []
-        try:
-            for image in document["images"]:
-                plain = {name: str(value) for name, value in image.items() if isinstance(value, str | int)}
+        asked, count = f"{what} was to be read from {root / self.options.table}.", 0
+        for image in TableFile(file=self.options.table, format="json", at="images.item").rows(root, what):
+            count += 1
+            try:
+                plain = {name: value for name, value in image.items() if isinstance(value, str)}
                 plain["path"] = f"{self.options.images}/{image['filename']}"
-                rows += [plain | {"caption": sentence["raw"].strip()} for sentence in image["sentences"]] or [plain]
-        except (KeyError, TypeError, AttributeError) as error:
-            found = f"It lacks a part of this layout: {error}."
-            raise UsageError(asked, found, 'It must hold {"images": [{"filename", "sentences": [{"raw"}]}]}.') from error
-        return rows
+                for text in [sentence["raw"].strip() for sentence in image["sentences"]] or [None]:
+                    yield plain if text is None else plain | {"caption": text}
+            except (KeyError, TypeError, AttributeError) as error:
+                found = f"It lacks a part of this layout: {error}."
+                raise UsageError(asked, found, _FORM) from error
+        if not count:
+            raise UsageError(asked, "It lacks a part of this layout: 'images', or this list is empty.", _FORM)
 
     def files(self, root: Path) -> Iterator[Path]:
         """Yields the files in the folder of images."""

@@ -28,33 +28,31 @@ class OpenI(Section):
     name: Literal["openi"]
     options: OpenIOptions = OpenIOptions()
 
-    def rows(self, root: Path, what: str) -> list[dict[str, Any]]:
+    def rows(self, root: Path, what: str) -> Iterator[dict[str, Any]]:
         """Reads the reports.
 
         Raises:
             UsageError: The folder is not there or holds no report.
         """
-        rows: list[dict[str, Any]] = []
+        count = 0
         paths = sorted((root / self.options.reports).rglob("*.xml"))
         for path in paths:
             report = path.relative_to(root).as_posix()
             try:
                 seen = parse_openi_xml(path)
             except UnreadableFileError:
-                rows.append(
-                    {"path": report, "report": report}
-                )  # which images are its own it does not say; it is rejected as it is read
+                yield {"path": report, "report": report}  # its images it does not say; it is rejected as it is read
+                count += 1
                 continue
             mesh = "|".join(seen["mesh"])
-            rows += [
-                {"path": self._image(name), "report": report, "study": seen["id"], "mesh": mesh} for name in seen["images"] if name
-            ]
-        if not rows:
+            for name in filter(None, seen["images"]):
+                count += 1
+                yield {"path": self._image(name), "report": report, "study": seen["id"], "mesh": mesh}
+        if not count:
             found = f"It holds {len(paths)} reports in {self.options.reports}/, none of which names an image."
             raise UsageError(
                 f"{what} was to be read from {root}.", found, "Check that --root is the folder that the card describes."
             )
-        return rows
 
     def files(self, root: Path) -> Iterator[Path]:
         """Yields the images, and the reports that name none."""

@@ -1,72 +1,153 @@
-"""A table (CSV) with a row for each image, whose path follows from the row's columns."""
+"""Tables with a row for each image, caption or label, joined where a set has several, whose rows lead to the images."""
 
 from __future__ import annotations
 
-import csv
+import itertools
 import re
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from domainclip.captions.report_files import check_encoding
+from pydantic import Field, model_validator
+
 from domainclip.config import Section
-from domainclip.errors import UnreadableFileError, UsageError, unknown_name
+from domainclip.data.layouts.table_file import Row, TableFile
+from domainclip.data.row_store import RowStore
+from domainclip.errors import UsageError, unknown_name
 
-_FIELD = re.compile(r"\{(\w+)\}")
+_FIELD = re.compile(r"\{([^{}]*)\}")
+
+
+class Join(Section):
+    """A further table whose columns come beside those of a row.
+
+    Attributes:
+        tables: The table, in one file or several.
+        on: Our column to its column; all must agree.
+        several: A row that meets several of its rows: one row for each, or refused.
+        missing: A row that meets none: kept without its columns, left out (a list that says which rows are wanted), or refused.
+    """
+
+    tables: tuple[TableFile, ...] = Field(min_length=1)
+    on: dict[str, str] = Field(min_length=1)
+    several: Literal["rows", "refuse"] = "rows"
+    missing: Literal["keep", "leave_out", "refuse"] = "keep"
+
+    def apply(self, rows: Iterable[Row], root: Path, what: str) -> Iterator[Row]:
+        """Yields the rows with the other table's columns; where both have a column, ours stays."""
+        store = RowStore()
+        for row in itertools.chain.from_iterable(table.rows(root, what) for table in self.tables):
+            store.add(self._key(row, self.on.values(), self.tables[0].file, what), row)
+        for row in rows:
+            key = self._key(row, self.on, "the main table", what)
+            met = store.get(key)
+            if (not met and self.missing == "refuse") or (len(met) > 1 and self.several == "refuse"):
+                found = f"{self.tables[0].file} has {len(met)} rows for {', '.join(self.on)} = {key.replace(chr(31), ', ')}."
+                raise UsageError(f"{what} was to be read.", found, "Get the tables anew.")
+            if not met and self.missing == "leave_out":
+                continue
+            yield from (other | row for other in met or [{}])
+
+    @staticmethod
+    def _key(row: Row, columns: Iterable[str], table: str, what: str) -> str:
+        for column in columns:
+            if column not in row:
+                raise unknown_name(f"column of {table} of {what}", column, map(str, row))
+        return "\x1f".join(str(row[column]) for column in columns)
+
+
+class Archive(Section):
+    """An archive in which images lie where nobody has unpacked it.
+
+    Attributes:
+        file: Its path below the root, or a pattern for several. A zip, or a tar that may be compressed.
+        at: The folder that its members would lie in once unpacked as the card's ``path`` has it.
+    """
+
+    file: str
+    at: str = ""
 
 
 class TableOptions(Section):
-    """Where the parts lie, relative to the root."""
+    """Where the parts lie, relative to the root.
 
-    table: str
-    images: str = ""
-    path: str
-    """The image's path in the folder ``images``, with ``{column}``, e.g. ``"{image_id}.png"``."""
+    Attributes:
+        table: The one table, as CSV of the ``delimiter`` and ``encoding`` below; or else:
+        tables: Several, or of another form.
+        delimiter: Of ``table``.
+        encoding: Of ``table``.
+        joins: Tables that come beside the rows.
+        images: Folder of the images.
+        path: The image's path in that folder, with ``{column}``, e.g. ``"{image_id}.png"``; or several, of which the first that is
+            there is taken.
+        suffixes: Tried one after the other where the path has none.
+        archives: Archives that hold the images where the folder is not unpacked.
+        beside: Patterns of files in the folder of images that are no images (masks, other tables), and need no row.
+    """
+
+    table: str | None = None
+    tables: tuple[TableFile, ...] = ()
     delimiter: str = ","
     encoding: Literal["utf-8", "latin-1", "cp1252"] = "utf-8"
-    """Bytes that contradict it are refused, never replaced."""
+    joins: tuple[Join, ...] = ()
+    images: str = ""
+    path: str | tuple[str, ...]
+    suffixes: tuple[str, ...] = ()
+    archives: tuple[Archive, ...] = ()
+    beside: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_a_table(self) -> TableOptions:
+        if (self.table is None) == (not self.tables):
+            raise ValueError("give table, or tables")
+        return self
+
+    def files(self) -> tuple[TableFile, ...]:
+        """Returns the main tables."""
+        if self.table is None:
+            return self.tables
+        return (TableFile(file=self.table, delimiter=self.delimiter, encoding=self.encoding),)
+
+    def candidates(self, row: Row) -> list[str]:
+        """Returns the paths below the root that a row may lead to, the likeliest first."""
+        base = f"{self.images}/" if self.images else ""
+        templates = (self.path,) if isinstance(self.path, str) else self.path
+        paths = [base + _FIELD.sub(lambda match: str(row[match[1]]), template) for template in templates]
+        return [path + suffix for path in paths for suffix in self.suffixes or ("",)]
 
 
 class Table(Section):
-    """Rows: those of the table, with ``path``."""
+    """Rows: those of the tables, with ``path``, and ``paths`` where it may be one of several."""
 
     name: Literal["table"]
     options: TableOptions
 
-    def rows(self, root: Path, what: str) -> list[dict[str, Any]]:
-        """Reads the table.
+    def rows(self, root: Path, what: str) -> Iterator[Row]:
+        """Yields the rows.
 
         Raises:
-            UsageError: It is not there, is no table, or lacks a column that the path needs.
+            UsageError: A table is not there, is no table, or lacks a column that the path needs.
         """
-        table = root / self.options.table
-        asked = f"{what} was to be read from {table}."
-        try:
-            check_encoding(table, self.options.encoding)
-            encoding = "utf-8-sig" if self.options.encoding == "utf-8" else self.options.encoding
-            with table.open(newline="", encoding=encoding) as file:
-                reader = csv.DictReader(file, delimiter=self.options.delimiter, strict=True)
-                rows: list[dict[str, Any]] = list(reader)
-        except FileNotFoundError as error:
-            raise UsageError(asked, "There is no such file.", "Check that --root is the folder that holds it.") from error
-        except UnreadableFileError as error:
-            raise UsageError(asked, f"{error.found.replace('its report', 'It')}.", "Correct the card's encoding.") from error
-        except (OSError, csv.Error) as error:
-            raise UsageError(asked, f"It is no table in {self.options.encoding}: {error}", "Get the file anew.") from error
-        for column in _FIELD.findall(self.options.path):
-            if rows and column not in rows[0]:
-                raise unknown_name(f"column of {table}", column, (str(name) for name in rows[0]))
-        if any(None in row or None in row.values() for row in rows):
-            raise UsageError(asked, "A line has more or fewer cells than the header.", "Get the file anew.")
-        base = f"{self.options.images}/" if self.options.images else ""
-        return [row | {"path": base + _FIELD.sub(partial(_cell, row), self.options.path)} for row in rows]
+        told: Iterator[Row] = itertools.chain.from_iterable(table.rows(root, what) for table in self.options.files())
+        for join in self.options.joins:
+            told = join.apply(told, root, what)
+        templates = (self.options.path,) if isinstance(self.options.path, str) else self.options.path
+        needed = dict.fromkeys(itertools.chain.from_iterable(map(_FIELD.findall, templates)))
+        for row in told:
+            for column in needed:
+                if column not in row:
+                    raise unknown_name(f"column of {what}", column, map(str, row))
+            first, *others = self.options.candidates(row)
+            yield row | {"path": first} | ({"paths": [first, *others]} if others else {})
 
     def files(self, root: Path) -> Iterator[Path]:
-        """Yields the files in the folder of images, those beside the table left out."""
+        """Yields the files in the folder of images, the tables, the archives and what lies beside left out."""
+        tables = {path for table in (*self.options.files(), *self._joined()) for path in table.paths(root)}
         folder = root / self.options.images
-        return (path for path in sorted(folder.rglob("*")) if path.is_file() and path != root / self.options.table)
+        archives = {path for archive in self.options.archives for path in root.glob(archive.file)}
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path not in tables | archives and not any(path.match(beside) for beside in self.options.beside):
+                yield path
 
-
-def _cell(row: dict[str, Any], match: re.Match[str]) -> str:
-    return str(row[match[1]])
+    def _joined(self) -> Iterator[TableFile]:
+        return (table for join in self.options.joins for table in join.tables)

@@ -15,7 +15,15 @@ from domainclip.domains.dicom_kind import is_dicom_slide
 from domainclip.domains.pathology.markers import look_like_markers
 from domainclip.domains.pathology.reading import PathologyReading
 from domainclip.domains.pathology.scale import REMEDY
-from domainclip.domains.pathology.slide_samples import NAME_CHANNELS, NO_ORIGINAL, UNKNOWN_NAMES, cut_slide, found_on, is_resampled
+from domainclip.domains.pathology.slide_samples import (
+    NAME_CHANNELS,
+    NO_ORIGINAL,
+    UNKNOWN_NAMES,
+    cut_patches,
+    cut_slide,
+    found_on,
+    is_resampled,
+)
 from domainclip.domains.pathology.slides import (
     COLOURS,
     Slide,
@@ -109,6 +117,12 @@ class PathologyDomain:
         samples, plan = cut_slide(item, reading)
         self._last = item, reading, plan
         yield from samples
+
+    def patches(self, item: SourceItem, reading: BaseModel) -> Iterator[Sample]:
+        """Yields the windows that a table names, in the pixels of level 0; see ``domains.base.CutsPatches``."""
+        assert isinstance(reading, PathologyReading)
+        self._last = None
+        return cut_patches(item, reading)
 
     def overview(self, item: SourceItem, reading: BaseModel, note: str = "") -> npt.NDArray[np.uint8] | None:
         """Draws the tissue, the artefacts and the tiles that were taken of a slide.

@@ -116,14 +116,14 @@ def table(dataset: Any, name: str, columns: Sequence[int] | None = None) -> npt.
         raise refusal(found, "No slide has so many tiles; make the file anew, or split it.")
     if dataset.is_virtual or dataset.external:
         raise refusal(f"{name} lies in other files.", "Write the data into the file itself.")
-    _check_storage(dataset, name, size)
+    check_storage(dataset, name, size)
     values: npt.NDArray[Any] = dataset[()]
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise refusal(f"{name} holds NaN or infinite numbers.", remedy)
     return values
 
 
-def _check_storage(dataset: Any, name: str, size: int) -> None:
+def check_storage(dataset: Any, name: str, size: int) -> None:
     """Refuses foreign filters and datasets of which parts were never written: those read as zeros without a word."""
     creation = dataset.id.get_create_plist()
     used = {creation.get_filter(number)[0] for number in range(creation.get_nfilters())}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from domainclip.domains.pathology.markers import look_like_markers
@@ -15,7 +15,7 @@ from domainclip.domains.pathology.stain import stain_normalizer
 from domainclip.domains.pathology.tiles import TilePlan, TileReader, fitted_stain, look_for_tissue, plan_tiles
 from domainclip.domains.pathology.tissue import TissueMask
 from domainclip.errors import UnreadableFileError
-from domainclip.sample import Sample, SourceItem, Spacing, Values, Window
+from domainclip.sample import Pixels, Sample, SourceItem, Spacing, Values, Window
 
 NAME_CHANNELS = 'Name them: --set reading.channels=\'["DAPI", "CD8"]\'; models ask for channels by name.'
 UNKNOWN_NAMES = (
@@ -50,6 +50,54 @@ def cut_slide(item: SourceItem, reading: PathologyReading) -> tuple[Iterator[Sam
     _refuse_stain(channels, reading)
     plan = plan_tiles(view, (spacing.values[0], spacing.values[-1]), reading, item.regions, item.name)
     return _tiles(item, view, channels, spacing, reading, plan), plan
+
+
+def cut_patches(item: SourceItem, reading: PathologyReading) -> Iterator[Sample]:
+    """Yields a sample for each piece of the item, of the pixels of level 0 as they are.
+
+    Raises:
+        UnreadableFileError: The file cannot be read, or its level 0 is missing.
+    """
+    view = SlideView(item.path, reading.scene, reading.white_level)
+    slide = view.open()
+    if is_resampled(slide.facts):
+        raise unreadable(
+            f"Its table names windows in pixels of level 0. {NO_ORIGINAL}", "Put all files of the slide in one folder."
+        )
+    channels, values = _channels(slide.facts, reading), _values(slide)
+    wide, high, _ = slide.facts.levels[0]
+    for piece in item.pieces:
+        window = piece.window
+        assert window is not None
+        box = (float(window.x), float(window.y), float(window.width), float(window.height))
+        inside = window.x + window.width <= wide and window.y + window.height <= high
+        reader = TileReader(view, 0, box, (window.width, window.height), reading.max_missing)
+        group = piece.group or item.group or item.name
+        yield Sample(
+            key=piece.name,
+            axes="CYX",
+            channels=channels,
+            values=values,
+            reader=reader if inside else _Beyond(f"its window ends beyond the slide, which has {wide} x {high} pixels"),
+            group=group,
+            spacing=chosen_spacing(piece.spacing, reading.spacing_um, slide.facts.scale),
+            sensor=slide.facts.vendor,
+            captions=piece.captions,
+            labels=dict(piece.labels),
+            ids=dict(piece.ids) or {"slide": item.name},
+            split=piece.split,
+            window=window,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Beyond:
+    """Reads a window that the slide does not have."""
+
+    found: str
+
+    def __call__(self) -> Pixels:
+        raise unreadable(self.found, "Check that the table is of this slide, and of its level 0.")
 
 
 def is_resampled(facts: SlideFacts) -> bool:

@@ -1,19 +1,18 @@
-"""The closed list of operations of data-set cards, version 2: each takes rows of text and returns rows of text."""
+"""Operations of data-set cards on the columns of single rows."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from domainclip.config import Section
+from domainclip.data.operations.checked import Row, checked
 from domainclip.errors import UsageError, unknown_name
 
-OPERATIONS_VERSION = 2
-"""2: regex."""
-Row = dict[str, Any]
+_LISTED = 10
 _FIELD = re.compile(r"\{(\w+)\}")
 _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
 
@@ -24,11 +23,10 @@ class Columns(Section):
     op: Literal["columns"]
     rename: dict[str, str]
 
-    def apply(self, rows: list[Row], what: str) -> list[Row]:
-        """Returns the rows with the new names beside the old ones."""
-        for old in self.rename:
-            _check_column(rows, old, what)
-        return [row | {new: row[old] for old, new in self.rename.items() if row.get(old) not in (None, "")} for row in rows]
+    def apply(self, rows: Iterable[Row], what: str) -> Iterator[Row]:
+        """Yields the rows with the new names beside the old ones."""
+        for row in checked(rows, self.rename, what):
+            yield row | {new: row[old] for old, new in self.rename.items() if row.get(old) not in (None, "")}
 
 
 class Map(Section):
@@ -39,13 +37,10 @@ class Map(Section):
     to: str
     values: dict[str, str]
 
-    def apply(self, rows: list[Row], what: str) -> list[Row]:
-        """Returns the rows with the column ``to``."""
-        _check_column(rows, self.column, what)
-        return [
-            row | {self.to: _looked_up(self.values, row[self.column], self.column, what) if row.get(self.column) else ""}
-            for row in rows
-        ]
+    def apply(self, rows: Iterable[Row], what: str) -> Iterator[Row]:
+        """Yields the rows with the column ``to``."""
+        for row in checked(rows, [self.column], what):
+            yield row | {self.to: _looked_up(self.values, row[self.column], self.column, what) if row.get(self.column) else ""}
 
 
 class Regex(Section):
@@ -54,6 +49,9 @@ class Regex(Section):
     op: Literal["regex"]
     column: str
     pattern: str = Field(description="Of the whole text, with named groups; a group that takes no part gives an empty column.")
+    others: Literal["refuse", "empty"] = Field(
+        "refuse", description="Texts of another form: all are counted and refused, or give none."
+    )
 
     @field_validator("pattern")
     @classmethod
@@ -66,20 +64,26 @@ class Regex(Section):
             raise ValueError("it has no named group, (?P<name>...)")
         return pattern
 
-    def apply(self, rows: list[Row], what: str) -> list[Row]:
-        """Returns the rows with a column for each named group."""
-        _check_column(rows, self.column, what)
-        pattern = re.compile(self.pattern)
-        found = [(row, pattern.fullmatch(str(row.get(self.column, "")))) for row in rows]
-        wrong = [str(row.get(self.column, "")) for row, match in found if match is None]
+    def apply(self, rows: Iterable[Row], what: str) -> Iterator[Row]:
+        """Yields the rows with a column for each named group."""
+        pattern, names = re.compile(self.pattern), re.compile(self.pattern).groupindex
+        wrong, first, count = 0, list[str](), 0
+        for row in checked(rows, [self.column], what):
+            count += 1
+            match = pattern.fullmatch(str(row.get(self.column, "")))
+            if match is not None:
+                yield row | {name: text or "" for name, text in match.groupdict().items()}
+            elif self.others == "empty":
+                yield row | dict.fromkeys(names, "")
+            elif self.others == "refuse":
+                wrong += 1
+                first += [repr(str(row.get(self.column, ""))[:60])] if len(first) < _LISTED else []
         if wrong:
-            listed = ", ".join(repr(text[:60]) for text in wrong[:10])
             raise UsageError(
                 f"{what} was to be read.",
-                f"{len(wrong)} of {len(rows)} texts in {self.column} are not in the form of the card: {listed}.",
+                f"{wrong} of {count} texts in {self.column} are not in the form of the card: {', '.join(first)}.",
                 "Check that --root holds the files that the card describes, and no others.",
             )
-        return [row | {name: text or "" for name, text in match.groupdict().items()} for row, match in found if match is not None]
 
 
 class NumberedClass(Section):
@@ -92,18 +96,15 @@ class NumberedClass(Section):
     each: int = Field(ge=1, description="Images of one class.")
     values: tuple[str, ...] = Field(description="Classes in the order of their numbers.")
 
-    def apply(self, rows: list[Row], what: str) -> list[Row]:
-        """Returns the rows with the column ``to``."""
-        _check_column(rows, self.column, what)
-        result = []
-        for row in rows:
+    def apply(self, rows: Iterable[Row], what: str) -> Iterator[Row]:
+        """Yields the rows with the column ``to``."""
+        for row in checked(rows, [self.column], what):
             number = re.search(r"\d+", str(row[self.column]))
             place = (int(number[0]) - self.first) // self.each if number else -1
             if not 0 <= place < len(self.values):
                 found = f"{row[self.column]!r} in the column {self.column} holds no number of {len(self.values)} classes."
                 raise UsageError(f"{what} was to be read.", found, "Check that the files are those that the card describes.")
-            result.append(row | {self.to: self.values[place]})
-        return result
+            yield row | {self.to: self.values[place]}
 
 
 class Bands(Section):
@@ -115,14 +116,14 @@ class Bands(Section):
     edges: tuple[float, ...]
     names: tuple[str, ...]
 
-    def apply(self, rows: list[Row], what: str) -> list[Row]:
-        """Returns the rows with the column ``to``, empty where the number is."""
-        _check_column(rows, self.column, what)
+    def apply(self, rows: Iterable[Row], what: str) -> Iterator[Row]:
+        """Yields the rows with the column ``to``, empty where the number is."""
         if len(self.names) != len(self.edges) + 1:
             raise UsageError(
                 f"{what} was to be read.", "The operation bands has not one name more than edges.", "Correct the card."
             )
-        return [row | {self.to: self._name(row[self.column], what) if row.get(self.column) else ""} for row in rows]
+        for row in checked(rows, [self.column], what):
+            yield row | {self.to: self._name(row[self.column], what) if row.get(self.column) else ""}
 
     def _name(self, text: Any, what: str) -> str:
         try:
@@ -133,16 +134,19 @@ class Bands(Section):
 
 
 class Where(Section):
-    """Keeps the rows whose column has one of some texts; the others are counted as left out by the card."""
+    """Keeps the rows whose column has one of some texts, or none of some; the others are counted as left out by the card."""
 
     op: Literal["where"]
     column: str
-    is_in: tuple[str, ...]
+    is_in: tuple[str, ...] = ()
+    not_in: tuple[str, ...] = ()
 
-    def apply(self, rows: list[Row], what: str) -> list[Row]:
-        """Returns the rows that are kept."""
-        _check_column(rows, self.column, what)
-        return [row for row in rows if row.get(self.column) in self.is_in]
+    def apply(self, rows: Iterable[Row], what: str) -> Iterator[Row]:
+        """Yields the rows that are kept."""
+        for row in checked(rows, [self.column], what):
+            text = row.get(self.column)
+            if (not self.is_in or text in self.is_in) and text not in self.not_in:
+                yield row
 
 
 class Split(Section):
@@ -152,10 +156,10 @@ class Split(Section):
     column: str
     values: dict[str, Literal["train", "val", "held_out"]]
 
-    def apply(self, rows: list[Row], what: str) -> list[Row]:
-        """Returns the rows with the column ``split``."""
-        _check_column(rows, self.column, what)
-        return [row | {"split": _looked_up(self.values, row[self.column], self.column, what)} for row in rows]
+    def apply(self, rows: Iterable[Row], what: str) -> Iterator[Row]:
+        """Yields the rows with the column ``split``."""
+        for row in checked(rows, [self.column], what):
+            yield row | {"split": _looked_up(self.values, row[self.column], self.column, what)}
 
 
 class CaptionLanguage(Section):
@@ -164,10 +168,10 @@ class CaptionLanguage(Section):
     op: Literal["caption_language"]
     language: str
 
-    def apply(self, rows: list[Row], what: str) -> list[Row]:
-        """Returns the rows with the column ``language``."""
-        _check_column(rows, "caption", what)
-        return [row | {"language": self.language} if row.get("caption") else row for row in rows]
+    def apply(self, rows: Iterable[Row], what: str) -> Iterator[Row]:
+        """Yields the rows with the column ``language``."""
+        for row in checked(rows, ["caption"], what):
+            yield row | {"language": self.language} if row.get("caption") else row
 
 
 class CaptionTemplates(Section):
@@ -177,21 +181,14 @@ class CaptionTemplates(Section):
     templates: tuple[str, ...]
     language: str = "en"
 
-    def apply(self, rows: list[Row], what: str) -> list[Row]:
-        """Returns a row for each file and distinct text."""
-        for template in self.templates:
-            for name in _FIELD.findall(template):
-                _check_column(rows, name, what)
-        result = []
-        for row in rows:
+    def apply(self, rows: Iterable[Row], what: str) -> Iterator[Row]:
+        """Yields a row for each file and distinct text."""
+        for row in checked(rows, [name for template in self.templates for name in _FIELD.findall(template)], what):
             texts = dict.fromkeys(filter(None, (_filled(template, row) for template in self.templates)))
-            result += [row | {"caption": text, "language": self.language, "origin": "template"} for text in texts] or [row]
-        return result
-
-
-Operation = Annotated[
-    Columns | Map | Regex | NumberedClass | Bands | Where | Split | CaptionLanguage | CaptionTemplates, Field(discriminator="op")
-]
+            if not texts:
+                yield row
+            for text in texts:
+                yield row | {"caption": text, "language": self.language, "origin": "template"}
 
 
 def _filled(template: str, row: Mapping[str, Any]) -> str | None:
@@ -213,11 +210,3 @@ def _looked_up(values: Mapping[str, str], text: Any, column: str, what: str) -> 
             f"{what} was to be read.", f"Its column {column} holds {text!r}, which the card does not know.", error.remedy
         )
     return values[text]
-
-
-def _check_column(rows: list[Row], name: str, what: str) -> None:
-    """Raises when no row has the column."""
-    known = dict.fromkeys(column for row in rows[:1000] for column in row)
-    if name not in known and rows:
-        error = unknown_name(f"column of {what}", name, known)
-        raise UsageError(f"{what} was to be read by the column {name!r}.", "It has no such column.", error.remedy)

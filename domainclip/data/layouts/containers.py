@@ -1,0 +1,182 @@
+"""Sets whose images lie in containers with their rows: tars of samples (WebDataset) and tables with pictures in a column.
+
+A container is one file of the source; it is read once, from its start to its end, by the process that decodes its images.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from domainclip.config import Section
+from domainclip.data.archives import ARCHIVE_ERRORS, tar_members
+from domainclip.data.layouts.table_file import TableFile, plain_cell
+from domainclip.errors import FOREIGN_ERRORS, UnreadableFileError, UsageError
+
+Row = dict[str, Any]
+_MAX_SAMPLE_MEMBERS = 256
+
+
+@dataclass(slots=True)
+class Entry:
+    """One image of a container.
+
+    Attributes:
+        name: Below the container, ``batch/000017.jpg``; its row has it as ``member``.
+        row: What the container says of it.
+        content: Bytes of a picture file, an array (H, W) or (H, W, 3) of uint8, or the reason why there is neither.
+    """
+
+    name: str
+    row: Row
+    content: Any
+
+
+def container_files(root: Path, patterns: tuple[str, ...], what: str) -> list[Path]:
+    """Returns the containers that are there, in the order of their names.
+
+    Raises:
+        UsageError: There is none.
+    """
+    paths = sorted({path for pattern in patterns for path in root.glob(pattern) if path.is_file()})
+    if not paths:
+        there = sorted(path.name for path in root.iterdir())[:10] if root.is_dir() else []
+        found = f"It holds no {' or '.join(patterns)}. It holds: {', '.join(there) or 'nothing'}."
+        raise UsageError(f"{what} was to be read from {root}.", found, "Check that --root is the folder that the card describes.")
+    return paths
+
+
+class WebDataset(Section):
+    """Tars in which the members of one sample follow each other and share a key: ``000017.jpg``, ``000017.txt``, ``000017.json``.
+
+    Attributes:
+        files: Patterns of the tars below the root.
+        images: Endings of the member that is the image.
+        texts: Ending to the column that takes the text (UTF-8).
+        tables: Ending of a JSON object to the names in it that become columns; all else is dropped as it is read.
+        key_ends: At which dot of the file's name the ending begins. WebDataset itself takes the first.
+        named: Regular expression over the tar's path below the root, whose named groups become columns.
+    """
+
+    name: Literal["webdataset"]
+    files: tuple[str, ...]
+    images: tuple[str, ...]
+    texts: dict[str, str] = Field(default_factory=dict)
+    tables: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    key_ends: Literal["first", "last"] = "first"
+    named: str | None = None
+
+    @field_validator("named")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            re.compile(pattern)
+        return pattern
+
+    def containers(self, root: Path, what: str) -> list[Path]:
+        """Returns the tars."""
+        return container_files(root, self.files, what)
+
+    def entries(self, path: Path, root: Path) -> Iterator[Entry]:
+        """Yields the samples.
+
+        Raises:
+            UnreadableFileError: The tar is damaged, or a sample has very many members.
+        """
+        told = _named(self.named, path, root)
+        key, members = "", dict[str, bytes | str]()
+        try:
+            for name, content in tar_members(path):
+                this, ending = self._parted(name)
+                if this != key and members:
+                    yield self._entry(key, members, told)
+                    members = {}
+                key = this
+                members[ending] = content
+                if len(members) > _MAX_SAMPLE_MEMBERS:
+                    raise _damaged(f"a sample has more than {_MAX_SAMPLE_MEMBERS} members")
+            if members:
+                yield self._entry(key, members, told)
+        except ARCHIVE_ERRORS as error:
+            raise _damaged(f"the tar cannot be read to its end ({type(error).__name__})") from error
+
+    def _parted(self, name: str) -> tuple[str, str]:
+        folder, _, base = name.removeprefix("./").rpartition("/")
+        stem, dot, ending = base.partition(".") if self.key_ends == "first" else base.rpartition(".")
+        stem, ending = (stem, ending) if dot else (base, "")
+        return f"{folder}/{stem}" if folder else stem, ending
+
+    def _entry(self, key: str, members: dict[str, bytes | str], told: Row) -> Entry:
+        row: Row = told | {"key": key}
+        image = next((ending for ending in self.images if ending in members), None)
+        content: Any = f"the sample has no member that ends in {' or '.join(self.images)}" if image is None else members[image]
+        try:
+            for ending, column in self.texts.items():
+                if isinstance(text := members.get(ending, b""), bytes):
+                    row[column] = text.decode("utf-8-sig").strip()
+            for ending, names in self.tables.items():
+                value = json.loads(members[ending]) if ending in members else {}
+                row |= {name: plain_cell(value.get(name)) for name in names}
+        except (ValueError, AttributeError) as error:
+            content = f"a member of the sample is no UTF-8 or no JSON ({type(error).__name__})"
+        return Entry(f"{key}.{image}" if image is not None else key, row, content)
+
+
+class PictureTable(Section):
+    """Parquet tables with a picture in one column, as Hugging Face keeps image sets; other columns become the row.
+
+    Attributes:
+        files: Patterns of the tables below the root.
+        image: Column of the picture: bytes, or ``{"bytes": ..., "path": ...}``.
+        named: Regular expression over the table's path below the root, whose named groups become columns.
+    """
+
+    name: Literal["picture_table"]
+    files: tuple[str, ...]
+    image: str = "image"
+    named: str | None = None
+
+    def containers(self, root: Path, what: str) -> list[Path]:
+        """Returns the tables."""
+        return container_files(root, self.files, what)
+
+    def entries(self, path: Path, root: Path) -> Iterator[Entry]:
+        """Yields the rows.
+
+        Raises:
+            UnreadableFileError: The table is damaged, or has no such column.
+        """
+        told = _named(self.named, path, root)
+        try:
+            for number, row in enumerate(TableFile(file=path.name, format="parquet").rows(path.parent, "A table of pictures")):
+                if self.image not in row:
+                    raise _damaged(f"the table has no column {self.image!r}; it has {', '.join(row)}"[:200])
+                value = row.pop(self.image)
+                data = value.get("bytes") if isinstance(value, dict) else value
+                beside = value.get("path") if isinstance(value, dict) else None
+                row |= {"image_path": str(beside)} if beside else {}
+                yield Entry(str(number), told | row, data if isinstance(data, bytes) and data else "the row holds no picture")
+        except (UsageError, *FOREIGN_ERRORS) as error:
+            raise _damaged(f"the table cannot be read to its end ({type(error).__name__})") from error
+
+
+def _named(pattern: str | None, path: Path, root: Path) -> Row:
+    """Returns the columns that a container's own path gives."""
+    place = path.relative_to(root).as_posix()
+    told: Row = {"container": place, "container_stem": PurePosixPath(place).stem}
+    if pattern is not None:
+        match = re.fullmatch(pattern, place)
+        if match is None:
+            raise _damaged("the container's name is not of the form that the card says")
+        told |= {name: text or "" for name, text in match.groupdict().items()}
+    return told
+
+
+def _damaged(found: str) -> UnreadableFileError:
+    return UnreadableFileError("Images of a container were to be read.", found, "Get the file anew.")

@@ -1,0 +1,257 @@
+"""One table of a published set, whatever its form: rows come one after the other, and none of the forms is read whole."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from pydantic import Field, field_validator
+
+from domainclip.captions.report_files import check_encoding
+from domainclip.config import Section
+from domainclip.errors import UnreadableFileError, UsageError
+
+Row = dict[str, Any]
+MAX_CELL_CHARACTERS = 2**22
+_WRONG = (OSError, EOFError, csv.Error, ValueError, sqlite3.Error, KeyError)
+
+
+class TableFile(Section):
+    """Where a table lies and how it is written; every row becomes a dictionary of texts and lists.
+
+    Attributes:
+        file: Its path below the root, or a pattern (``labels/*.csv``) that stands for several.
+        format: ``csv`` (any delimiter), ``jsonl`` (an object a line), ``json``, ``lines`` (a text a line), ``parquet``, ``xlsx``,
+            ``sqlite``.
+        delimiter: Of csv, one character.
+        quoted: Whether ``"`` quotes cells of csv.
+        encoding: Of text. Bytes that contradict it are refused, never replaced.
+        header: Names of the columns where the file has no line of them (csv, lines).
+        rest: csv without header: the column that takes the cells beyond those that are named, as a list.
+        at: json: where the records lie, ``images.item`` for ``{"images": [...]}``, ``item`` for a list.
+        keyed: json: the records stand in an object; the column that takes the key of each.
+        pairs: json: records are lists; the names of their places.
+        query: sqlite: what to select.
+        sheet: xlsx: name of the sheet; the first where none is given.
+        add: Columns that each row gets.
+        named: Regular expression over the file's path below the root, whose named groups become columns.
+    """
+
+    file: str
+    format: Literal["csv", "jsonl", "json", "lines", "parquet", "xlsx", "sqlite"] = "csv"
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    quoted: bool = True
+    encoding: Literal["utf-8", "latin-1", "cp1252", "gb18030"] = "utf-8"
+    header: tuple[str, ...] | None = None
+    rest: str | None = None
+    at: str = "item"
+    keyed: str | None = None
+    pairs: tuple[str, ...] | None = None
+    query: str | None = None
+    sheet: str | None = None
+    add: dict[str, str] = Field(default_factory=dict)
+    named: str | None = None
+
+    @field_validator("named")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        try:
+            if pattern is not None and not re.compile(pattern).groupindex:
+                raise ValueError("it has no named group, (?P<name>...)")
+        except re.error as error:
+            raise ValueError(f"it is no regular expression: {error}") from error
+        return pattern
+
+    def paths(self, root: Path) -> list[Path]:
+        """Returns the files that are there."""
+        if any(sign in self.file for sign in "*?["):
+            return sorted(path for path in root.glob(self.file) if path.is_file())
+        return [root / self.file] if (root / self.file).is_file() else []
+
+    def rows(self, root: Path, what: str) -> Iterator[Row]:
+        """Yields the rows of all files.
+
+        Args:
+            root: The set's folder.
+            what: For messages, e.g. ``"The data set ucm"``.
+
+        Raises:
+            UsageError: A file is not there, is not of this form, or its name is not of the form that the card says.
+        """
+        paths = self.paths(root)
+        if not paths:
+            there = sorted(path.name for path in root.iterdir())[:10] if root.is_dir() else []
+            found = f"There is no such file. The folder holds: {', '.join(there) or 'nothing'}."
+            raise UsageError(
+                f"{what} was to be read from {root / self.file}.", found, "Check that --root is the folder that holds it."
+            )
+        for path in paths:
+            yield from self._of_file(path, root, what)
+
+    def _of_file(self, path: Path, root: Path, what: str) -> Iterator[Row]:
+        asked = f"{what} was to be read from {path}."
+        added = dict(self.add)
+        if self.named is not None:
+            match = re.fullmatch(self.named, path.relative_to(root).as_posix())
+            if match is None:
+                found = f"Its name is not of the form {self.named}."
+                raise UsageError(asked, found, "Check that --root holds the set's own files.")
+            added |= {name: text or "" for name, text in match.groupdict().items()}
+        try:
+            for row in _READERS[self.format](self, path, asked):
+                yield {name: plain_cell(value) for name, value in row.items()} | added
+        except UnreadableFileError as error:
+            raise UsageError(asked, f"{error.found.replace('its report', 'It')}.", "Correct the card's encoding.") from error
+        except _WRONG as error:
+            raise UsageError(
+                asked, f"It is no {self.format} in {self.encoding}: {str(error)[:300]}", "Get the file anew."
+            ) from error
+
+    def text(self, path: Path) -> IO[str]:
+        """Opens the file as text; one that ends in ``.gz`` is unpacked on the way."""
+        encoding = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
+        if path.suffix == ".gz":
+            return io.TextIOWrapper(gzip.open(path, "rb"), encoding=encoding, newline="")
+        return path.open(newline="", encoding=encoding)
+
+
+def _csv(table: TableFile, path: Path, asked: str) -> Iterator[Row]:
+    if path.suffix != ".gz" and table.encoding != "gb18030":
+        check_encoding(path, table.encoding)
+    csv.field_size_limit(MAX_CELL_CHARACTERS)
+    with table.text(path) as file:
+        reader = csv.reader(
+            file, delimiter=table.delimiter, quoting=csv.QUOTE_MINIMAL if table.quoted else csv.QUOTE_NONE, strict=True
+        )
+        header = list(table.header) if table.header is not None else next(reader, None)
+        if header is None:
+            raise UsageError(asked, "It is empty.", "Get the file anew.")
+        if len(set(header)) < len(header):
+            doubled = sorted({name for name in header if header.count(name) > 1})
+            raise UsageError(asked, f"Two columns have the same name: {', '.join(map(repr, doubled))}.", "Correct the table.")
+        for cells in reader:
+            if not cells:
+                continue
+            more = cells[len(header) :]
+            if len(cells) < len(header) or (more and table.rest is None):
+                found = (
+                    f"Line {reader.line_num} has {'more' if more else 'fewer'} cells than the header ({len(cells)}, {len(header)})."
+                )
+                raise UsageError(asked, found, "Get the file anew.")
+            yield dict(zip(header, cells, strict=False)) | ({table.rest: more} if table.rest is not None else {})
+
+
+def _lines(table: TableFile, path: Path, asked: str) -> Iterator[Row]:
+    if table.header is None or len(table.header) != 1:
+        raise UsageError(asked, "The card names no one column for its lines (header).", "Correct the card.")
+    with table.text(path) as file:
+        for line in file:
+            if text := line.strip():
+                yield {table.header[0]: text}
+
+
+def _jsonl(table: TableFile, path: Path, asked: str) -> Iterator[Row]:
+    with table.text(path) as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                value = json.loads(line)
+                if not isinstance(value, dict):
+                    raise UsageError(asked, f"Line {number} is no object.", "Get the file anew.")
+                yield value
+
+
+def _json(table: TableFile, path: Path, asked: str) -> Iterator[Row]:
+    import ijson
+
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        if file.read(3) != b"\xef\xbb\xbf":
+            file.seek(0)
+        try:
+            if table.keyed is not None:
+                for key, value in ijson.kvitems(file, "" if table.at == "item" else table.at, use_float=True):
+                    yield {table.keyed: key} | _record(table, value, asked)
+            else:
+                for value in ijson.items(file, table.at, use_float=True):
+                    yield _record(table, value, asked)
+        except ijson.JSONError as error:
+            raise ValueError(str(error)) from error
+
+
+def _record(table: TableFile, value: Any, asked: str) -> Row:
+    if isinstance(value, dict):
+        return value
+    if table.pairs is not None and isinstance(value, list) and len(value) == len(table.pairs):
+        return dict(zip(table.pairs, value, strict=True))
+    if table.keyed is not None and isinstance(value, list | str):
+        return {"value": value}
+    raise UsageError(asked, f"Its records are not of the form that the card says ({str(value)[:60]!r}).", "Get the file anew.")
+
+
+def _parquet(table: TableFile, path: Path, asked: str) -> Iterator[Row]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        names = [name for name in file.schema_arrow.names if not name.startswith("__index_level_")]
+        for batch in file.iter_batches(batch_size=256, columns=names):
+            yield from batch.to_pylist()
+
+
+def _xlsx(table: TableFile, path: Path, asked: str) -> Iterator[Row]:
+    import openpyxl
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    try:
+        with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
+            sheet = book[table.sheet] if table.sheet is not None else book.worksheets[0]
+            lines = sheet.iter_rows(values_only=True)
+            header = [str(name) if name is not None else "" for name in next(lines, ())]
+            for cells in lines:
+                if any(cell is not None for cell in cells):
+                    yield dict(zip(header, cells, strict=False))
+    except InvalidFileException as error:
+        raise ValueError(str(error)) from error
+
+
+def _sqlite(table: TableFile, path: Path, asked: str) -> Iterator[Row]:
+    if table.query is None:
+        raise UsageError(asked, "The card says no query.", "Correct the card.")
+    with _read_only(path) as base:
+        asked_for = base.execute(table.query)
+        names = [column[0] for column in asked_for.description]
+        for cells in asked_for:
+            yield dict(zip(names, cells, strict=True))
+
+
+@contextmanager
+def _read_only(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as base:
+        base.execute("pragma trusted_schema=off")
+        yield base
+
+
+_READERS: dict[str, Any] = {
+    "csv": _csv, "lines": _lines, "jsonl": _jsonl, "json": _json, "parquet": _parquet, "xlsx": _xlsx, "sqlite": _sqlite,
+}  # fmt: skip
+
+
+def plain_cell(value: Any) -> Any:
+    """A value as text; lists and objects stay for the operations that take them apart; nothing and NaN are empty."""
+    if isinstance(value, str):
+        return value
+    if value is None or value != value:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return {str(name): plain_cell(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_cell(one) for one in value]
+    return value if isinstance(value, bytes) else str(value)
