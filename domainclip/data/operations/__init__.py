@@ -21,11 +21,11 @@ from domainclip.data.operations.columns import (
     Where,
 )
 from domainclip.data.operations.findings import Findings, Named, Readers
-from domainclip.data.operations.lists import Explode, Listed, Part
+from domainclip.data.operations.lists import Explode, Listed, Numbers, Part
 from domainclip.data.operations.texts import Clean, Replace, Text
 
 OPERATIONS_VERSION = 3
-"""2: regex. 3: text, replace, clean, listed, explode, part, findings, named, readers; where with ``not_in``."""
+"""2: regex. 3: text, replace, clean, listed, explode, part, numbers, findings, named, readers; where with ``not_in``."""
 
 Operation = Annotated[
     Columns
@@ -43,6 +43,7 @@ Operation = Annotated[
     | Listed
     | Explode
     | Part
+    | Numbers
     | Findings
     | Named
     | Readers,
@@ -51,5 +52,5 @@ Operation = Annotated[
 
 __all__ = [
     "OPERATIONS_VERSION", "Bands", "CaptionLanguage", "CaptionTemplates", "Clean", "Columns", "Explode", "Findings", "Listed",
-    "Map", "Named", "NumberedClass", "Operation", "Part", "Readers", "Regex", "Replace", "Split", "Text", "Where",
+    "Map", "Named", "NumberedClass", "Numbers", "Operation", "Part", "Readers", "Regex", "Replace", "Split", "Text", "Where",
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from domainclip.data.operations.checked import Row, checked
 from domainclip.errors import UsageError
 
 _MAX_LITERAL = 2**20
+_MOST_FRAMES = 1_000_000
 
 
 class Listed(Section):
@@ -99,3 +101,30 @@ class Part(Section):
                     value = ""
                     break
             yield row | {self.to: value}
+
+
+class Numbers(Section):
+    """Makes a row of each numbered frame of a clip: those whose time lies from its start to before its end."""
+
+    op: Literal["numbers"]
+    start: str = Field(description="Column of the first moment, in seconds.")
+    end: str = Field(description="Column of the moment after the last, in seconds.")
+    to: str = Field(description="Column of the frame's number.")
+    per_second: float = Field(gt=0, description="Frames that were kept of a second.")
+    first: int = Field(0, description="Number of the frame at 0 s.")
+    digits: int = Field(0, ge=0, le=12, description="Zeros are put before shorter numbers.")
+
+    def apply(self, rows: Iterable[Row], what: str) -> Iterator[Row]:
+        """Yields a row for each frame; a clip without one is an error, since its caption would be lost."""
+        for row in checked(rows, [self.start, self.end], what):
+            try:
+                start, end = float(row[self.start]), float(row[self.end])
+                places = range(math.ceil(start * self.per_second), math.ceil(end * self.per_second))
+            except (ValueError, OverflowError) as error:
+                found = f"{row[self.start]!r} to {row[self.end]!r} are no seconds."
+                raise UsageError(f"{what} was to be read.", found, "Correct the table.") from error
+            if not places or len(places) > _MOST_FRAMES:
+                found = f"A clip from {start:g} to {end:g} s has {len(places)} frames at {self.per_second:g} a second."
+                raise UsageError(f"{what} was to be read.", found, "Correct the table, or the card's per_second.")
+            for place in places:
+                yield row | {self.to: str(place + self.first).zfill(self.digits)}
