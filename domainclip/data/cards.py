@@ -18,7 +18,7 @@ from domainclip.data.operations import OPERATIONS_VERSION, Operation
 from domainclip.data.pipeline import manifest_cells, piped
 from domainclip.domains.base import ClassFacts
 from domainclip.errors import UsageError, unknown_name
-from domainclip.resources import resource_folder
+from domainclip.resources import owner_folder, resource_folder
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # as yaml.safe_load, in a tenth of the time
 EVIDENCED = ("layout", "operations", "classes", "licence", "citation", "homepage", "bring", "size")
@@ -109,14 +109,32 @@ class DatasetCard(Section):
         return [(path, one.at) for one in self.layout.options.archives for path in sorted(root.glob(one.file))]
 
 
+def _card_files() -> dict[str, Path]:
+    """Returns name to file: the package's cards, and the owner's in ``owner_folder()/datasets``.
+
+    Raises:
+        UsageError: Two cards have one name.
+    """
+    files: dict[str, Path] = {}
+    for folder in (resource_folder("datasets"), owner_folder() / "datasets"):
+        for path in sorted(folder.glob("*.yaml")):
+            if path.stem in files:
+                found = f"Two cards have this name: {files[path.stem]} and {path}."
+                raise UsageError(f"The data-set card {path.stem} was to be found.", found, "Rename your own, in the file too.")
+            files[path.stem] = path
+    return files
+
+
 def card_names() -> list[str]:
-    """Returns the names of all cards."""
-    return sorted(path.stem for path in resource_folder("datasets").glob("*.yaml"))
+    """Returns the names of all cards: the package's, and the owner's in ``owner_folder()/datasets``."""
+    return sorted(_card_files())
 
 
 def find_card(name: str) -> Path | None:
-    """Returns the card's file, or None where there is none of this name."""
-    return resource_folder("datasets") / f"{name}.yaml" if name in card_names() else None
+    """Returns the card's file, or None where there is none of this name; ``name`` may also be a card's file itself (``.yaml``)."""
+    if name.endswith((".yaml", ".yml")) and Path(name).expanduser().is_file():
+        return Path(name).expanduser()
+    return _card_files().get(name)
 
 
 def load_card(card: Path | str) -> DatasetCard:
@@ -139,6 +157,9 @@ def load_card(card: Path | str) -> DatasetCard:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"{what} was to be read.", f"It is no YAML in UTF-8: {error}", "Mend the line named above.") from error
     loaded: DatasetCard = validated(DatasetCard, values, what)
+    if loaded.name != card.stem:
+        found = f"It calls itself {loaded.name!r}, which is the name of another file."
+        raise UsageError(f"{what} was to be read.", found, "Give the file and its field 'name' the same name.")
     return loaded
 
 

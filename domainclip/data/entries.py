@@ -151,7 +151,21 @@ class Gatherer:
             self._lines = []
 
 
-def owner_lines(found: Gathered, items: Sequence[SourceItem], key: bytes) -> Iterator[dict[str, Any]]:
+class _InSeveral:
+    """Tells which member of an archive an image is; one file's answers are held."""
+
+    def __init__(self, work: Path) -> None:
+        self._work, self._number, self._known = work, -1, dict[str, str]()
+
+    def members(self, number: int) -> dict[str, str]:
+        """Returns key to member."""
+        if number != self._number:
+            self._number = number
+            self._known = {line["key"]: line["member"] for line in read_spool(self._work, number) if "member" in line}
+        return self._known
+
+
+def owner_lines(found: Gathered, items: Sequence[SourceItem], work: Path, key: bytes) -> Iterator[dict[str, Any]]:
     """Yields the owner's map: key, path and window of every image, of everything rejected, and of files that were cut.
 
     The last are what overviews are named by.
@@ -162,9 +176,12 @@ def owner_lines(found: Gathered, items: Sequence[SourceItem], key: bytes) -> Ite
         if (name := keyed_hash(item.name, key)) not in told:
             yield {"key": name, "path": path, "window": None}
     windows = (text for table in found.tables for text in table["window"].to_pylist())
+    several = _InSeveral(work)
     for entry, window in zip(found.entries, windows, strict=True):
-        where = None if window is None else json.loads(window)
-        yield {"key": entry.key, "path": paths[entry.item], "window": where, **members_line(items[entry.item].members)}
+        where, item = None if window is None else json.loads(window), items[entry.item]
+        inside = several.members(entry.item).get(entry.key) if item.inside is not None or item.pieces else None
+        beside = {} if inside is None else {"member": inside}
+        yield {"key": entry.key, "path": paths[entry.item], "window": where, **beside, **members_line(item.members)}
     for line, path in zip(found.rejected, found.rejected_paths, strict=True):
         yield {"key": line["key"], "path": path, "window": None}
 

@@ -55,12 +55,11 @@ def prepare(
     It depends on source, options and key alone. Captions are a sample's own (and of reports), else composed of its labels.
 
     Args:
-        source: From ``open_source``.
+        source: From ``open_source``, for this domain.
         domain: The reader.
         output: Folder to write.
-        reading: Options of the reader; None for its defaults.
-        held_out_fraction: Share of groups held out, where the source gives no split.
-        val_fraction: Share of training groups set aside.
+        reading: Options of the reader, over those that the source's card needs.
+        held_out_fraction: Share of groups held out, where the source gives no split; ``val_fraction``: of training groups.
         duplicates: What counts as one group in the split: equal pixels, or also the same picture (``domainclip.data.duplicates``).
         seed: Of the splits and of composed captions.
         jpeg_quality: 1 to 100: store 8-bit colour as JPEG of this quality, with loss; None stores PNG.
@@ -75,7 +74,8 @@ def prepare(
         UsageError: The output exists, options do not fit, the disk is full, or nothing can be used.
         UnreadableFileError: With ``strict``, a file cannot be used; RunInterruptedError: Ctrl-C; ``resume`` goes on.
     """
-    source, output, options = _unprepared(source), Path(output), checked_reading(domain, reading)
+    source, output = _unprepared(source), Path(output)
+    options = checked_reading(domain, reading, source.reading)  # those of its card, where nothing else is asked for
     settings: dict[str, Any] = {"reading": options.model_dump(mode="json"), "seed": seed, "jpeg_quality": jpeg_quality}
     settings |= {"held_out_fraction": held_out_fraction, "val_fraction": val_fraction} | _told(duplicates)
     with _clean_stops(output) as claimed:

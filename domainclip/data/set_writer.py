@@ -91,7 +91,7 @@ def write_set(output: Path, work: Path, items: Sequence[SourceItem], found: Gath
     write_bytes(output / "captions.parquet", _parquet(captions))
     write_bytes(output / "rejected.jsonl", "".join(json.dumps(line, sort_keys=True) + "\n" for line in found.rejected).encode())
     dataset = _dataset(found, splits, report, captions, len(items), facts)
-    write_owner_map(dataset["set_id"], owner_lines(found, items, facts.key))
+    write_owner_map(dataset["set_id"], owner_lines(found, items, work, facts.key))
     write_bytes(output / "dataset.json", (json.dumps(dataset, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
     for path in sorted(work.iterdir()):
         path.unlink()

@@ -43,11 +43,13 @@ class Source:
         name: What to call it in messages; not kept in a prepared set.
         card: What is known about the data set as a whole: name, title, licence, citation, classes, ``synthetic`` and more.
         rejections: Name and reason of what cannot be used: rows without a file, files without a row, foreign files.
+        reading: Options of the reader that the set needs (its card's); what is asked for wins.
     """
 
     name: str
     card: dict[str, Any]
     rejections: tuple[tuple[str, str], ...] = ()
+    reading: Mapping[str, Any] = field(default_factory=dict)
     _items: Sequence[SourceItem] = field(default=(), repr=False)
 
     def items(self) -> Iterator[SourceItem]:
@@ -107,10 +109,10 @@ def open_source(config: DataConfig, domain: Domain, reading: BaseModel | Mapping
         return _from_address(config.source, domain)
     name, path, options = config.source, Path(config.source).expanduser(), checked_reading(domain, reading)
     card_file = find_card(name)
-    if config.root is not None or (card_file is not None and not path.exists()):
+    if config.root is not None or (card_file is not None and (not path.exists() or card_file == path)):
         if card_file is None:
             raise unknown_name("data-set card", name, card_names())
-        return _from_card(name, card_file, config, domain, options)
+        return _from_card(card_file.stem, card_file, config, domain, options)
     if not path.exists():
         if path.suffix or len(path.parts) > 1:
             found = "There is no such file or folder."
@@ -133,7 +135,7 @@ def open_source(config: DataConfig, domain: Domain, reading: BaseModel | Mapping
             raise UsageError(f"The file {path} was to be read.", *misfit.parts)
         found = f"Its content is of no kind that the domain {domain.name} reads."
         raise UsageError(f"The file {path} was to be read.", found, f"See what is in it: domainclip inspect {path}.")
-    return Source(path.stem, _plain_card(domain), (), (SourceItem(path, path.name),))
+    return Source(path.stem, _plain_card(domain), (), {}, (SourceItem(path, path.name),))
 
 
 def _from_address(address: str, domain: Domain) -> Source:
@@ -141,11 +143,12 @@ def _from_address(address: str, domain: Domain) -> Source:
         found = f"The domain {domain.name} reads files in folders."
         raise UsageError(f"{without_query(address)[:80]} was to be read.", found, "Fetch the file first.")
     name = last_part(address)
-    return Source(Path(name).stem, _plain_card(domain), (), (SourceItem(Path(name), name, url=address),))
+    return Source(Path(name).stem, _plain_card(domain), (), {}, (SourceItem(Path(name), name, url=address),))
 
 
 def _from_card(name: str, card_file: Path, config: DataConfig, domain: Domain, reading: BaseModel) -> Source:
     card, root = load_card(card_file), config.root
+    reading = checked_reading(domain, reading, card.reading)
     if root is None:
         found = "The folder of its files is not given."
         raise UsageError(
@@ -162,7 +165,7 @@ def _from_card(name: str, card_file: Path, config: DataConfig, domain: Domain, r
         inside = Inside(folder, what, card.layout, card.operations, label, report_options(config)).to_json()
         files = card.layout.containers(folder, what)
         items = tuple(SourceItem(path, path.relative_to(folder).as_posix(), inside=inside) for path in files)
-        return Source(name, about(card), (), items)
+        return Source(name, about(card), (), card.reading, items)
     account, archives = Counter[str](), ArchiveIndex(card.archives(folder), what)
     rows = rows_of_card(card, folder, account)
     read = items_from_rows(rows, folder, what, domain, label, report_options(config), reading, archives)
@@ -170,7 +173,7 @@ def _from_card(name: str, card_file: Path, config: DataConfig, domain: Domain, r
     strays = [(path, "the file has no row") for path in itertools.chain(there, archives.paths()) if path not in read.named]
     _tell_absent(read, name, root)
     told = {"rows_left_out": account[LEFT_OUT]} if account[LEFT_OUT] else {}
-    return Source(name, about(card) | told | _report_reading(read.reports), (*read.rejections, *strays), read.items)
+    return Source(name, about(card) | told | _report_reading(read.reports), (*read.rejections, *strays), card.reading, read.items)
 
 
 def _tell_absent(read: Read, name: str, root: str) -> None:
@@ -202,7 +205,7 @@ def _from_manifest(path: Path, domain: Domain, label: str, reports: ReportOption
         card |= {"name": f"starter-{domain.name}", "synthetic": True, "licence": "Apache-2.0, as domainclip, which generated it"}
     if beside.is_file():
         card |= about(load_card(beside))
-    return Source(path.name, card | _report_reading(read.reports), tuple(read.rejections), read.items)
+    return Source(path.name, card | _report_reading(read.reports), tuple(read.rejections), {}, read.items)
 
 
 def _nothing_left(path: Path, rows: list[dict[str, str]], rejections: list[tuple[str, str]]) -> UsageError:
@@ -257,7 +260,7 @@ def _from_folder(folder: Path, domain: Domain, reading: BaseModel) -> Source:
         )
     rejections = tuple((name(path), reason) for path, reason in listing.rejected)
     items = tuple(SourceItem(path, name(path), members=tuple(listing.members.get(path, ()))) for path in listing.files)
-    return Source(folder.name, {**_plain_card(domain), "companions": listing.companions}, rejections, items)
+    return Source(folder.name, {**_plain_card(domain), "companions": listing.companions}, rejections, {}, items)
 
 
 def report_options(config: DataConfig) -> ReportOptions:

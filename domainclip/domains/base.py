@@ -146,15 +146,23 @@ def gathered_files(domain: Domain, paths: Sequence[Path], reading: BaseModel | N
     return domain.gathered(paths, reading) if isinstance(domain, GathersFiles) else Gathering()
 
 
-def checked_reading(domain: Domain, reading: BaseModel | Mapping[str, Any] | None) -> BaseModel:
+def checked_reading(
+    domain: Domain, reading: BaseModel | Mapping[str, Any] | None, needed: Mapping[str, Any] | None = None
+) -> BaseModel:
     """Returns a domain's reading options, those that are not given at their defaults.
+
+    Args:
+        domain: The reader.
+        reading: What was asked for.
+        needed: What a data set needs where nothing else is asked for.
 
     Raises:
         UsageError: An option is unknown, or its value does not fit.
     """
-    if isinstance(reading, domain.reading_model):
+    if isinstance(reading, domain.reading_model) and not needed:
         return reading
-    values = reading.model_dump() if isinstance(reading, BaseModel) else dict(reading or {})
+    asked = reading.model_dump(exclude_unset=True) if isinstance(reading, BaseModel) else dict(reading or {})
+    values = {**(needed or {}), **asked}
     options: BaseModel = validated(domain.reading_model, values, f"The section reading of {domain.name}")
     return options
 

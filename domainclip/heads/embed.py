@@ -171,7 +171,8 @@ class Stream:
             self._name, self.items, self._rejections = _shown(source), list(opened_source.items()), opened_source.rejections
         if self._prepared is None:
             self._domain = reader_for(model.record, self.items[0].path if len(self.items) == 1 else None)
-            self._reading = reading_options(model.record, self._domain, reading)
+            needed = {} if isinstance(opened_source, list) else opened_source.reading
+            self._reading = reading_options(model.record, self._domain, {**needed, **(reading or {})})
             if isinstance(opened_source, list):
                 self._leave_out_misfits()
 

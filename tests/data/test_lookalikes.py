@@ -1,4 +1,4 @@
-"""Every card that is read, against look-alikes of its set that were written from the evidence and say what a right reading gives."""
+"""Every card that is read, against look-alikes of its set that were written from the evidence and say what a right one gives."""
 
 import importlib
 import warnings
@@ -49,7 +49,7 @@ def test_look_alike(name, tmp_path):
     root.mkdir()
     scratch.mkdir()
     right = makers[name](root)
-    source, samples, account, told = read_all(name, root, scratch, right.options)
+    source, samples, _account, _told = read_all(name, root, scratch, right.options)
     found, unread = {}, set()
     for sample in samples:
         try:

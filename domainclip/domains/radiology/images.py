@@ -43,7 +43,9 @@ def dicom_sample(item: SourceItem, reading: RadiologyReading) -> Sample:
         facts = allowed_facts(header)
         frame = FrameHeader(header, reading.frame or 0)
         spacing = item.spacing or pixel_spacing(frame)[0]
-        rgb = reading.colour == "rgb" and is_colour(header)
+        rgb = reading.colour in {"rgb", "rgb_all"} and is_colour(header)
+        if reading.colour == "rgb_all" and not rgb:
+            raise unreadable("It is a grey DICOM file; its display values are no colours.", "Read it with reading.colour=rgb.")
         values = colour_values(frame) if rgb else Values("hu" if reading.output == "hu" else "display")
         known = (person_names(header), person_numbers(header)) if item.captions else (frozenset[str](), frozenset[str]())
         captions, dropped = captions_without(item.captions, *known)
@@ -134,7 +136,7 @@ def picture_sample(item: SourceItem, reading: RadiologyReading) -> Sample:
         raise unreadable("A PNG or JPEG holds no Hounsfield units.", "Read it with reading.output=display.")
     with open_picture(item.path, reading) as picture:
         white = 2 ** (reading.bits_stored or 16) - 1 if picture.mode.startswith("I") else 255
-        rgb = reading.colour == "rgb" and has_colours(picture)
+        rgb = reading.colour == "rgb_all" or (reading.colour == "rgb" and has_colours(picture))
     return Sample(
         key=item.name,
         axes="CYX",
@@ -164,4 +166,6 @@ def read_picture_pixels(path: Path, reading: RadiologyReading) -> Pixels:
 
     array: Any = read_picture(path, reading)
     white_level(array, reading)
+    if reading.colour == "rgb_all" and array.ndim == 2:
+        array = np.broadcast_to(array, (3, *array.shape))
     return Pixels(array[None] if array.ndim == 2 else array)

@@ -75,7 +75,7 @@ def read_picture(path: Path, reading: RadiologyReading) -> npt.NDArray[Any]:
         return array
     if array.shape[2] == 4 and array[..., 3].min() < 255:
         raise unreadable("It is partly transparent.", "Save it without an alpha channel.")
-    if reading.colour == "rgb":
+    if reading.colour in {"rgb", "rgb_all"}:
         return np.ascontiguousarray(np.moveaxis(array[..., :3], -1, 0))
     return grey_of(array[..., :3], reading)
 

@@ -52,9 +52,10 @@ class RadiologyReading(Section):
     voi_index: int = Field(0, ge=0, description="Which of the file's windows or VOI LUTs, counted from 0.")
     frame: int | None = Field(None, ge=0, description="Which frame of a multi-frame file, from 0; None refuses such files.")
     allow_burned_in: bool = Field(False, description="Read images that may show a person's name in their pixels.")
-    colour: Literal["refuse", "luma", "rgb"] = Field(
+    colour: Literal["refuse", "luma", "rgb", "rgb_all"] = Field(
         "refuse",
-        description="Colour images: refuse, one channel 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), or three (red, green, blue).",
+        description="Colour images: refuse, one channel 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), or three (red, green, blue); "
+        "rgb_all: three of grey PNG and JPEG files too, all equal, for sets of figures that mix both.",
     )
     polarity: Literal["refuse", "photometric", "shape"] = Field(
         "refuse",

@@ -184,7 +184,7 @@ def _moments(item: SourceItem, key: str, series: Series, group: Sequence[SliceHe
     if len(frames) < 2:
         raise unreadable("One frame is left, which makes no time series.", "Read pictures (reading.axes=CYX), or stride less.")
     with foreign_decoder("Reading its header"):
-        colour = is_colour(series.header) and reading.colour == "rgb"
+        colour = is_colour(series.header) and reading.colour in {"rgb", "rgb_all"}
     _check_size(len(frames), frames[0].size, 3 if colour else 1, reading)
     place = frames[0].spacing
     spacing = item.spacing or (Spacing(place, "mm", "PixelSpacing") if place else None)
@@ -232,7 +232,7 @@ def _sample(
     ids = dict(series.ids) | dict(item.ids)
     with foreign_decoder("Reading its header"):
         facts = allowed_facts(series.header)
-        rgb = reading.colour == "rgb" and is_colour(series.header)
+        rgb = reading.colour in {"rgb", "rgb_all"} and is_colour(series.header)
         values = colour_values(FrameHeader(series.header)) if rgb else Values("hu" if reading.output == "hu" else "display")
     captions, dropped = captions_without(item.captions, series.names, series.numbers)
     return Sample(

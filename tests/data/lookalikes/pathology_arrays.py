@@ -10,7 +10,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import tifffile
-
 from lookalikes.kit import Expected, LookAlike, lookalike, plain, put
 
 _FOLDS = {

@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from PIL import Image
-
 from lookalikes.kit import Expected, LookAlike, lookalike, picture, put
+from PIL import Image
 
 
 def _indexed(values: int, size: int) -> bytes:

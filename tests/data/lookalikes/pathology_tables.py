@@ -7,9 +7,8 @@ import json
 import zipfile
 from pathlib import Path
 
-from PIL import Image
-
 from lookalikes.kit import Expected, LookAlike, encoded, lookalike, picture, put
+from PIL import Image
 
 _MHIST = (
     ("aaa", "SSA", 6, "train"),

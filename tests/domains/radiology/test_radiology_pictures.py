@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from domainclip.domains.base import domains
 from domainclip.errors import UnreadableFileError
+from domainclip.sample import SourceItem
 
 GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
 
@@ -110,3 +112,19 @@ def test_recognises_by_bytes_and_name(radiology, tmp_path, pydicom_files):
     assert not radiology.recognises(pydicom_files / "dicomdirtests" / "DICOMDIR")
     assert radiology.recognises(pydicom_files / "dicomdirtests" / "77654033" / "CR1" / "6154")
     assert not radiology.recognises(tmp_path / "gone.tif")
+
+
+def test_figures_that_mix_grey_and_colour_become_three_channels(tmp_path):
+    colour = np.random.default_rng(0).integers(0, 255, (9, 7, 3), np.uint8)
+    Image.fromarray(colour).save(tmp_path / "colour.png")
+    Image.fromarray(colour[..., 0]).save(tmp_path / "grey.png")
+    Image.fromarray(colour[..., 0].astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    reading = domains.get("radiology").reading_model(colour="rgb_all")
+    seen = {}
+    for name in ("colour", "grey", "deep"):
+        (sample,) = domains.get("radiology").samples(SourceItem(tmp_path / f"{name}.png", name), reading)
+        assert sample.channels == ("red", "green", "blue") and sample.values.kind == "srgb"
+        seen[name] = sample.read().array * sample.values.scale
+    np.testing.assert_allclose(seen["colour"], colour.transpose(2, 0, 1) / 255)
+    np.testing.assert_allclose(seen["grey"], np.stack([colour[..., 0]] * 3) / 255)
+    np.testing.assert_allclose(seen["deep"], seen["grey"])
