@@ -6,7 +6,6 @@ Links, devices and folders in an archive are no members.
 
 from __future__ import annotations
 
-import sqlite3
 import struct
 import tarfile
 import zipfile
@@ -17,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from domainclip.data.row_store import temporary_database
+from domainclip.data.zip_directory import directory
 from domainclip.errors import UnreadableFileError, UsageError
 
 MAX_MEMBER_BYTES = 2**30
@@ -65,7 +66,7 @@ class ArchiveIndex:
     """
 
     def __init__(self, archives: Iterable[tuple[Path, str]], what: str) -> None:
-        self._base = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+        self._base = temporary_database()
         self._base.execute(
             "create table members (path text primary key, archive integer, name text, start integer, size integer, number integer)"
         )
@@ -207,10 +208,8 @@ def tar_members(archive: Path) -> Iterator[tuple[str, bytes | str]]:
 def _members(path: Path) -> Iterator[tuple[str, int, int]]:
     """Yields name, first byte (-1 where it is not plain) and size of the regular members."""
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as zipped:
-            for entry in sorted(zipped.infolist(), key=lambda entry: entry.header_offset):
-                if not entry.is_dir():
-                    yield entry.filename, entry.header_offset, entry.compress_size
+        with path.open("rb") as zipped:
+            yield from directory(zipped)
         return
     plain = _is_plain_tar(path)
     with closing(tarfile.open(path, "r:" if plain else "r|*")) as file:

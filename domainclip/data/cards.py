@@ -158,8 +158,8 @@ def load_card(card: Path | str) -> DatasetCard:
         raise UsageError(f"{what} was to be read.", f"It is no YAML in UTF-8: {error}", "Mend the line named above.") from error
     loaded: DatasetCard = validated(DatasetCard, values, what)
     if loaded.name != card.stem:
-        found = f"It calls itself {loaded.name!r}, which is the name of another file."
-        raise UsageError(f"{what} was to be read.", found, "Give the file and its field 'name' the same name.")
+        told = f"It calls itself {loaded.name!r}, which is the name of another file."
+        raise UsageError(f"{what} was to be read.", told, "Give the file and its field 'name' the same name.")
     return loaded
 
 

@@ -33,6 +33,8 @@ from domainclip.errors import UnreadableFileError
 from domainclip.sample import Pixels, Sample, SourceItem, Values
 
 _TOGETHER = 64
+_NUMBERS = itertools.count()
+"""Of private files: samples of one source file may still be held while the next is read."""
 _CONTAINER: TypeAdapter[Container] = TypeAdapter(Container)
 _OPERATIONS: TypeAdapter[tuple[Operation, ...]] = TypeAdapter(tuple[Operation, ...])
 _ENDINGS = ((magic.JPEG, ".jpg"), (magic.PNG, ".png"), (b"II*\0", ".tif"), (b"MM\0*", ".tif"), (b"BM", ".bmp"))
@@ -215,7 +217,7 @@ class _Scratch:
     """Private files of one process, in a folder of ours."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._numbers = folder, itertools.count()
+        self._folder = folder
 
     def file(self, content: Any, member: str) -> _ScratchFile:
         """Writes the bytes of a picture file, or an array as a PNG."""
@@ -223,7 +225,7 @@ class _Scratch:
             content, ending = _as_png(content), ".png"
         else:
             ending = next((ending for start, ending in _ENDINGS if content.startswith(start)), _ending_of(member))
-        path = self._folder / f"member.{os.getpid()}.{next(self._numbers)}{ending}"
+        path = self._folder / f"member.{os.getpid()}.{next(_NUMBERS)}{ending}"
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(content)

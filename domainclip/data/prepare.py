@@ -52,21 +52,22 @@ def prepare(
 ) -> PreparedSet:
     """Makes a prepared set.
 
-    It depends on source, options and key alone. Captions are a sample's own (and of reports), else composed of its labels.
+    It depends on source, options and key alone. Captions are a sample's own, else composed of its labels.
 
     Args:
         source: From ``open_source``, for this domain.
         domain: The reader.
         output: Folder to write.
         reading: Options of the reader, over those that the source's card needs.
-        held_out_fraction: Share of groups held out, where the source gives no split; ``val_fraction``: of training groups.
+        held_out_fraction: Share of groups held out, where the source gives no split.
+        val_fraction: Share of training groups set aside.
         duplicates: What counts as one group in the split: equal pixels, or also the same picture (``domainclip.data.duplicates``).
         seed: Of the splits and of composed captions.
         jpeg_quality: 1 to 100: store 8-bit colour as JPEG of this quality, with loss; None stores PNG.
         strict: Stop at the first file or image that cannot be used.
         overwrite: Replace a set that lies at ``output``; until the new one is done it waits in ``.<output>.replaced``.
         resume: Go on with what an interrupted call left there; a finished set of the same options is returned.
-        workers: Reader processes; default: all cores are used. 0 reads in this process, without limits of time and memory.
+        workers: Reader processes; default: all cores. 0 reads in this process, without ``limits``.
         limits: Of time and memory of one file.
         progress: Called with (done, total, text).
 
@@ -75,11 +76,11 @@ def prepare(
         UnreadableFileError: With ``strict``, a file cannot be used; RunInterruptedError: Ctrl-C; ``resume`` goes on.
     """
     source, output = _unprepared(source), Path(output)
-    options = checked_reading(domain, reading, source.reading)  # those of its card, where nothing else is asked for
+    options = checked_reading(domain, reading, source.reading)
     settings: dict[str, Any] = {"reading": options.model_dump(mode="json"), "seed": seed, "jpeg_quality": jpeg_quality}
     settings |= {"held_out_fraction": held_out_fraction, "val_fraction": val_fraction} | _told(duplicates)
+    items, rejected, key = source.numbered(), source.rejections, owner_key()
     with _clean_stops(output) as claimed:
-        items, rejected, key = source.numbered(), source.rejections, owner_key()
         refuse_torn_groups(items)
         plan_id = _plan_id(source, items, domain, settings, key)
         if (finished := claim_output(output, plan_id, overwrite=overwrite, resume=resume)) is not None:

@@ -145,7 +145,9 @@ class _Joined:
                 called = f"{archive.relative_to(self.folder).as_posix()}#{chunk}"
                 self._add_piece(archive, called, self.builder.item(archive, name, rows, where), place)
             else:
-                self.rejections.append((name, ABSENT))
+                windowed = any(cell.startswith("window:") for cell in rows[0])
+                at = f"@{rows[0].get('window:x')},{rows[0].get('window:y')}" if windowed else ""
+                self.rejections.append((f"{name}{at}", ABSENT))
         except UnreadableFileError as error:
             self.rejections.append((name, error.found))
 

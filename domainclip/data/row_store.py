@@ -14,13 +14,13 @@ from typing import Any, overload
 from domainclip.data.records import item_from_json, item_to_json
 from domainclip.sample import SourceItem
 
-_CACHE_KIB = 16 * 1024
+_CACHE_KIB = 4 * 1024
 _BATCH = 1024
 
 Row = Mapping[str, Any]
 
 
-def _database() -> sqlite3.Connection:
+def temporary_database() -> sqlite3.Connection:
     """Opens an unnamed database: in memory up to its cache, beyond it in a file that has left its folder."""
     database = sqlite3.connect("", check_same_thread=False, isolation_level=None)
     database.executescript(f"pragma journal_mode=off; pragma synchronous=off; pragma cache_size=-{_CACHE_KIB};")
@@ -35,7 +35,7 @@ class RowStore:
     """Rows by a key, in the order in which the keys and the rows of each came."""
 
     def __init__(self, rows: Iterable[tuple[str, Row]] = ()) -> None:
-        self._base = _database()
+        self._base = temporary_database()
         self._base.executescript(
             "create table keys (number integer primary key, key text unique not null);"
             "create table cells (key integer not null, number integer primary key, row text not null);"
@@ -110,7 +110,7 @@ class ItemStore(Sequence[SourceItem]):
     """Items of a source, in order, by number; read by any thread."""
 
     def __init__(self, items: Iterable[SourceItem] = ()) -> None:
-        self._base = _database()
+        self._base = temporary_database()
         self._base.execute("create table items (number integer primary key, item text not null)")
         self._count, self._waiting, self._lock = 0, list[tuple[int, str]](), threading.Lock()
         for item in items:

@@ -166,13 +166,13 @@ def test_a_group_that_takes_no_part_is_empty():
 
 def test_cards_that_only_describe_say_so(capfd):
     with pytest.raises(SystemExit) as stopped:
-        main(["prepare", "mhist", "--root", ".", "--domain", "pathology", "--output", "never"])
+        main(["prepare", "pathcap", "--root", ".", "--domain", "pathology", "--output", "never"])
     told = capfd.readouterr().err
     assert stopped.value.code == 2 and "only describes it" in told
     with pytest.raises(SystemExit):
-        main(["datasets", "mhist"])
-    assert "annotations.csv" in capfd.readouterr().out
+        main(["datasets", "pathcap"])
+    assert "data.json" in capfd.readouterr().out
     with pytest.raises(SystemExit):
         main(["datasets", "--json"])
     rows = {row["name"]: row for row in json.loads(capfd.readouterr().out)["datasets"]}
-    assert rows["mhist"]["read"] is False and rows["aid"]["read"] is True and len(rows) >= 69
+    assert rows["pathcap"]["read"] is False and rows["aid"]["read"] is True and len(rows) >= 69

@@ -99,7 +99,10 @@ def _pictures(array: ArrayFile, path: Path) -> Iterator[Entry]:
                     raise _wrong(f"{name} has {len(values)} rows, and there are more pictures")
                 row[name] = _column(values[number])
             yield Entry(f"{array.part}/{number}" if array.part else str(number), row, _eight_bit(picture))
-    except (UsageError, *FOREIGN_ERRORS, *ARCHIVE_ERRORS) as error:
+    except UsageError as error:
+        assert array.table is not None
+        raise _wrong(f"the table beside its pictures ({array.table.file}) is not there, or is damaged") from error
+    except (*FOREIGN_ERRORS, *ARCHIVE_ERRORS) as error:
         raise _wrong(f"the arrays cannot be read to their end ({type(error).__name__})") from error
 
 

@@ -134,12 +134,14 @@ class PictureTable(Section):
     Attributes:
         files: Patterns of the tables below the root.
         image: Column of the picture: bytes, or ``{"bytes": ..., "path": ...}``.
+        class_names: Numbers of classes become the names that the schema gives them (Hugging Face's ClassLabel); -1 becomes empty.
         named: Regular expression over the table's path below the root, whose named groups become columns.
     """
 
     name: Literal["picture_table"]
     files: tuple[str, ...]
     image: str = "image"
+    class_names: bool = False
     named: str | None = None
 
     def containers(self, root: Path, what: str) -> list[Path]:
@@ -154,6 +156,7 @@ class PictureTable(Section):
         """
         told = _named(self.named, path, root)
         try:
+            classes = _class_names(path) if self.class_names else {}
             for number, row in enumerate(TableFile(file=path.name, format="parquet").rows(path.parent, "A table of pictures")):
                 if self.image not in row:
                     raise _damaged(f"the table has no column {self.image!r}; it has {', '.join(row)}"[:200])
@@ -161,9 +164,33 @@ class PictureTable(Section):
                 data = value.get("bytes") if isinstance(value, dict) else value
                 beside = value.get("path") if isinstance(value, dict) else None
                 row |= {"image_path": str(beside)} if beside else {}
+                row |= {name: _spoken(row[name], known) for name, known in classes.items() if name in row}
                 yield Entry(str(number), told | row, data if isinstance(data, bytes) and data else "the row holds no picture")
         except (UsageError, *FOREIGN_ERRORS) as error:
             raise _damaged(f"the table cannot be read to its end ({type(error).__name__})") from error
+
+
+def _class_names(path: Path) -> dict[str, list[str]]:
+    """Returns column to class names, as the schema's metadata tells them."""
+    import pyarrow.parquet as pq
+
+    told = json.loads((pq.read_schema(path).metadata or {}).get(b"huggingface", b"{}"))
+    found = {}
+    for name, feature in (told.get("info", {}).get("features") or {}).items():
+        inner = feature.get("feature", feature) if isinstance(feature, dict) else {}
+        if isinstance(inner, dict) and isinstance(names := inner.get("names"), list):
+            found[str(name)] = [str(one) for one in names]
+    return found
+
+
+def _spoken(value: Any, names: list[str]) -> Any:
+    """Returns the name of a class's number, or of each in a list; -1 and nothing are empty."""
+    if isinstance(value, list):
+        return [_spoken(one, names) for one in value]
+    number = int(value) if value not in {"", None} else -1
+    if number >= len(names):
+        raise _damaged(f"a label is {number}, and the table names {len(names)} classes")
+    return "" if number < 0 else names[number]
 
 
 def _named(pattern: str | None, path: Path, root: Path) -> Row:

@@ -82,6 +82,7 @@ class TableOptions(Section):
             there is taken.
         suffixes: Tried one after the other where the path has none.
         archives: Archives that hold the images where the folder is not unpacked.
+        folders: An image is a folder of files (a band each), and ``path`` leads to it.
         beside: Patterns of files in the folder of images that are no images (masks, other tables), and need no row.
     """
 
@@ -94,6 +95,7 @@ class TableOptions(Section):
     path: str | tuple[str, ...]
     suffixes: tuple[str, ...] = ()
     archives: tuple[Archive, ...] = ()
+    folders: bool = False
     beside: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -145,9 +147,13 @@ class Table(Section):
         tables = {path for table in (*self.options.files(), *self._joined()) for path in table.paths(root)}
         folder = root / self.options.images
         archives = {path for archive in self.options.archives for path in root.glob(archive.file)}
+        last = None
         for path in sorted(folder.rglob("*")):
             if path.is_file() and path not in tables | archives and not any(path.match(beside) for beside in self.options.beside):
-                yield path
+                one = path.parent if self.options.folders else path
+                if one != last:  # files of one folder follow each other
+                    yield one
+                last = one
 
     def _joined(self) -> Iterator[TableFile]:
         return (table for join in self.options.joins for table in join.tables)

@@ -41,8 +41,11 @@ class TableFile(Section):
         pairs: json: records are lists; the names of their places.
         query: sqlite: what to select.
         sheet: xlsx: name of the sheet; the first where none is given.
+        rename: Columns of this file that another of the same table calls otherwise, old name to new.
         add: Columns that each row gets.
         named: Regular expression over the file's path below the root, whose named groups become columns.
+        taken: Column to a regular expression over its whole text, whose named groups become columns (before tables are joined);
+            a text of another form gives empty ones.
     """
 
     file: str
@@ -57,8 +60,10 @@ class TableFile(Section):
     pairs: tuple[str, ...] | None = None
     query: str | None = None
     sheet: str | None = None
+    rename: dict[str, str] = Field(default_factory=dict)
     add: dict[str, str] = Field(default_factory=dict)
     named: str | None = None
+    taken: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("named")
     @classmethod
@@ -107,13 +112,22 @@ class TableFile(Section):
             added |= {name: text or "" for name, text in match.groupdict().items()}
         try:
             for row in _READERS[self.format](self, path, asked):
-                yield {name: plain_cell(value) for name, value in row.items()} | added
+                yield self._taken({self.rename.get(name, name): plain_cell(value) for name, value in row.items()}, asked) | added
         except UnreadableFileError as error:
             raise UsageError(asked, f"{error.found.replace('its report', 'It')}.", "Correct the card's encoding.") from error
         except _WRONG as error:
             raise UsageError(
                 asked, f"It is no {self.format} in {self.encoding}: {str(error)[:300]}", "Get the file anew."
             ) from error
+
+    def _taken(self, row: Row, asked: str) -> Row:
+        for column, pattern in self.taken.items():
+            if column not in row:
+                raise UsageError(asked, f"It has no column {column!r}; it has {', '.join(row)}.", "Get the file anew.")
+            match = re.fullmatch(pattern, str(row[column]))
+            names = re.compile(pattern).groupindex
+            row |= {name: "" if match is None else match[name] or "" for name in names}
+        return row
 
     def text(self, path: Path) -> IO[str]:
         """Opens the file as text; one that ends in ``.gz`` is unpacked on the way."""

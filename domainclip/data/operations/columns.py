@@ -140,10 +140,14 @@ class Where(Section):
     column: str
     is_in: tuple[str, ...] = ()
     not_in: tuple[str, ...] = ()
+    absent: Literal["refuse", "keep"] = Field("refuse", description="A set whose table has no such column (another release of it).")
 
     def apply(self, rows: Iterable[Row], what: str) -> Iterator[Row]:
         """Yields the rows that are kept."""
-        for row in checked(rows, [self.column], what):
+        for row in checked(rows, [self.column] if self.absent == "refuse" else [], what):
+            if self.absent == "keep" and self.column not in row:
+                yield row
+                continue
             text = row.get(self.column)
             if (not self.is_in or text in self.is_in) and text not in self.not_in:
                 yield row

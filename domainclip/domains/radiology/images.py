@@ -162,6 +162,8 @@ def read_picture_pixels(path: Path, reading: RadiologyReading) -> Pixels:
     Raises:
         UnreadableFileError: The file cannot be read as ``reading`` asks.
     """
+    import numpy as np
+
     from domainclip.domains.radiology.picture import read_picture, white_level
 
     array: Any = read_picture(path, reading)

@@ -27,6 +27,9 @@ class RemoteSensingReading(Section):
     window_px: int | None = Field(
         None, ge=8, description="Window in pixels; default: 64 for georeferenced scenes, pictures (JPEG, PNG, plain TIFF) whole."
     )
+    whole: bool = Field(
+        False, description="Each scene is one image, as chips of published sets are; up to 4,096 pixels a side. Not with windows."
+    )
     stride_px: int | None = Field(None, ge=1, description="Step between windows in pixels of the output; default: window_px.")
     window_m: float | None = Field(
         None, gt=0, description="Window in metres on the ground, resampled to window_px; default: no resampling."
@@ -104,6 +107,10 @@ class RemoteSensingReading(Section):
             raise ValueError("bands holds a name twice")
         if self.stride_m is not None and self.stride_px is not None:
             raise ValueError("stride_m and stride_px are both given: give one of them")
+        if self.whole and (self.window_px, self.window_m, self.stride_px, self.stride_m, self.points) != (None,) * 5:
+            raise ValueError(
+                "whole takes a scene as one image, and windows were asked for too: set whole: false, or leave them out"
+            )
         if self.mosaic and self.axes == "TCYX":
             raise ValueError("mosaic joins scenes into one, axes: TCYX puts them in a row: give one of them")
         return self

@@ -34,6 +34,9 @@ class Cut:
     output_px: tuple[int, int] | None
 
 
+_MOST_WHOLE_PX = 4096
+
+
 def resolve_cut(grid: Grid, reading: RemoteSensingReading, spacing: Spacing | None, *, is_picture: bool) -> Cut | None:
     """Says how to cut a scene; None means whole (a picture, unless a size or places are set).
 
@@ -46,6 +49,11 @@ def resolve_cut(grid: Grid, reading: RemoteSensingReading, spacing: Spacing | No
     Raises:
         UnreadableFileError: Metres were asked for, and the pixels have no size in metres.
     """
+    if reading.whole:
+        if max(grid.width, grid.height) > _MOST_WHOLE_PX:
+            found = f"It has {grid.width} x {grid.height} pixels; reading.whole takes scenes of up to {_MOST_WHOLE_PX} a side."
+            raise unreadable(found, "Leave reading.whole out, or set reading.window_px.")
+        return None
     metres = reading.window_m is not None or reading.stride_m is not None
     if metres and (spacing is None or spacing.unit == "degree"):
         found = "Its pixels have no size." if spacing is None else "Its pixels are sized in degrees, which are no fixed length."

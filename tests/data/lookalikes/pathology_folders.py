@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 from lookalikes.kit import Expected, LookAlike, lookalike, picture, put
@@ -71,21 +72,23 @@ def digestpath(root: Path) -> LookAlike:
 
 @lookalike("renal-cell")
 def renal_cell(root: Path) -> LookAlike:
-    """Code search id 54241506964 (tree with names); vahvero/RCC_textures_...@0cb3f9e86399 README.md (six folders, PNG).
+    """Code search ids 54241506964 (tree with names), 67497731260 (the first name of TCGA), 70666039496 (a TCGA tile's case is its group);
+    vahvero/RCC_textures_...@0cb3f9e86399 README.md (six folders, PNG).
 
-    Filled in: the words before "Tile" outside of blood, other slides' names. Left out: tiles of TCGA, whose names were not seen.
+    Filled in: the words before "Tile" outside of blood, other slides' names, the second name of TCGA.
     """
     files = (
         ("blood", "FIMM6_14_ML1412133.mrxs_BloodTile 1"), ("blood", "FIMM6_14_ML1412133.mrxs_BloodTile 10"),
         ("cancer", "FIMM6_14_ML1412133.mrxs_CancerTile 1"), ("empty", "FIMM2_03_ML1412021.mrxs_EmptyTile 7"),
         ("normal", "FIMM2_03_ML1412021.mrxs_NormalTile 12"), ("other", "FIMM2_03_ML1412021.mrxs_OtherTile 3"),
         ("stroma", "FIMM4_09_ML1412088.mrxs_StromaTile 2"),
+        ("cancer", "TCGA-B0-5691_27828_20422_cancer_11339"), ("stroma", "TCGA-B0-5691_9012_31200_stroma_407"),
     )  # fmt: skip
     images = []
     for number, (tissue, stem) in enumerate(files, start=50):
         name = f"tissue_classification/{tissue}/{stem}.png"
         picture(root / name, number)
-        images.append(Expected(name, number, {"tissue": tissue}, group=stem.split(".mrxs_")[0]))
+        images.append(Expected(name, number, {"tissue": tissue}, group=re.split(r"\.mrxs_|_(?=\d+_\d+_)", stem)[0]))
     return LookAlike(tuple(images))
 
 

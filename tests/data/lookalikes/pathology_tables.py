@@ -19,7 +19,7 @@ _MHIST = (
 )
 
 
-def _mhist(root: Path, base: str) -> LookAlike:
+def _mhist(root: Path) -> LookAlike:
     header = "Image Name,Majority Vote Label,Number of Annotators who Selected SSA (Out of 7),Partition\n"
     lines = [f"MHIST_{letters}.png,{label},{votes},{part}\n" for letters, label, votes, part in _MHIST]
     put(root / "annotations.csv", header + "".join(lines))
@@ -28,7 +28,7 @@ def _mhist(root: Path, base: str) -> LookAlike:
     return LookAlike(
         tuple(
             Expected(
-                f"{base}images/MHIST_{letters}.png", number, {"diagnosis": label, "ssa_votes": str(votes)},
+                f"images/MHIST_{letters}.png", number, {"diagnosis": label, "ssa_votes": str(votes)},
                 split="train" if part == "train" else "held_out",
             )
             for number, (letters, label, votes, part) in enumerate(_MHIST, start=200)
@@ -44,19 +44,19 @@ def mhist(root: Path) -> LookAlike:
     """
     for number, (letters, *_) in enumerate(_MHIST, start=200):
         picture(root / f"images/MHIST_{letters}.png", number)
-    return _mhist(root, "")
+    return _mhist(root)
 
 
 @lookalike("mhist+archive")
 def mhist_archive(root: Path) -> LookAlike:
-    """As mhist; members images/MHIST_*.png of images.zip: code search ids 67003740887, 55054974037 (unpacked where it lies)."""
+    """As mhist, named as if unpacked; members images/MHIST_*.png of images.zip: code search ids 67003740887, 55054974037."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("images/", b"")
         for number, (letters, *_) in enumerate(_MHIST, start=200):
             archive.writestr(f"images/MHIST_{letters}.png", encoded(number, "PNG"))
     put(root / "images.zip", buffer.getvalue())
-    return _mhist(root, "images.zip/")
+    return _mhist(root)
 
 
 @lookalike("skin-cancer")
@@ -93,18 +93,19 @@ def skin_cancer(root: Path) -> LookAlike:
 @lookalike("osteosarcoma")
 def osteosarcoma(root: Path) -> LookAlike:
     """Code search: ids 70931268382 (names of tables, four groups, folders), 71144820105 (69 columns, classes), 4403099735,
-    8086866055, 62065588777 (a PathologistValidation.csv without header in each set, spaces there and hyphens in the files' names).
+    8086866055, 62065588777 (a PathologistValidation.csv without header in each set, spaces there and hyphens in the files' names);
+    42017468191, 41729357198, 42113230339 (set and file of the last three).
 
-    Filled in: names of the 67 columns ``unseen_*`` and the order of all, which class each row has, set of all but the first.
+    Filled in: names of the 67 columns ``unseen_*`` and the order of all, which class each row has, set of the others but the first.
     """
     rows = (
         ("Training-Set-2/set1", "Case 3 A10-10547-25283", "Non-Viable-Tumor"),
         ("Training-Set-2/set1", "Case 3 A7-20011-8042", "Viable"),
         ("Training-Set-1/set4", "Case 4 C21-8120-33004", "viable: non-viable"),
         ("Training-Set-1/set4", "Case 4 C48-1177-2301", "Viable"),
-        ("Training-Set-1/set12", "Case 48 - P5 C13-24121-14200", "Non-Tumor"),
-        ("Training-Set-1/set12", "Case 48 - P5 C16-53844-23083", "Viable"),
-        ("Training-Set-2/set6", "P9 B11-10159-22267", "Non-Tumor"),
+        ("Training-Set-1/set10", "Case 48 - P5 C25-41901-28675", "Non-Tumor"),
+        ("Training-Set-2/set8", "Case 48 - P5 C17-7752-15521", "Viable"),
+        ("Training-Set-1/set11", "P9 B6-19328-19600", "Non-Tumor"),
     )  # fmt: skip
     unseen = [f"unseen_{number}" for number in range(1, 68)]
     lines, seen, images = [",".join(["image.name", *unseen, "classification"])], {}, []
