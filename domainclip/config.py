@@ -52,6 +52,23 @@ class DataConfig(Section):
         description="Images that count as one group in the split: of equal pixels, or (near) that show the same though turned, "
         "mirrored, resized, zoomed or stained anew; some 40 ms an image and core more.",
     )
+    split: Literal["published", "by_group"] = Field(
+        "published", description="by_group: split anew by group; what the source says is kept in the index as 'published'."
+    )
+    stratify: str | None = Field(
+        None, description="Label whose values get their share in every part, as far as whole groups allow; where the split is ours."
+    )
+    shots: int | None = Field(
+        None,
+        ge=1,
+        description="Train on as many images of each value of the class label, from different groups where there are any.",
+    )
+    purpose: Literal["research", "commercial"] = Field(
+        "research", description="What the set and its models are for; licences that forbid commercial use stop the other."
+    )
+    permitted: tuple[Literal["commercial", "derivatives", "redistribution"], ...] = Field(
+        (), description="Uses that the licence forbids and that you hold a permission for; kept in the set."
+    )
     jpeg_quality: int | None = Field(
         None,
         ge=1,

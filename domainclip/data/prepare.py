@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from domainclip.cores import usable_cores
 from domainclip.data.entries import Gathered, Gatherer
+from domainclip.data.licence_terms import Use, refuse_use
 from domainclip.data.owner_map import owner_map_path, write_owner_map
 from domainclip.data.prepared_set import PreparedSet
 from domainclip.data.set_writer import SetFacts, refuse_torn_groups, write_set
@@ -41,6 +42,9 @@ def prepare(
     held_out_fraction: float = 0.2,
     val_fraction: float = 0.1,
     duplicates: Literal["exact", "near"] = "exact",
+    split: Literal["published", "by_group"] = "published",
+    stratify: str | None = None,
+    permitted: Sequence[Use] = (),
     seed: int = 0,
     jpeg_quality: int | None = None,
     strict: bool = False,
@@ -62,6 +66,9 @@ def prepare(
         held_out_fraction: Share of groups held out, where the source gives no split.
         val_fraction: Share of training groups set aside.
         duplicates: What counts as one group in the split: equal pixels, or also the same picture (``domainclip.data.duplicates``).
+        split: Keep the source's split where it gives one, or split anew by group.
+        stratify: Label whose values get their share in every part, as far as whole groups allow; where the split is ours.
+        permitted: Uses that the licence forbids and that the caller holds a permission for; kept in the set.
         seed: Of the splits and of composed captions.
         jpeg_quality: 1 to 100: store 8-bit colour as JPEG of this quality, with loss; None stores PNG.
         strict: Stop at the first file or image that cannot be used.
@@ -72,32 +79,63 @@ def prepare(
         progress: Called with (done, total, text).
 
     Raises:
-        UsageError: The output exists, options do not fit, the disk is full, or nothing can be used.
+        UsageError: The output exists, options do not fit, the licence forbids it, the disk is full, or nothing can be used.
         UnreadableFileError: With ``strict``, a file cannot be used; RunInterruptedError: Ctrl-C; ``resume`` goes on.
     """
-    source, output = _unprepared(source), Path(output)
-    options = checked_reading(domain, reading, source.reading)
+    source, options = _unprepared(source), checked_reading(domain, reading, _unprepared(source).reading)
     settings: dict[str, Any] = {"reading": options.model_dump(mode="json"), "seed": seed, "jpeg_quality": jpeg_quality}
-    settings |= {"held_out_fraction": held_out_fraction, "val_fraction": val_fraction} | _told(duplicates)
-    items, rejected, key = source.numbered(), source.rejections, owner_key()
+    settings |= {"held_out_fraction": held_out_fraction, "val_fraction": val_fraction}
+    settings |= _told(duplicates=duplicates, split=split, stratify=stratify, permitted=list(permitted))
+    _refuse_changed_copies(source, settings)
+    how = _How(Path(output), strict, overwrite, resume, workers, limits or Limits(), progress or _quiet)
+    return _prepared(source, domain, options, settings, how)
+
+
+@dataclass(frozen=True)
+class _How:
+    """What a preparation does not depend on."""
+
+    output: Path
+    strict: bool
+    overwrite: bool
+    resume: bool
+    workers: int | None
+    limits: Limits
+    progress: Progress
+
+
+def _prepared(source: Source, domain: Domain, options: BaseModel, settings: dict[str, Any], how: _How) -> PreparedSet:
+    items, rejected, key, output = source.numbered(), source.rejections, owner_key(), how.output
     with _clean_stops(output) as claimed:
         refuse_torn_groups(items)
         plan_id = _plan_id(source, items, domain, settings, key)
-        if (finished := claim_output(output, plan_id, overwrite=overwrite, resume=resume)) is not None:
+        if (finished := claim_output(output, plan_id, overwrite=how.overwrite, resume=how.resume)) is not None:
             return finished
-        claimed.append(not resume)
-        workers, threads = _spread(workers, len(items), domain)
-        plan, limits = SpoolPlan(output / WORK, key, seed, jpeg_quality, threads, True, _note(source)), limits or Limits()
-        found = _Job(items, domain, options, plan, workers, limits, plan_id if strict else None, progress or _quiet).run(rejected)
+        claimed.append(not how.resume)
+        workers, threads = _spread(how.workers, len(items), domain)
+        plan = SpoolPlan(output / WORK, key, settings["seed"], settings["jpeg_quality"], threads, True, _note(source))
+        strict = plan_id if how.strict else None
+        found = _Job(items, domain, options, plan, workers, how.limits, strict, how.progress).run(rejected)
         settings["reading"] = _public_reading(options, key)  # after the hash, which the paths are part of
         write_set(output, plan.folder, items, found, SetFacts(source, domain, settings, plan_id, key))
         shutil.rmtree(aside_of(output), ignore_errors=True)
     return PreparedSet(output)
 
 
-def _told(duplicates: str) -> dict[str, str]:
-    """What a set says of the search; nothing of the default, so that sets keep the plans they have."""
-    return {"duplicates": duplicates} if duplicates != "exact" else {}
+_DEFAULTS: dict[str, Any] = {"duplicates": "exact", "split": "published", "stratify": None, "permitted": []}
+
+
+def _refuse_changed_copies(source: Source, settings: dict[str, Any]) -> None:
+    """A licence without derivatives allows no lossy or stained copies; lossless ones hold what was published."""
+    changed = [f"data.jpeg_quality={settings['jpeg_quality']}"] if settings["jpeg_quality"] else []
+    changed += ["reading.stain"] if settings["reading"].get("stain") else []
+    if changed:
+        refuse_use(source.card, "derivatives", f"Images were to be changed: {', '.join(changed)}.", settings.get("permitted", ()))
+
+
+def _told(**asked: Any) -> dict[str, Any]:
+    """What a set says of options; nothing of defaults, so that sets keep the plans they have."""
+    return {name: value for name, value in asked.items() if value != _DEFAULTS[name]}
 
 
 def _note(source: Source) -> str:

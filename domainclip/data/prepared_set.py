@@ -112,6 +112,22 @@ class PreparedSet:
             )
         return rows.reset_index(drop=True)
 
+    def with_shots(self, label: str, shots: int, seed: int = 0) -> PreparedSet:
+        """Returns the set with that many training images of each class; other parts stay whole. See ``domainclip.data.shots``.
+
+        Raises:
+            UsageError: No training image has the label, or a class has fewer.
+        """
+        import pandas as pd
+
+        from domainclip.data.shots import k_shot
+
+        part = self.index["split"] == "train"
+        fewer = PreparedSet(self.folder)
+        fewer.__dict__["index"] = pd.concat([k_shot(self.index[part], label, shots, seed=seed), self.index[~part]]).sort_index()
+        fewer.card["shots"] = {"label": label, "shots": shots, "seed": seed}
+        return fewer
+
     def read(self, row: Mapping[str, Any] | pd.Series | int) -> Pixels:
         """Reads the pixels of a row.
 

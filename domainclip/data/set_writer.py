@@ -76,7 +76,14 @@ def write_set(output: Path, work: Path, items: Sequence[SourceItem], found: Gath
     settings = facts.settings
     fractions = {name: settings[name] for name in ("held_out_fraction", "val_fraction")}
     alike = same_pictures(found, work) if settings.get("duplicates") == "near" else []
-    splits, report = split_records(entries, **fractions, same_ground=same_ground(found.tables), same_picture=alike)
+    splits, report = split_records(
+        entries,
+        **fractions,
+        same_ground=same_ground(found.tables),
+        same_picture=alike,
+        published=settings.get("split", "published") == "published",
+        stratify=_classes(entries, settings.get("stratify")),
+    )
     if "too few" in report.source:
         advice = "add data, or name finer groups (column 'group')"
         if report.groups_on_same_ground:
@@ -96,6 +103,18 @@ def write_set(output: Path, work: Path, items: Sequence[SourceItem], found: Gath
     for path in sorted(work.iterdir()):
         path.unlink()
     work.rmdir()
+
+
+def _classes(entries: list[Entry], label: str | None) -> list[str | None] | None:
+    """Returns the class of each image, by which splits are balanced."""
+    if label is None:
+        return None
+    classes = [entry.labels.get(label) for entry in entries]
+    if not any(classes):
+        there = ", ".join(sorted({name for entry in entries for name in entry.labels})) or "none"
+        found = f"No image has this label; there are: {there}."
+        raise UsageError(f"Splits were to be balanced by {label!r} (data.stratify).", found, "Name one of these.")
+    return classes
 
 
 def refuse_torn_groups(items: Sequence[SourceItem]) -> None:
@@ -177,6 +196,8 @@ def _write_index(output: Path, found: Gathered, plans: list[ShardPlan], splits: 
         for entry, places in zip(found.entries, offsets, strict=True)
     ]
     later: dict[str, list[Any]] = {"shard": shards, "offset": [places[0] for places in offsets], "split": splits, "masks": masks}
+    if any(entry.split for entry in found.entries):
+        later["published"] = [entry.split for entry in found.entries]
     write_index(output / "index.parquet", found.tables, later)
 
 

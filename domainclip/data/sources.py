@@ -21,6 +21,7 @@ from domainclip.data.archives import ArchiveIndex
 from domainclip.data.cards import about, card_names, find_card, load_card, rows_of_card
 from domainclip.data.inside import Inside
 from domainclip.data.layouts import Container
+from domainclip.data.licence_terms import refuse_use
 from domainclip.data.manifest import MANIFEST_SUFFIXES, read_manifest
 from domainclip.data.pipeline import LEFT_OUT
 from domainclip.data.prepared_set import PreparedSet
@@ -157,6 +158,8 @@ def _from_card(name: str, card_file: Path, config: DataConfig, domain: Domain, r
     if card.domain != domain.name:
         found = f"It belongs to the domain {card.domain}."
         raise UsageError(f"The data set {name} was asked for in {domain.name}.", found, f"Use --domain {card.domain}.")
+    if config.purpose == "commercial":
+        refuse_use(about(card), "commercial", f"The data set {name} was to be used commercially (data.purpose).", config.permitted)
     folder = Path(root).expanduser()
     if not folder.is_dir():
         raise UsageError(f"The data set {name} was to be read from {root}.", "There is no such folder.", "Check --root.")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from domainclip.data.stratified import stratified_parts
 from domainclip.errors import UsageError
 
 SPLITS = ("train", "val", "held_out")
@@ -25,7 +26,8 @@ class SplitReport:
     """What the splitting met.
 
     Attributes:
-        source: ``"source"``, ``"source, val cut from train"``, ``"by group"``, or the last with what there are too few groups for.
+        source: ``"source"``, ``"source, val cut from train"``, ``"by group"``, ``"by group, stratified"``, or one of the last two
+            with what there are too few groups for.
         duplicates: Images whose pixels another image has too (all but the first of each).
         duplicates_across_splits: Sets of equal images that the source's own split tears apart; they stay where it put them.
         groups_across_splits: Groups that the source's own split tears apart, likewise.
@@ -52,6 +54,8 @@ def split_records(
     val_fraction: float,
     same_ground: Sequence[tuple[str, str]] = (),
     same_picture: Sequence[tuple[str, str]] = (),
+    published: bool = True,
+    stratify: Sequence[str | None] | None = None,
 ) -> tuple[list[str], SplitReport]:
     """Gives every image a split.
 
@@ -66,6 +70,8 @@ def split_records(
         val_fraction: Share of the remaining groups, at least one unless it is 0 or only one group remains.
         same_ground: Pairs of groups that overlap on the ground.
         same_picture: Pairs of groups of which two images show the same picture.
+        published: Keep the source's split; else groups are split anew, and what the source says counts for nothing.
+        stratify: The class of each image, which then has its share in every part as far as groups allow; None: by group alone.
 
     Returns:
         A split for each image, and what was met.
@@ -73,7 +79,7 @@ def split_records(
     Raises:
         UsageError: The source gives a split to some images only.
     """
-    given = [record["split"] for record in records]
+    given: list[Any] = [record["split"] if published else None for record in records]
     united = _united(records, [*same_ground, *same_picture])
     copies = Counter(record["pixel_sha256"] for record in records)
     duplicates = sum(count - 1 for count in copies.values())
@@ -84,7 +90,10 @@ def split_records(
             "Give every row a split (train, val or held_out), or none at all.",
         )
     if not any(given):
-        splits, how = _by_group(records, united, held_out_fraction, val_fraction)
+        if stratify is not None:
+            splits, how = _stratified(records, united, held_out_fraction, val_fraction, stratify)
+        else:
+            splits, how = _by_group(records, united, held_out_fraction, val_fraction)
         return splits, SplitReport(how, duplicates, 0, 0, len(same_ground), 0, len(same_picture), 0)
     torn = _torn([record["pixel_sha256"] for record in records], given)
     torn_groups = _torn([record["group"] for record in records], given)
@@ -94,15 +103,20 @@ def split_records(
         len(same_picture),
         _torn_pairs(records, given, same_picture),
     )
-    found = (duplicates, torn, torn_groups, *pairs)
+    splits, how = _published(records, united, given, val_fraction)
+    return splits, SplitReport(how, duplicates, torn, torn_groups, *pairs)
+
+
+def _published(records: Sequence[Record], united: list[str], given: list[str], val_fraction: float) -> tuple[list[str], str]:
+    """Keeps the source's split; ``val`` is cut from the train groups if it has none."""
     if "val" in given or val_fraction == 0 or "train" not in given:
-        return list(given), SplitReport("source", *found)
+        return list(given), "source"
     train = [position for position, split in enumerate(given) if split == "train"]
     elsewhere = {united[position] for position, split in enumerate(given) if split != "train"}
     groups = _ordered(records, united, [position for position in train if united[position] not in elsewhere])
     chosen = set(groups[: _share(val_fraction, len(groups))]) if len(groups) > 1 else set()
     splits = ["val" if split == "train" and united[n] in chosen else split for n, split in enumerate(given)]
-    return splits, SplitReport("source, val cut from train", *found)
+    return splits, "source, val cut from train"
 
 
 def _by_group(records: Sequence[Record], united: list[str], held_out_fraction: float, val_fraction: float) -> tuple[list[str], str]:
@@ -113,6 +127,26 @@ def _by_group(records: Sequence[Record], united: list[str], held_out_fraction: f
     place = {group: "held_out" if n < held_out else "val" if n < held_out + val else "train" for n, group in enumerate(groups)}
     missing = [name for name, count, wanted in (("held_out", held_out, 1), ("val", val, val_fraction)) if wanted and not count]
     how = f"by group; too few groups ({len(groups)}) for {' and '.join(missing)}" if missing else "by group"
+    return [place[group] for group in united], how
+
+
+def _stratified(
+    records: Sequence[Record], united: list[str], held_out_fraction: float, val_fraction: float, classes: Sequence[str | None]
+) -> tuple[list[str], str]:
+    """Splits by group so that classes keep their shares; images without a class count as a class of their own."""
+    groups = _ordered(records, united, range(len(records)))
+    counts: dict[str, Counter[str]] = {}
+    for group, name in zip(united, classes, strict=True):
+        counts.setdefault(group, Counter())[name or ""] += 1
+    val = val_fraction * (1 - held_out_fraction)
+    shares = {"train": 1 - held_out_fraction - val, "held_out": held_out_fraction} | ({"val": val} if val else {})
+    place, few = stratified_parts(groups, counts, shares)
+    missing = [part for part in shares if part not in place.values()]
+    if missing:  # so few groups that shares mean little
+        return _by_group(records, united, held_out_fraction, val_fraction)
+    how = "by group, stratified"
+    if few:
+        how += f"; {len(few)} classes have fewer groups than there are parts"
     return [place[group] for group in united], how
 
 

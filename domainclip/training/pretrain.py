@@ -13,6 +13,7 @@ from typing import Any
 from domainclip import __version__
 from domainclip.benchmarks.held_out import class_names_of
 from domainclip.config import RunConfig
+from domainclip.data.licence_terms import forbidden_uses
 from domainclip.data.loader import BatchLoader
 from domainclip.domains.base import Domain, domains
 from domainclip.errors import DiskFullError, RunInterruptedError
@@ -196,6 +197,8 @@ class _Run:
                 "domainclip": __version__,
                 "data": card.get("name", "unknown"),
                 "data_licence": card.get("licence", "unknown"),
+                **({"data_forbids": list(uses)} if (uses := forbidden_uses(card)) else {}),
+                **({"shots": card["shots"]} if "shots" in card else {}),
                 "seed": self.config.training.seed,
                 "reading": card.get("reading", {}),
             },

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from domainclip.benchmarks.held_out import class_names_of
 from domainclip.channel_names import channel_positions, present_channels
 from domainclip.config import DataConfig, RunConfig
+from domainclip.data.licence_terms import refuse_use
 from domainclip.data.missing_channels import checked_rule
 from domainclip.data.owner_map import owner_map_path
 from domainclip.data.prepare import prepare
@@ -63,6 +65,8 @@ def run_data(config: RunConfig, domain: Domain, run: Path, *, resume: bool, prog
     if isinstance(source, PreparedSet):
         refuse_reading(source, config.reading)
         _refuse_other_splits(data, source)
+        if data.purpose == "commercial":
+            refuse_use(source.card, "commercial", "A model for commercial use was to be trained (data.purpose).", data.permitted)
         prepared = source
     else:
         prepared = _prepared(config, data, source, domain, run, resume, progress)
@@ -72,14 +76,19 @@ def run_data(config: RunConfig, domain: Domain, run: Path, *, resume: bool, prog
             f"That set was prepared for {prepared.domain}.",
             f"Give --domain {prepared.domain}.",
         )
-    _remember(run, prepared, starter_set)
-    return RunData(prepared, starter_set, prepared.synthetic)
+    shots = (
+        {"label": class_names_of(prepared, config)[0], "shots": data.shots, "seed": config.training.seed} if data.shots else None
+    )
+    _remember(run, prepared, starter_set, shots)
+    return opened_run_data(run)
 
 
 def opened_run_data(run: Path) -> RunData:
     """Opens the set that ``run_data`` made or found in another process."""
     where = json.loads((run / "data.json").read_text(encoding="utf-8"))
     prepared = PreparedSet(Path(where["prepared"]))
+    if where.get("shots"):
+        prepared = prepared.with_shots(**where["shots"])
     return RunData(prepared, Path(where["starter_set"]) if where["starter_set"] else None, prepared.synthetic)
 
 
@@ -142,6 +151,9 @@ def _prepared(
         held_out_fraction=data.held_out_fraction,
         val_fraction=data.val_fraction,
         duplicates=data.duplicates,
+        split=data.split,
+        stratify=data.stratify,
+        permitted=data.permitted,
         seed=config.training.seed,
         jpeg_quality=data.jpeg_quality,
         resume=resume,
@@ -149,8 +161,8 @@ def _prepared(
     )
 
 
-def _remember(run: Path, prepared: PreparedSet, starter_set: Path | None) -> None:
-    where = {"prepared": str(prepared.folder), "starter_set": str(starter_set) if starter_set else None}
+def _remember(run: Path, prepared: PreparedSet, starter_set: Path | None, shots: dict[str, Any] | None) -> None:
+    where = {"prepared": str(prepared.folder), "starter_set": str(starter_set) if starter_set else None, "shots": shots}
     (run / "data.json").write_text(json.dumps(where, indent=1), encoding="utf-8")
 
 

@@ -54,6 +54,8 @@ def baseline_scale(baseline: str) -> tuple[float, float]:
 def _of_name(path: Path) -> Told:
     for part in reversed(path.parts[-_UP - 2 :]):
         match = _PRODUCT_NAME.match(part)
+        if match and match[1] == "99":
+            return Told()  # N9999: Sen2Cor run by the owner (BigEarthNet v2), which tells no baseline
         if match:
             baseline = f"{match[1]}.{match[2]}"
             return Told({"*": baseline_scale(baseline)}, f"the product's name (processing baseline {baseline})", None, 0.0)

@@ -200,7 +200,8 @@ def check_plausible(values: Values, looked_at: Probe, *, power: bool = False) ->
         power: The numbers were stored as linear power and are decibel now.
 
     Raises:
-        UnreadableFileError: Reflectance outside -0.3..2 for more than 1 % of the numbers, or a median under 0.001; sRGB or display
+        UnreadableFileError: Reflectance outside -0.3..2 for more than 1 % of the numbers, or a median (of whole numbers, the
+            largest) under 0.001; sRGB or display
             outside 0..1; decibel outside -80..40, or all of 0..1 (which is linear power); power of which most is not above 0.
     """
     if power and looked_at.valid_share < 0.5:
@@ -216,7 +217,10 @@ def check_plausible(values: Values, looked_at: Probe, *, power: bool = False) ->
     outside = float(((physical < low) | (physical > high)).mean())
     median = float(np.median(physical))
     linear = values.kind == "db" and not power and physical.min() >= 0
-    if outside > _MAX_OUTSIDE or linear or (values.kind == "reflectance" and abs(median) < _MIN_MEDIAN):
+    # Whole numbers cannot have been scaled before, and dark sea in the infrared is a few of them (BigEarthNet's marine patches).
+    typical = median if looked_at.numbers.dtype.kind == "f" else float(np.abs(physical).max())
+    twice = values.kind == "reflectance" and abs(typical) < _MIN_MEDIAN
+    if outside > _MAX_OUTSIDE or linear or twice:
         raise unreadable(
             f"Its numbers do not look like {values.kind}: with scale {values.scale:g} and offset {values.offset:g} the median is "
             f"{median:.4g} and {outside:.0%} lie outside {low:.1f}..{high:.1f}{', none is negative' if linear else ''}.",

@@ -72,7 +72,7 @@ def digestpath(root: Path) -> LookAlike:
 
 @lookalike("renal-cell")
 def renal_cell(root: Path) -> LookAlike:
-    """Code search ids 54241506964 (tree with names), 67497731260 (the first name of TCGA), 70666039496 (a TCGA tile's case is its group);
+    """Code search ids 54241506964 (tree with names), 67497731260 (the first name of TCGA), 70666039496 (the case of a TCGA tile);
     vahvero/RCC_textures_...@0cb3f9e86399 README.md (six folders, PNG).
 
     Filled in: the words before "Tile" outside of blood, other slides' names, the second name of TCGA.

@@ -120,7 +120,7 @@ def medmax(root: Path) -> LookAlike:
 def pmc_oa(root: Path) -> LookAlike:
     """The loading script of the Hugging Face page (id 30174517780: both jsonl, keys, the folder inside images.zip), its README
     (the row; beta has the whole caption), ids 70134933974, 52283250732 (empty captions, odd modes). The captions are those of
-    pmc_oa.jsonl.
+    pmc_oa.jsonl; names are those of the unpacked files. An image with an empty caption is one without a caption, and no lost one.
     Filled in: alignment_type and alignment_score, that an odd mode is a PNG under the name .jpg, which row and file lack the
     other.
     """
@@ -148,11 +148,12 @@ def pmc_oa(root: Path) -> LookAlike:
     for number, (name, caption, whole) in enumerate(rows):
         own += json.dumps({"image": name, "caption": caption, "alignment_type": "sub", "alignment_score": 0.97}) + "\n"
         beta += json.dumps({"image": name, "caption": whole}) + "\n"
-        if caption and name != lost:
-            images.append(Expected(f"images.zip/{folder}/{name}", number, captions=(caption.strip(),), group=name.split("_")[0]))
+        if name != lost:
+            told = (caption.strip(),) if caption else ()
+            images.append(Expected(f"{folder}/{name}", number, captions=told, group=name.split("_")[0]))
     put(root / "pmc_oa.jsonl", own)
     put(root / "pmc_oa_beta.jsonl", beta)
-    return LookAlike(tuple(images), tuple(f"images.zip/{folder}/{name}" for name in (rows[4][0], lost, unlisted)))
+    return LookAlike(tuple(images), tuple(f"{folder}/{name}" for name in (lost, unlisted)))
 
 
 ROCO = [  # split, part, id, article, figure, caption as published; the last article cannot be had any more
@@ -170,7 +171,7 @@ def roco(root: Path, older: bool) -> LookAlike:
     """A piece at hand, radiology/roco/validation/radiology (captions.txt, cuis.txt, licences.txt),
     razorx89/roco-dataset@4a49cbf08fe5 data/test/radiology/semtypes.txt, data/train/non-radiology/keywords.txt, dlinks.txt;
     scripts/fetch.py at a1f0ad6c578c (names by ROCO_ID) and at 024433e76fa5 (names by PMC_ID). Both parts are read: the
-    non-radiology part has captions as well.
+    non-radiology part has captions as well. A row without a file goes by the newer script's name of it, whichever wrote the others.
     Filled in: keywords and links of the made-up articles, which article cannot be had. Ids of articles are made up.
     """
     files: dict[str, str] = {}
@@ -192,7 +193,7 @@ def roco(root: Path, older: bool) -> LookAlike:
             files[f"{folder}/{table}"] = files.get(f"{folder}/{table}", begin) + line + "\n"
         path = f"{folder}/images/" + (f"{article}_{figure}" if older else f"{name}.jpg")
         if number == len(ROCO) - 1:
-            rejected.append(path)
+            rejected.append(f"{folder}/images/{name}.jpg")
             continue
         picture(root / path, number)
         images.append(Expected(path, number, captions=(caption.strip(),), group=article, split=ROCO_SPLITS[split]))

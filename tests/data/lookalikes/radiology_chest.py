@@ -196,10 +196,10 @@ def nih(root: Path) -> LookAlike:
 
 @lookalike("nih-chestxray14+archive")
 def nih_archive(root: Path) -> LookAlike:
-    """As nih-chestxray14, the images left in images_001.tar.gz and images_002.tar.gz (id 70696847699). Filled in: that the archives
-    hold a member for the folder. The row without a file leads to no archive, so it is named as the table names it.
+    """As nih-chestxray14, the images left in images_001.tar.gz and images_002.tar.gz (id 70696847699); names are those of the
+    unpacked files. Filled in: that the archives hold a member for the folder.
     """
-    images, places = nih_tables(root), {}
+    images = nih_tables(root)
     for archive, (first, last) in {"images_001.tar.gz": (0, 3), "images_002.tar.gz": (3, 6)}.items():
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
@@ -207,14 +207,13 @@ def nih_archive(root: Path) -> LookAlike:
             folder.type, folder.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(folder)
             for image in images[first:last]:
-                places[image.name] = f"{archive}/images/"
                 if image.name != NIH_LOST:
                     content = encoded(image.colour, "PNG", channels=1)
                     member = tarfile.TarInfo(f"images/{image.name}")
                     member.size = len(content)
                     tar.addfile(member, io.BytesIO(content))
         put(root / archive, buffer.getvalue())
-    return in_place(images, places | {NIH_LOST: ""})
+    return in_place(images, dict.fromkeys([row[0] for row in NIH_ROWS], "images/"))
 
 
 def in_place(images: list[Expected], places: dict[str, str]) -> LookAlike:

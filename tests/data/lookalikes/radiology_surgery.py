@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from pathlib import Path
 
@@ -45,14 +46,28 @@ FRAMES = {  # frame: the captions of its second, coarse to fine
 }
 
 
+NAMES = {7: "video_01", 8: "silent video", 9: "video_03"}
+
+
+def seconds() -> set[str]:
+    """Names the frames that the clips of the loader's query lead to, counted from 0 at one a second."""
+    clips = [row[:4] for row in CAPTIONS if row[0] in NAMES and row[6:] == (1, 1) and 0 < row[3] - row[2] <= 500]
+    return {
+        f"{NAMES[video]}/frame_{second:04}.jpg"
+        for video, _, start, end in clips
+        for second in range(math.ceil(start), math.ceil(end))
+    }
+
+
 @lookalike("surglavi")
 def surglavi(root: Path) -> LookAlike:
     """aperezr20/SurgLaVi@423edb737284 src/dataloader.py (tables, columns, the query with its bounds and flags),
     src/cc_explore_utils.py (other columns, NULL flags), README.md (data/surglavi_beta.db; frames/video_01/frame_0050.jpg is its
     example's form of a frame).
     Filled in: the rate of one frame a second, frames as JPEG in data/frames/<name>/, types and order of the columns, the tables
-    levels and transcriptions, forms of youtube_id. No frame stands within a second of a clip's border, so that counting from 0 or
-    from 1 is the same. Captions are the clips' texts as they stand (the loader's cleaning is a choice of its model).
+    levels and transcriptions, forms of youtube_id. Of the seconds that have a caption most have no frame here, and each is a row
+    without a file. No frame stands within a second of a clip's border: the captions are the same if frames count from 1.
+    Captions are the clips' texts as they stand (the loader's cleaning is a choice of its model).
     """
     (root / "data").mkdir(parents=True, exist_ok=True)
     base = sqlite3.connect(root / "data/surglavi_beta.db")
@@ -60,9 +75,9 @@ def surglavi(root: Path) -> LookAlike:
     base.executemany("INSERT INTO levels VALUES (?, ?)", [(1, "task"), (2, "step"), (3, "phase")])
     kind = ("laparoscopic", "cholecystectomy", "general surgery", "human")
     named = [
-        (7, "video_01", "AAAAAAAAAA1", 25.0, 910.0, 9, *kind),
-        (8, "silent video", "https://www.youtube.com/watch?v=AAAAAAAAAA2", 29.97, 800.0, 0, *kind),
-        (9, "video_03", "AAAAAAAAAA3", 30.0, 70.0, 1, *kind),
+        (7, NAMES[7], "AAAAAAAAAA1", 25.0, 910.0, 9, *kind),
+        (8, NAMES[8], "https://www.youtube.com/watch?v=AAAAAAAAAA2", 29.97, 800.0, 0, *kind),
+        (9, NAMES[9], "AAAAAAAAAA3", 30.0, 70.0, 1, *kind),
     ]
     base.executemany(f"INSERT INTO videos VALUES ({','.join('?' * 10)})", named)
     rows = [(number, *row[:4], row[3] - row[2], *row[4:]) for number, row in enumerate(CAPTIONS, 1)]
@@ -76,4 +91,5 @@ def surglavi(root: Path) -> LookAlike:
     told_nothing = ("data/frames/video_01/frame_0450.jpg", "data/frames/silent video/frame_0650.jpg")
     for number, frame in enumerate(told_nothing, 60):
         picture(root / frame, number)
-    return LookAlike(tuple(images), told_nothing)
+    lost = sorted(f"data/frames/{frame}" for frame in seconds() - FRAMES.keys())
+    return LookAlike(tuple(images), (*told_nothing, *lost))
