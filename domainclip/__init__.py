@@ -24,6 +24,7 @@ _PUBLIC = {
     "load_config": "domainclip.config",
     "load_model": "domainclip.heads.domain_model",
     "make_starter_set": "domainclip.starter",
+    "mix": "domainclip.data.mixture",
     "open_dataset": "domainclip.data.sources",
     "prepare": "domainclip.data.prepare",
     "pretrain": "domainclip.training.pretrain",
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from domainclip.config import RunConfig as RunConfig
     from domainclip.config import load_config as load_config
     from domainclip.data.audit import audit as audit
+    from domainclip.data.mixture import mix as mix
     from domainclip.data.prepare import prepare as prepare
     from domainclip.data.prepared_set import PreparedSet as PreparedSet
     from domainclip.data.sources import open_dataset as open_dataset

@@ -9,13 +9,27 @@ import sys
 import typer
 
 from domainclip import __version__
-from domainclip.cli import audit, datasets, domains, embed, export, index, inspect, models, prepare, pretrain, search, zero_shot
+from domainclip.cli import (
+    audit,
+    datasets,
+    domains,
+    embed,
+    export,
+    index,
+    inspect,
+    mix,
+    models,
+    prepare,
+    pretrain,
+    search,
+    zero_shot,
+)
 from domainclip.cli.output import STOPPED, WRONG_USE
 
 # typer carries click inside itself in some versions and uses the library in others: take the class from what typer exports.
 ClickError: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
-VERBS = (pretrain, prepare, zero_shot, embed, index, search, export, inspect, audit, models, datasets, domains)
+VERBS = (pretrain, prepare, mix, zero_shot, embed, index, search, export, inspect, audit, models, datasets, domains)
 
 app = typer.Typer(
     name="domainclip",

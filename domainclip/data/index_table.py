@@ -57,7 +57,7 @@ def write_index(path: Path, tables: Sequence[pa.Table], later: Mapping[str, Sequ
     Args:
         path: The file.
         tables: From ``index_columns``, in the order of the set.
-        later: ``shard``, ``offset``, ``split`` and ``masks`` (JSON) of every image.
+        later: ``shard``, ``offset``, ``split`` and ``masks`` (JSON) of every image, and further columns of text.
 
     Raises:
         OSError: It cannot be written.
@@ -66,10 +66,11 @@ def write_index(path: Path, tables: Sequence[pa.Table], later: Mapping[str, Sequ
     import pyarrow.parquet as pq
 
     whole = pa.concat_tables(tables).unify_dictionaries()
-    for name in sorted(_LATER):
+    for name in sorted(later):
         whole = whole.append_column(name, pa.array(later[name], pa.int64() if name in _NUMBERS else pa.string()))
-    whole = whole.select(list(COLUMNS))
-    schema = pa.schema([(name, pa.int64() if name in _NUMBERS else pa.string()) for name in COLUMNS])
+    columns = [*COLUMNS, *sorted(set(later) - _LATER)]
+    whole = whole.select(columns)
+    schema = pa.schema([(name, pa.int64() if name in _NUMBERS else pa.string()) for name in columns])
     draft = path.with_name(f"{path.name}.part")
     try:
         with pq.ParquetWriter(draft, schema, compression="zstd") as writer:

@@ -19,6 +19,7 @@ from domainclip.config import MissingChannels
 from domainclip.data.augment import Augmentation
 from domainclip.data.band_sets import BandSetOrder
 from domainclip.data.caption_draw import CaptionDraw, mixed
+from domainclip.data.epoch_shares import EpochShares
 from domainclip.data.missing_channels import ChannelFit, fits_of
 from domainclip.data.planes import drawn_planes, plane_count, plane_of, stacked_axis
 from domainclip.data.prepared_set import PreparedSet
@@ -103,17 +104,19 @@ class BatchLoader:
                 self._augmentation.check(len(preprocessing.channels), kind)
         self.fits = fits = fits_of(self.rows["channels"], preprocessing, missing_channels)
         self._images = _Images(prepared, self.rows, preprocessing, self._augmentation, cache_gib, PlaneDraw(planes, seed), fits)
-        self.steps_per_epoch = max(1, len(self._trained) // self._global_size)
+        self._shares = EpochShares(self.rows, self._trained, seed)
+        self.steps_per_epoch = max(1, self._shares.count // self._global_size)
         self._by_bands: BandSetOrder | None = None
         if missing_channels == "drop" and len({fit.present for fit in fits}) > 1 and len(self._trained):
+            self._shares.refuse("batches of one set of channels (data.missing_channels=drop)")
             self._by_bands = BandSetOrder([fits[row].present for row in self._trained], self._global_size, seed)
             self.steps_per_epoch = self._by_bands.steps_per_epoch
             if self._by_bands.repeating:
                 smallest = min(self._by_bands.repeating)
                 found = f"Of one set of channels there are {smallest} captioned images, a global batch has {self._global_size}"
                 warnings.warn(f"{found}: images repeat within its batches.", stacklevel=2)
-        elif 0 < len(self._trained) < self._global_size:
-            found = f"The split {split!r} has {len(self._trained)} captioned images, a global batch {self._global_size}"
+        elif 0 < self._shares.count < self._global_size:
+            found = f"The split {split!r} has {self._shares.count} captioned images, a global batch {self._global_size}"
             warnings.warn(f"{found}: images repeat within a batch.", stacklevel=2)
 
     def batch(self, step: int) -> Batch:
@@ -159,8 +162,8 @@ class BatchLoader:
 
     def _slice(self, step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Returns rows and epochs of this process's images."""
-        count = len(self._trained)
-        if not count:
+        count = self._shares.count
+        if not len(self._trained):
             found = f"None of its {len(self.rows)} images has a caption."
             remedy = "Add captions or labels to the source, and prepare it anew."
             raise UsageError("Batches for training were asked for.", found, remedy)
@@ -185,7 +188,7 @@ class BatchLoader:
         if kept_epoch == epoch:
             return order
         hashes = mixed(self._seed, 0x0DE2, epoch, np.arange(len(self._trained), dtype=np.uint64))
-        order = np.argsort(hashes, kind="stable")
+        order = self._shares.chosen(np.argsort(hashes, kind="stable"), epoch)
         self._kept = (epoch, order)
         return order
 

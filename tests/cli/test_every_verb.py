@@ -41,6 +41,7 @@ def test_every_verb_gives_one_document(tmp_path: Path) -> None:
         "pretrain": ["pretrain", "--domain", "pathology", "--data", "set", "--output", "run", "--set", "training.max_steps=2"],
         "models": ["models"],
         "datasets": ["datasets"],
+        "mix": ["mix", "set", "set", "--output", "mixture"],
         "domains": ["domains"],
     }
     assert set(calls) == {module.__name__.rsplit(".", 1)[1].replace("_", "-") for module in VERBS}

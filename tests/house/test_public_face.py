@@ -13,11 +13,12 @@ import domainclip
 
 PUBLIC = [
     "Caption", "DomainClipError", "DomainModel", "PreparedSet", "Retriever", "RunConfig", "Sample", "ZeroShotClassifier",
-    "audit", "build_captions", "embed", "inspect_file", "load_config", "load_model", "make_starter_set", "open_dataset", "prepare",
-    "pretrain",
+    "audit", "build_captions", "embed", "inspect_file", "load_config", "load_model", "make_starter_set", "mix", "open_dataset",
+    "prepare", "pretrain",
 ]  # fmt: skip
 VERBS = [
-    "audit", "datasets", "domains", "embed", "export", "index", "inspect", "models", "prepare", "pretrain", "search", "zero-shot",
+    "audit", "datasets", "domains", "embed", "export", "index", "inspect", "mix", "models", "prepare", "pretrain", "search",
+    "zero-shot",
 ]  # fmt: skip
 
 

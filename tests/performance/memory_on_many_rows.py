@@ -2,8 +2,8 @@
 
     python tests/performance/memory_on_many_rows.py --rows 1000000
 
-Rows are made; images are missing but for a few, or are empty members of an archive. Nothing is decoded: what is measured is the way from
-the table to the items, in a process of its own a size, as the largest resident set of the process (ru_maxrss).
+Rows are made; images are missing but for a few, or are empty members of an archive. Nothing is decoded: what is measured is the way
+from the table to the items, in a process of its own a size, as the largest resident set of the process (ru_maxrss).
 """
 
 from __future__ import annotations

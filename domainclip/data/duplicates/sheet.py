@@ -58,7 +58,7 @@ def group_sheet(
     for number, group in enumerate(shown):
         left, top = (number % columns) * across + _GAP, (number // columns) * down + _TITLE
         for place, image in enumerate(group[:_MOST_IN_ROW]):
-            picture = _picture(read(image), _CELL - 2 * _FRAME)
+            picture = picture_of(read(image), _CELL - 2 * _FRAME)
             framed = Image.new("RGB", (_CELL, _CELL), _COLOURS.get(splits[image], _OTHER))
             framed.paste(Image.fromarray(picture), (_FRAME, _FRAME))
             sheet.paste(framed, (left + place * (_CELL + _GAP), top))
@@ -76,14 +76,22 @@ def draw_sheet(path: Path, prepared: PreparedSet, groups: Sequence[Sequence[int]
     Raises:
         UsageError: The file cannot be written, or ends in something else.
     """
+    splits = list(prepared.index["split"])
+    drawn = group_sheet(groups, lambda number: prepared.read(number).array, splits, synthetic=prepared.synthetic)
+    write_picture(path, f"A sheet of duplicates was to be drawn into {path}.", drawn)
+
+
+def write_picture(path: Path, asked: str, drawn: npt.NDArray[np.uint8]) -> None:
+    """Writes (Y, X, 3) uint8 as JPEG or PNG, which the name's ending says.
+
+    Raises:
+        UsageError: The file cannot be written, or ends in something else.
+    """
     from PIL import Image
 
-    asked = f"A sheet of duplicates was to be drawn into {path}."
     kind = _KINDS.get(path.suffix.lower())
     if kind is None:
         raise UsageError(asked, f"Its name ends in {path.suffix or 'nothing'}.", f"End it in {', '.join(_KINDS)}.")
-    splits = list(prepared.index["split"])
-    drawn = group_sheet(groups, lambda number: prepared.read(number).array, splits, synthetic=prepared.synthetic)
     buffer = io.BytesIO()
     Image.fromarray(drawn).save(buffer, kind, quality=92)
     try:
@@ -94,8 +102,8 @@ def draw_sheet(path: Path, prepared: PreparedSet, groups: Sequence[Sequence[int]
         ) from error
 
 
-def _picture(array: npt.NDArray[Any], side: int) -> npt.NDArray[np.uint8]:
-    """The middle square of an image: 8-bit colour as it is, everything else as the grey that is compared."""
+def picture_of(array: npt.NDArray[Any], side: int) -> npt.NDArray[np.uint8]:
+    """Returns (side, side, 3) uint8, the middle square of an image: 8-bit colour as it is, all else as the grey compared."""
     colour = array.shape[0] == 3 and array.dtype == np.uint8
     planes = [plane.astype(np.float32) for plane in array] if colour else [grey(array)] * 3
     stacked = np.stack([middle_square(plane, side) for plane in planes], axis=2)

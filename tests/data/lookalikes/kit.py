@@ -1,7 +1,8 @@
 """What look-alikes of published sets are made of: plain-coloured pictures whose colour tells which image a row led to.
 
 A look-alike is written from the evidence that a card cites, never from the card's layout: file names, columns, separators,
-encodings and quirks as they were seen. It says itself what a right reading gives, so that a card and a peer's loader are held to the same.
+encodings and quirks as they were seen. It says itself what a right reading gives, so that a card and a peer's loader
+are held to the same.
 """
 
 from __future__ import annotations
