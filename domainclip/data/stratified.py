@@ -1,22 +1,23 @@
 """Groups into parts so that each class has its share in every part.
 
-Iterative stratification: K. Sechidis, G. Tsoumakas, I. Vlahavas, On the Stratification of Multi-Label Data, ECML PKDD 2011,
-Algorithm 1, with groups of images in place of single examples.
+Greedy, as scikit-learn's StratifiedGroupKFold does it, which knows equal parts only: groups that are least like a mixture of all
+classes go first, each to the part where it leaves the classes' shares most even.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.float64]
 
 
 def stratified_parts(
     groups: Sequence[str], classes: Mapping[str, Mapping[str, int]], shares: Mapping[str, float]
 ) -> tuple[dict[str, str], list[str]]:
-    """Gives every group a part.
-
-    The class with the fewest images left goes first; each of its groups, in the given order, goes to the part that lacks most of it
-    (then to the part that lacks most images). A group is never cut.
+    """Gives every group a part; none is cut.
 
     Args:
         groups: Names, in an order that decides between equals.
@@ -26,27 +27,28 @@ def stratified_parts(
     Returns:
         Group to part; and the classes that have fewer groups than there are parts, which cannot be in all of them.
     """
-    waiting = dict.fromkeys(groups)
-    left = Counter[str]()
-    for group in groups:
-        left.update(classes[group])
-    few = [name for name in left if sum(name in classes[group] for group in groups) < len(shares)]
-    wanted = {part: {name: share * count for name, count in left.items()} for part, share in shares.items()}
-    room = {part: share * left.total() for part, share in shares.items()}
+    names = sorted({name for group in groups for name in classes[group]})
+    column = {name: place for place, name in enumerate(names)}
+    counts = np.zeros((len(groups), len(names)))
+    for row, group in enumerate(groups):
+        for name, count in classes[group].items():
+            counts[row, column[name]] = count
+    few = [name for name in names if (counts[:, column[name]] > 0).sum() < len(shares)]
+    share = np.array(list(shares.values()))[:, None]
+    wanted = share * counts.sum(axis=0)
+    filled = np.zeros((len(shares), len(names)))
+    parts = list(shares)
     placed: dict[str, str] = {}
-    of_class: dict[str, list[str]] = {}
-    for group in groups:
-        for name in classes[group]:
-            of_class.setdefault(name, []).append(group)
-    while waiting:
-        rarest = min((name for name, count in left.items() if count > 0), key=lambda name: (left[name], name))
-        # Large groups first: what is left can still be evened out by small ones.
-        for group in sorted((one for one in of_class[rarest] if one in waiting), key=lambda one: -classes[one][rarest]):
-            part = max(shares, key=lambda part: (wanted[part][rarest], room[part], shares[part]))
-            placed[group] = part
-            del waiting[group]
-            for name, count in classes[group].items():
-                wanted[part][name] -= count
-                left[name] -= count
-            room[part] -= sum(classes[group].values())
-    return placed, sorted(few)
+    for row in np.argsort(-counts.std(axis=1), kind="stable"):
+        best = min(range(len(parts)), key=lambda part: _unevenness(filled, counts[row], part, wanted))
+        filled[best] += counts[row]
+        placed[groups[row]] = parts[best]
+    return placed, few
+
+
+def _unevenness(filled: Numbers, group: Numbers, part: int, wanted: Numbers) -> tuple[float, float]:
+    """How far the parts are from being filled alike, each class counting as much, if the group went into this one."""
+    trial = filled.copy()
+    trial[part] += group
+    full = trial / wanted
+    return round(float(full.std(axis=0).mean()), 12), float(trial[part].sum() / wanted[part].sum())

@@ -41,7 +41,12 @@ class OpenI(Section):
             try:
                 seen = parse_openi_xml(path)
             except UnreadableFileError:
-                yield {"path": report, "report": report}  # its images it does not say; it is rejected as it is read
+                yield {
+                    "path": report,
+                    "report": report,
+                    "study": "",
+                    "mesh": "",
+                }  # its images it does not say; it is rejected as it is read
                 count += 1
                 continue
             mesh = "|".join(seen["mesh"])

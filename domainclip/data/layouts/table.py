@@ -35,9 +35,10 @@ class Join(Section):
 
     def apply(self, rows: Iterable[Row], root: Path, what: str) -> Iterator[Row]:
         """Yields the rows with the other table's columns; where both have a column, ours stays."""
-        store = RowStore()
+        store, columns = RowStore(), dict[str, str]()
         for row in itertools.chain.from_iterable(table.rows(root, what) for table in self.tables):
             store.add(self._key(row, self.on.values(), self.tables[0].file, what), row)
+            columns |= dict.fromkeys(row, "")
         for row in rows:
             key = self._key(row, self.on, "the main table", what)
             met = store.get(key)
@@ -46,7 +47,7 @@ class Join(Section):
                 raise UsageError(f"{what} was to be read.", found, "Get the tables anew.")
             if not met and self.missing == "leave_out":
                 continue
-            yield from (other | row for other in met or [{}])
+            yield from (other | row for other in met or [columns])
 
     @staticmethod
     def _key(row: Row, columns: Iterable[str], table: str, what: str) -> str:
