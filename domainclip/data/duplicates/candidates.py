@@ -28,6 +28,7 @@ VARIANTS = tuple(
 """Of each image that is looked up: the zoom, and the number of the centre; each also mirrored."""
 
 Pairs = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,8 @@ class Lookup:
     project: Projection
     index: Any
 
-    def likely(self, first: int, views: Views, nearest: int = NEAREST) -> tuple[Pairs, int]:
-        """Names images that may show the same as some.
+    def likely(self, first: int, views: Views, nearest: int = NEAREST) -> tuple[Pairs, Floats, int]:
+        """Names images that may show the same as some; several threads may ask at a time.
 
         Args:
             first: Number of the first of these.
@@ -53,48 +54,55 @@ class Lookup:
             nearest: Candidates of an image.
 
         Returns:
-            (P, 2) pairs whose views agree, the smaller number first; and how many candidates there were.
+            (P, 2) pairs whose views agree, the smaller number first; (P,) how well; and how many candidates there were.
         """
-        numbers, variants = self._nearest(first, views, nearest)
-        rows, columns = np.nonzero(numbers >= 0)
+        rows, others, variants = self._nearest(first, views, nearest)
         if not len(rows):
-            return np.empty((0, 2), np.int64), 0
-        others = numbers[rows, columns]
+            return np.empty((0, 2), np.int64), np.empty(0, np.float32), 0
         best = np.full(len(rows), -1, np.float32)
         for place in range(_TRIED):
-            chosen = [VARIANTS[number] for number in variants[rows, columns, place]]
-            own = np.stack([rings(views[row, centre], step) for row, (step, centre) in zip(rows, chosen, strict=True)])
+            own = np.empty((len(rows), *self.base.shape[1:]), np.uint8)
+            for number in np.unique(variants[:, place]):
+                step, centre = VARIANTS[number]
+                chosen = variants[:, place] == number
+                own[chosen] = rings(views[rows[chosen], centre], step)
             best = np.maximum(best, agreement(own, self.base[others]))
         agree = best >= LEAST_AGREEMENT
         pairs = np.sort(np.stack([rows[agree] + first, others[agree]], axis=1), axis=1)
-        return pairs.astype(np.int64), len(rows)
+        return pairs.astype(np.int64), best[agree], len(rows)
 
-    def _nearest(self, first: int, views: Views, nearest: int) -> tuple[Pairs, Pairs]:
-        """Numbers of the nearest images over all variants, (B, nearest), -1 where there are fewer; and their best variants."""
+    def _nearest(self, first: int, views: Views, nearest: int) -> tuple[Numbers, Numbers, Numbers]:
+        """The nearest images over all variants: (P,) rows of the views, (P,) numbers, and (P, _TRIED) best variants of each."""
         wanted = min(nearest + 1, len(self.base))
-        scores, numbers, variants = [], [], []
-        for variant, (step, centre) in enumerate(VARIANTS):
+        scores, numbers, variants = [], list[Any](), []
+        for place, (step, centre) in enumerate(VARIANTS):
             raw = raw_descriptors(rings(views[:, centre], step))
             for each in (raw, mirrored(raw)):
-                score, number = self.index.search(self.project(each), wanted)
-                scores.append(score)
-                numbers.append(number)
-                variants.append(np.full(number.shape, variant))
-        score, number, kind = (np.concatenate(part, axis=1) for part in (scores, numbers, variants))
-        own = np.arange(first, first + len(views))[:, None]
-        score = np.where((number == own) | (number < 0), -np.inf, score)
-        best = np.full((len(views), nearest), -1, np.int64)
-        how = np.zeros((len(views), nearest, _TRIED), np.int64)
-        for row, order in enumerate(np.argsort(-score, axis=1, kind="stable")):
-            order = order[np.isfinite(score[row, order])]
-            variants_of: dict[int, dict[int, None]] = {}
-            for other, variant in zip(number[row, order].tolist(), kind[row, order].tolist(), strict=True):
-                if other in variants_of or len(variants_of) < nearest:
-                    variants_of.setdefault(other, {})[variant] = None
-            for place, (other, found) in enumerate(variants_of.items()):
-                best[row, place] = other
-                how[row, place] = np.resize(list(found)[:_TRIED], _TRIED)
-        return best, how
+                near, which = self.index.search(self.project(each), wanted)
+                scores.append(near.ravel())
+                numbers.append(which.ravel())
+                variants.append(np.full(which.size, place))
+        score, number, variant = (np.concatenate(part) for part in (scores, numbers, variants))
+        row = np.tile(np.repeat(np.arange(len(views)), wanted), 2 * len(VARIANTS))
+        real = (number >= 0) & (number != row + first)
+        pair = row[real] * len(self.base) + number[real]
+        score, variant = score[real], variant[real]
+        # Of each pair and variant the better one of plain and mirrored; of each pair the best variants first.
+        order = np.lexsort((-score, variant, pair))
+        once = np.ones(len(order), bool)
+        once[1:] = (np.diff(pair[order]) != 0) | (np.diff(variant[order]) != 0)
+        order = order[once]
+        order = order[np.lexsort((-score[order], pair[order]))]
+        pair, score, variant = pair[order], score[order], variant[order]
+        starts = np.flatnonzero(np.diff(pair, prepend=-1))
+        sizes = np.diff(starts, append=len(pair))
+        # The nearest pairs of each row.
+        rows = pair[starts] // len(self.base)
+        best = np.lexsort((-score[starts], rows))
+        rank = np.arange(len(best)) - np.searchsorted(rows[best], rows[best])
+        kept = best[rank < nearest]
+        tried = starts[kept][:, None] + np.arange(_TRIED)[None] % sizes[kept][:, None]
+        return rows[kept], pair[starts[kept]] % len(self.base), variant[tried]
 
 
 def lookup(base: Views, seed: int = 0) -> Lookup:
