@@ -73,12 +73,13 @@ def audit(
 def _duplicates(prepared: Path, sheet: Path | None, reporter: Reporter) -> bool:
     """Looks for duplicates, draws them, and says what the splits leak; returns whether they leak nothing."""
     from domainclip.cores import usable_cores
+    from domainclip.data.duplicates.find import SEVERAL_PROCESSES
     from domainclip.data.duplicates.leaks import document, leaks
     from domainclip.data.duplicates.sheet import draw_sheet
     from domainclip.data.prepared_set import PreparedSet
 
     opened = PreparedSet(prepared)
-    report = leaks(opened, threads=usable_cores())
+    report = leaks(opened, workers=usable_cores() if len(opened) >= SEVERAL_PROCESSES else 1)
     told = {"set": str(prepared), **document(report), "synthetic": opened.synthetic}
     if sheet is not None:
         draw_sheet(sheet, opened, report.found.groups)

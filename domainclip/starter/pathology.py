@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from domainclip.errors import UsageError
+from domainclip.spread_work import spread
 from domainclip.starter import Progress
 from domainclip.starter.pathology_slide import Piece, SlidePlan, make_slide
 from domainclip.starter.pathology_tissue import TISSUES
-from domainclip.starter.processes import spread
 
 DEFAULT_SLIDES = 64
 PIECES = 6

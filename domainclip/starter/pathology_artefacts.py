@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from domainclip.spread_work import spread
 from domainclip.starter.pathology_slide import (
     DRAWN_UM,
     SPACINGS_UM,
@@ -24,7 +25,6 @@ from domainclip.starter.pathology_slide import (
 )
 from domainclip.starter.pathology_stain import INKS, Map
 from domainclip.starter.pathology_tissue import TISSUES
-from domainclip.starter.processes import spread
 
 PLACES = 6
 """Places for pieces of tissue, two in a row; one of them stays empty glass."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from domainclip.starter.processes import spread
+from domainclip.spread_work import spread
 from domainclip.starter.radiology_phantom import WHITE, Finding, draw_anatomy, draw_radiograph
 from domainclip.starter.radiology_reports import Patient, draw_patient, write_report
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from domainclip.errors import UsageError
-from domainclip.starter.processes import spread
+from domainclip.spread_work import spread
 from domainclip.starter.remote_sensing_patterns import ATTRIBUTES, PATTERNS
 from domainclip.starter.remote_sensing_scene import SIDE_PX, ScenePlan, make_scene
 

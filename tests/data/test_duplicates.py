@@ -108,7 +108,7 @@ def test_planted_copies_are_found_and_nothing_else(planted):
     found = find_duplicates(len(planted), lambda n: planted[n])
     assert found.groups == tuple((n, 32 + n) for n in range(8))
     assert [match.mirrored for match in found.matches] == [False, False, True, False, False, False, False, True]
-    again = find_duplicates(len(planted), lambda n: planted[n], threads=2)
+    again = find_duplicates(len(planted), lambda n: planted[n], workers=1)
     assert again == found and found.images == 40 and found.plain == ()
 
 
@@ -228,7 +228,7 @@ def test_what_was_found_is_kept_for_a_call_that_goes_on(tmp_path):
 def test_lc25000_is_copies_of_some_hundred_pictures(real_data):
     """Its 15,000 images of the lung are 750 turned and mirrored; of 900 most have a twin (looked at: docs/duplicates.md)."""
     paths = sorted((real_data / "pathology/lc25000").rglob("*.jpeg"))
-    found = find_duplicates(len(paths), lambda n: np.asarray(Image.open(paths[n]).convert("RGB")).transpose(2, 0, 1), threads=2)
+    found = find_duplicates(len(paths), lambda n: np.asarray(Image.open(paths[n]).convert("RGB")).transpose(2, 0, 1), workers=1)
     assert len(paths) == 900 and 215 <= len(found.groups) <= 245 and 540 <= sum(map(len, found.groups)) <= 600
     assert max(map(len, found.groups)) <= 10
     classes = [paths[n].parent.name for n in range(900)]

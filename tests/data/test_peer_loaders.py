@@ -66,12 +66,17 @@ def number_of(level, channels, numbers):
     return fits[0]
 
 
-def by_peer(name, root, options):
-    python = os.environ.get("DOMAINCLIP_PEERS_PYTHON")
-    if not python:
+@pytest.fixture(autouse=True)
+def python():
+    found = os.environ.get("DOMAINCLIP_PEERS_PYTHON")
+    if not found:
         pytest.skip("DOMAINCLIP_PEERS_PYTHON names no interpreter with the peers")
+    return found
+
+
+def by_peer(name, root, options):
     job = json.dumps({"name": name, "root": str(root), "options": options})
-    command = [python, str(Path(__file__).with_name("peer_loaders.py")), job]
+    command = [os.environ["DOMAINCLIP_PEERS_PYTHON"], str(Path(__file__).with_name("peer_loaders.py")), job]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
     assert done.returncode == 0, done.stderr
@@ -81,7 +86,7 @@ def by_peer(name, root, options):
 
 
 def held(tmp_path, name, *jobs, reader=None, below=""):
-    """Makes the look-alike; reads it by the peer, once for each job (its options, and ``part`` for a split it does not tell)."""
+    """Makes the look-alike; reads it by the peer, once for each job (its options, and ``split`` where it tells none)."""
     root, scratch = tmp_path / "root" / below, tmp_path / "scratch"
     root.mkdir(parents=True)
     scratch.mkdir()
@@ -90,13 +95,13 @@ def held(tmp_path, name, *jobs, reader=None, below=""):
     assert len(set(numbers)) == len(numbers)
     peer, lost = {}, []
     for job in jobs or ({},):
-        for one in by_peer(reader or name, tmp_path / "root", {key: value for key, value in job.items() if key != "part"}):
+        for one in by_peer(reader or name, tmp_path / "root", {key: value for key, value in job.items() if key != "split"}):
             if "error" in one:
                 lost.append(one["error"].split(":")[0])
                 continue
             number = number_of(one["colour"], one.get("channels"), numbers)
             assert number not in peer
-            split = SPLITS[job.get("part", one["split"])]
+            split = SPLITS[job.get("split", one["split"])]
             peer[number] = Facts(one.get("labels"), split, (one["caption"],) if "caption" in one else None)
     ours = {}
     for sample in read_all(name, root, scratch, right.options)[1]:
@@ -170,6 +175,7 @@ def test_million_aid_branches(tmp_path):
     # The peer has a label for each folder on the way; ours the branch and the class. The look-alike says the class alone.
     ends = {number: (facts.labels[0], facts.labels[-1]) for number, facts in result.peer.items()}
     assert ends == {n: (facts.labels["branch"], facts.labels["land_cover"]) for n, facts in result.sides["ours"].items()}
+    assert {n: last for n, (_, last) in ends.items()} == {n: one.labels["land_cover"] for n, one in result.sides["right"].items()}
     assert {len(facts.labels) for facts in result.peer.values()} == {2, 3}
 
 
@@ -237,9 +243,8 @@ def chexpert_rule(classes, facts, devices_too):
 
 
 def test_chexpert(tmp_path):
-    result = held(
-        tmp_path, "chexpert", {"table": "train.csv", "part": "train", **ALL}, {"table": "valid.csv", "part": "val", **ALL}
-    )
+    parts = {"train.csv": "train", "valid.csv": "val"}
+    result = held(tmp_path, "chexpert", *({"table": table, "split": split, **ALL} for table, split in parts.items()))
     classes = result.classes()
     assert len(classes) == 13
     check_labels(result, lambda facts: chexpert_rule(classes, facts, devices_too=False))
@@ -308,7 +313,7 @@ def test_rsna_pneumonia(tmp_path):
 
 
 def test_vindr_cxr(tmp_path):
-    result = held(tmp_path, "vindr-cxr", {"part": "train"}, {"part": "test"})
+    result = held(tmp_path, "vindr-cxr", *({"part": part, "split": part} for part in ("train", "test")))
     check_labels(result, lambda facts: stated(result.classes(), facts, Effusion="pleural_effusion"))
     # Of the 28 labels 14 are read; the further ones (Enlarged PA, Other diseases) are passed over, as the peer says.
     assert len(result.classes()) == 14

@@ -14,6 +14,7 @@ PACKAGE = ROOT / "domainclip"
 LAYERS = {
     "sample": 0, "batch": 0, "config": 0, "model_record": 0, "registry": 0, "resources": 0, "errors": 0, "identifiers": 0,
     "addresses": 0, "channel_names": 0, "cores": 0, "evenly": 0, "heartbeat": 0, "piped_process": 0, "tile_scoring": 0,
+    "spread_work": 0,
     "domains": 1, "captions": 1,
     "data": 2, "models": 2, "losses": 2,
     "heads": 3,

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from domainclip.starter.processes import spread
+from domainclip.spread_work import spread
 
 
 def note(folder: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from domainclip.starter.processes import spread
+from domainclip.spread_work import spread
 
 
 def alive(pid: int) -> bool:

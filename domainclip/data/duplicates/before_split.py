@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
+import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from domainclip.cores import usable_cores
-from domainclip.data.duplicates.find import find_duplicates
-from domainclip.data.entries import Gathered, Spools
-from domainclip.data.spool import write_lines
-from domainclip.data.storage import decode_image
+from domainclip.data.duplicates.find import SEVERAL_PROCESSES, find_duplicates
+from domainclip.data.duplicates.pictures import write_places
+from domainclip.data.entries import Gathered
+from domainclip.data.spool import spool_paths, write_lines
 
 _FOUND = "duplicates.jsonl"
 
@@ -37,17 +35,15 @@ def same_pictures(found: Gathered, work: Path) -> list[tuple[str, str]]:
     columns = [table[name].to_pylist() for table in found.tables for name in ("axes", "shape", "dtype")]
     axes, shapes, kinds = ([value for part in columns[n::3] for value in part] for n in range(3))
     planes = [number for number, each in enumerate(axes) if each == "CYX"]
-    lock = threading.Lock()
-    with Spools(work) as spools:
-
-        def read(number: int) -> npt.NDArray[Any]:
-            place = planes[number]
-            entry = found.entries[place]
-            with lock:
-                data = spools.image(entry)
-            return decode_image(data, entry.storage, tuple(json.loads(shapes[place])), kinds[place])
-
-        twins = find_duplicates(len(planes), read, threads=usable_cores())
+    with tempfile.TemporaryDirectory(prefix="domainclip-places-") as folder:
+        entries = ((found.entries[place], json.loads(shapes[place]), kinds[place]) for place in planes)
+        read = write_places(
+            Path(folder),
+            work,
+            ((spool_paths(work, e.item)[0].name, e.at, e.sizes[0], e.storage, tuple(shape), kind) for e, shape, kind in entries),
+        )
+        workers = usable_cores() if len(planes) >= SEVERAL_PROCESSES else 1
+        twins = find_duplicates(len(planes), read, workers=workers)
     groups = np.array([found.entries[place].group for place in planes])
     pairs = {tuple(sorted((str(groups[match.first]), str(groups[match.second])))) for match in twins.matches}
     alike = sorted((one, other) for one, other in pairs if one != other)

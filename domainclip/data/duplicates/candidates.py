@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,26 @@ class Lookup:
     base: Views
     project: Projection
     index: Any
+
+    def save(self, folder: Path) -> None:
+        """Writes it for ``load``, which other processes call."""
+        import faiss
+
+        np.save(folder / "base.npy", self.base)
+        np.savez(folder / "components.npz", mean=self.project.mean, axes=self.project.axes)
+        faiss.write_index(self.index, str(folder / "index.faiss"))
+
+    @staticmethod
+    def load(folder: Path) -> Lookup:
+        """Opens what ``save`` wrote; processes share the pages."""
+        import faiss
+
+        with np.load(folder / "components.npz") as told:
+            project = Projection(told["mean"], told["axes"])
+        index = faiss.read_index(str(folder / "index.faiss"), faiss.IO_FLAG_MMAP)
+        if hasattr(index, "nprobe"):
+            index.nprobe = _PROBES
+        return Lookup(np.load(folder / "base.npy", mmap_mode="r"), project, index)
 
     def likely(self, first: int, views: Views, nearest: int = NEAREST) -> tuple[Pairs, Floats, int]:
         """Names images that may show the same as some; several threads may ask at a time.

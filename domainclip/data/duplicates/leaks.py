@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from domainclip.data.duplicates.find import Duplicates, find_duplicates
+from domainclip.data.duplicates.pictures import write_places
 from domainclip.data.prepared_set import PreparedSet
 from domainclip.errors import UsageError
 
@@ -58,12 +61,12 @@ class LeakReport:
         return not any(leak.leaked for leak in self.leaks)
 
 
-def leaks(prepared: PreparedSet, *, threads: int = 1) -> LeakReport:
+def leaks(prepared: PreparedSet, *, workers: int = 1) -> LeakReport:
     """Looks for duplicates in a set and counts what its splits leak.
 
     Args:
         prepared: The set.
-        threads: That read and compare.
+        workers: Processes that read and compare.
 
     Raises:
         UsageError: None of its images is a plane.
@@ -74,12 +77,12 @@ def leaks(prepared: PreparedSet, *, threads: int = 1) -> LeakReport:
     if not len(planes):
         found = "Its images have depth or time, and duplicates are looked for among planes."
         raise UsageError(f"Duplicates of {prepared.folder} were to be found.", found, "Look at series by patient or scene instead.")
-    rows = index.iloc[planes]
-
-    def read(number: int) -> npt.NDArray[Any]:
-        return prepared.read(rows.iloc[number]).array
-
-    twins = in_set(find_duplicates(len(planes), read, threads=threads), planes)
+    columns = ("shard", "offset", "size", "storage", "shape", "dtype")
+    with tempfile.TemporaryDirectory(prefix="domainclip-places-") as folder:
+        some = index.iloc[planes]
+        places = ((*row[:4], tuple(row[4]), row[5]) for row in zip(*(some[name] for name in columns), strict=True))
+        read = write_places(Path(folder), prepared.folder, places)
+        twins = in_set(find_duplicates(len(planes), read, workers=workers), planes)
     splits, groups = index["split"].to_numpy(), index["group"].to_numpy()
     torn = tuple(group for group in twins.groups if len({splits[n] for n in group}) > 1)
     across = sum(len({groups[n] for n in group}) > 1 for group in twins.groups)

@@ -1,0 +1,101 @@
+"""The search for duplicates on very many pictures: time and memory an image, and the duplicates planted among them found again.
+
+    python tests/performance/duplicates_at_scale.py --images 200000 --workers 16 --lookup 1000000
+
+Pictures of 224 px are made when they are asked for (ellipses from a seed; making one stands for decoding one). Every hundredth is
+a copy of another: turned by a quarter, mirrored or both, and darker. With ``--lookup`` the search for candidates is timed once more in
+an index of that many descriptors, which is asked 78 times a picture: the only part whose cost an image grows with the set (as its
+square root). One line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from domainclip.data.duplicates import candidates, find
+from domainclip.data.duplicates.descriptor import LENGTH
+
+SIDE, EVERY = 224, 100
+
+
+def picture(number: int) -> np.ndarray[Any, Any]:
+    """A (3, SIDE, SIDE) uint8 picture; those whose number ends in 99 show what the one 50 before them shows."""
+    copied = number % EVERY == EVERY - 1
+    draw = np.random.default_rng(number - 50 if copied else number)
+    made = np.full((SIDE, SIDE, 3), draw.integers(170, 240, 3), np.uint8)
+    count = int(draw.integers(40, 120))
+    places, axes = draw.integers(0, SIDE, (count, 2)).tolist(), draw.integers(3, SIDE // 8, (count, 2)).tolist()
+    turns, colours = draw.uniform(0, 180, count).tolist(), draw.integers(20, 220, (count, 3)).tolist()
+    for place, axis, turn, colour in zip(places, axes, turns, colours, strict=True):
+        cv2.ellipse(made, place, axis, turn, 0, 360, colour, -1, cv2.LINE_AA)
+    if copied:
+        made = np.rot90(made, number // EVERY % 4)
+        made = made[:, ::-1] if number // EVERY % 8 > 3 else made
+        made = np.clip(made.astype(np.float32) * 0.9 + 8, 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(made.transpose(2, 0, 1))
+
+
+def search_ms(count: int, threads: int) -> float:
+    """Milliseconds of one thread that 78 queries take in an index of ``count`` random descriptors (for a picture)."""
+    import faiss
+    from threadpoolctl import threadpool_limits
+
+    faiss.omp_set_num_threads(threads)
+    draw = np.random.default_rng(0)
+    some = draw.standard_normal((20_000, LENGTH), np.float32)
+    index = candidates._index(count, some / np.linalg.norm(some, axis=1, keepdims=True))
+    for _ in range(0, count, 50_000):
+        block = draw.standard_normal((50_000, LENGTH), np.float32)
+        index.add(block / np.linalg.norm(block, axis=1, keepdims=True))
+    queries = draw.standard_normal((78 * 256, LENGTH), np.float32)
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    with threadpool_limits(1):
+        start = time.perf_counter()
+        index.search(queries, candidates.NEAREST + 1)
+        return (time.perf_counter() - start) / 256 * 1000
+
+
+def main() -> None:
+    """Searches, and prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=200_000)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--lookup", type=int)
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    start = time.perf_counter()
+    found = find.find_duplicates(options.images, picture, workers=options.workers)
+    seconds = time.perf_counter() - start
+    truth = {(n - 50, n) for n in range(EVERY - 1, options.images, EVERY)}
+    pairs = {(match.first, match.second) for match in found.matches}
+    told: dict[str, Any] = {
+        "images": options.images,
+        "workers": options.workers,
+        "seconds": round(seconds, 1),
+        "ms_an_image": round(seconds / options.images * 1000, 3),
+        "worker_ms_an_image": round(seconds / options.images * 1000 * options.workers, 2),
+        "compared_an_image": round(found.compared / options.images, 3),
+        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_mib_of_a_worker": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
+        "planted": len(truth),
+        "recall": round(len(pairs & truth) / max(1, len(truth)), 4),
+        "wrong": len(pairs - truth),
+        "made": "ellipses from a seed, no real pictures",
+    }
+    if options.lookup:
+        told |= {"search_ms_an_image": {str(n): round(search_ms(n, 1), 2) for n in (options.images, options.lookup)}}
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()
