@@ -75,6 +75,7 @@ WRONG = {
     "search": ["search", "nowhere", "text"],
     "inspect": ["inspect", "nowhere.svs"],
     "audit": ["audit", "nowhere"],
+    "mix": ["mix", "nowhere", "nowhere", "--output", "out"],
     "models": ["models", "--nonsense"],
     "datasets": ["datasets", "ucn"],
     "domains": ["domains", "--nonsense"],

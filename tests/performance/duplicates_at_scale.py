@@ -2,10 +2,10 @@
 
     python tests/performance/duplicates_at_scale.py --images 200000 --workers 16 --lookup 1000000
 
-Pictures of 224 px are made when they are asked for (ellipses from a seed; making one stands for decoding one). Every hundredth is
-a copy of another: turned by a quarter, mirrored or both, and darker. With ``--lookup`` the search for candidates is timed once more in
-an index of that many descriptors, which is asked 78 times a picture: the only part whose cost an image grows with the set (as its
-square root). One line of JSON.
+Pictures of 224 px are made when they are asked for (ellipses from a seed; making one stands for decoding one). Every hundredth
+is a copy of another: turned by a quarter, mirrored or both, and darker. With ``--lookup`` the search for candidates is timed once
+more in an index of that many descriptors, which is asked 78 times a picture: the only part whose cost an image grows with the
+set (as its square root). One line of JSON.
 """
 
 from __future__ import annotations
@@ -65,6 +65,21 @@ def search_ms(count: int, threads: int) -> float:
         return (time.perf_counter() - start) / 256 * 1000
 
 
+def timed_steps() -> dict[str, float]:
+    """Times every step that is spread over processes, their start included; the rest is the index, in one process."""
+    steps: dict[str, float] = {}
+    spread = find.spread
+
+    def timed(work: Any, jobs: Any, workers: int, text: str, progress: Any) -> Any:
+        start = time.perf_counter()
+        done = spread(work, jobs, workers, text, progress)
+        steps[text] = steps.get(text, 0.0) + time.perf_counter() - start
+        return done
+
+    find.spread = timed
+    return steps
+
+
 def main() -> None:
     """Searches, and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -73,6 +88,7 @@ def main() -> None:
     parser.add_argument("--lookup", type=int)
     options = parser.parse_args()
     cv2.setNumThreads(1)
+    steps = timed_steps()
     start = time.perf_counter()
     found = find.find_duplicates(options.images, picture, workers=options.workers)
     seconds = time.perf_counter() - start
@@ -84,6 +100,7 @@ def main() -> None:
         "seconds": round(seconds, 1),
         "ms_an_image": round(seconds / options.images * 1000, 3),
         "worker_ms_an_image": round(seconds / options.images * 1000 * options.workers, 2),
+        "seconds_by_step": {name: round(spent, 1) for name, spent in steps.items()},
         "compared_an_image": round(found.compared / options.images, 3),
         "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "peak_mib_of_a_worker": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),

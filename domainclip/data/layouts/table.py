@@ -80,7 +80,7 @@ class TableOptions(Section):
         joins: Tables that come beside the rows.
         images: Folder of the images.
         path: The image's path in that folder, with ``{column}``, e.g. ``"{image_id}.png"``; or several, of which the first that is
-            there is taken.
+            there is taken; those of columns that the table lacks are passed over as long as one is left.
         suffixes: Tried one after the other where the path has none.
         archives: Archives that hold the images where the folder is not unpacked.
         folders: An image is a folder of files (a band each), and ``path`` leads to it.
@@ -115,7 +115,8 @@ class TableOptions(Section):
         """Returns the paths below the root that a row may lead to, the likeliest first."""
         base = f"{self.images}/" if self.images else ""
         templates = (self.path,) if isinstance(self.path, str) else self.path
-        paths = [base + _FIELD.sub(lambda match: str(row[match[1]]), template) for template in templates]
+        usable = [template for template in templates if all(name in row for name in _FIELD.findall(template))]
+        paths = [base + _FIELD.sub(lambda match: str(row[match[1]]), template) for template in usable]
         return [path + suffix for path in paths for suffix in self.suffixes or ("",)]
 
 
@@ -135,12 +136,12 @@ class Table(Section):
         for join in self.options.joins:
             told = join.apply(told, root, what)
         templates = (self.options.path,) if isinstance(self.options.path, str) else self.options.path
-        needed = dict.fromkeys(itertools.chain.from_iterable(map(_FIELD.findall, templates)))
         for row in told:
-            for column in needed:
-                if column not in row:
-                    raise unknown_name(f"column of {what}", column, map(str, row))
-            first, *others = self.options.candidates(row)
+            candidates = self.options.candidates(row)
+            if not candidates:
+                missing = next(name for name in _FIELD.findall(templates[0]) if name not in row)
+                raise unknown_name(f"column of {what}", missing, map(str, row))
+            first, *others = candidates
             yield row | {"path": first} | ({"paths": [first, *others]} if others else {})
 
     def files(self, root: Path) -> Iterator[Path]:
