@@ -110,6 +110,7 @@ def test_unsafe_calls_are_absent() -> None:
     assert found == []
 
 
+@pytest.mark.slow
 def test_datasets_folder_does_not_pass_for_hugging_faces(tmp_path: Path) -> None:
     """``datasets/`` holds no package: a library of that name wins over it, and nothing that we import takes it for one."""
     for name in ("datasets", "configs", "model_cards"):

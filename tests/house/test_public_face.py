@@ -82,7 +82,11 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("verb", VERBS)
+# Those that import torch before they find out take seconds each.
+_HEAVY = {"zero-shot", "embed", "index", "pretrain"}
+
+
+@pytest.mark.parametrize("verb", [pytest.param(verb, marks=pytest.mark.slow) if verb in _HEAVY else verb for verb in VERBS])
 def test_wrong_use_is_exit_2_with_one_message_and_one_document(verb: str, tmp_path: Path) -> None:
     result = run(*WRONG[verb], "--json", cwd=tmp_path)
     assert result.returncode == 2, result.stderr
@@ -99,6 +103,7 @@ def test_right_use_is_one_document(words: list[str]) -> None:
     assert isinstance(json.loads(result.stdout), dict)
 
 
+@pytest.mark.slow
 def test_nearest_names_are_offered(tmp_path: Path) -> None:
     assert "'pathology'" in run("pretrain", "--domain", "patology", cwd=tmp_path).stderr
     assert "'ucm'" in run("datasets", "ucn").stderr

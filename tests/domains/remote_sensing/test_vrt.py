@@ -209,7 +209,7 @@ HOSTILE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("what", HOSTILE)
+@pytest.mark.parametrize("what", [pytest.param(what, marks=pytest.mark.slow) if what == "many" else what for what in HOSTILE])
 def test_hostile_vrts_are_refused_in_words(tmp_path, scenes, cut, domain, what):
     home = tmp_path / "home"
     home.mkdir()
