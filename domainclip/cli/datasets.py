@@ -15,6 +15,11 @@ _LICENCE_WIDTH = 30
 _FOR_PEOPLE = (
     "name", "title", "domain", "kind", "licence", "access", "citation", "homepage", "bring", "size", "peer_loader", "limits",
 )  # fmt: skip
+_STOPPED = {
+    "commercial": "prepare and pretrain stop with data.purpose=commercial",
+    "derivatives": "prepare stops changed copies (data.jpeg_quality, reading.stain)",
+    "redistribution": "stands in the set's and the model's record; nothing is passed on by domainclip",
+}
 _HELP = """List the data-set cards; say what one is: licence, limits, files to bring, unverified facts; or summarise a prepared set.
 
 Example: [bold]domainclip datasets ucm[/bold]
@@ -82,18 +87,25 @@ def _show(name: str, reporter: Reporter) -> None:
 
     card = load_card(name)
     shown = card.model_dump(mode="json")
-    told = {field: shown[field] for field in _FOR_PEOPLE if shown.get(field)}
+    told = {field: _running(shown[field]) for field in _FOR_PEOPLE if shown.get(field)}
     if shown["forbids"]:
-        told["forbids"] = [f"{use}: prepare and pretrain stop it, docs/datasets.md says when" for use in shown["forbids"]]
+        told["forbids"] = [f"{use}: {_STOPPED[use]}" for use in shown["forbids"]]
     told["read"] = (
         "by prepare --root FOLDER" if card.layout is not None else "not yet: its layout is described below, write a manifest"
     )
     if card.layout is None:
         told["described"] = shown["described"]
     told["unverified"] = shown["unverified"] or "nothing"
-    told["not_seen"] = shown["not_seen"]
+    told["not_seen"] = _running(shown["not_seen"])
     lines = yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=120).splitlines()
     reporter.document(shown, [*lines, "All of it, with the evidence of each fact: --json, or the card's file."])
+
+
+def _running(value: Any) -> Any:
+    """Texts without the line breaks of the card."""
+    if isinstance(value, list):
+        return [_running(one) for one in value]
+    return " ".join(value.split()) if isinstance(value, str) else value
 
 
 def _state(read: bool) -> str:

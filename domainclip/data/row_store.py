@@ -16,6 +16,8 @@ from domainclip.sample import SourceItem
 
 _CACHE_KIB = 4 * 1024
 _BATCH = 1024
+_ITEMS = 32
+"""Items in memory at a time: one may be an archive's hundreds of pieces."""
 
 Row = Mapping[str, Any]
 
@@ -121,7 +123,7 @@ class ItemStore(Sequence[SourceItem]):
         with self._lock:
             self._waiting.append((self._count, _text(item_to_json(item))))
             self._count += 1
-            if len(self._waiting) >= _BATCH:
+            if len(self._waiting) >= _ITEMS:
                 self._flush()
 
     def __len__(self) -> int:
@@ -145,11 +147,11 @@ class ItemStore(Sequence[SourceItem]):
         return item_from_json(json.loads(row[0]))
 
     def __iter__(self) -> Iterator[SourceItem]:
-        for first in range(0, self._count, _BATCH):
+        for first in range(0, self._count, _ITEMS):
             with self._lock:
                 self._flush()
                 asked = "select item from items where number >= ? and number < ? order by number"
-                rows = self._base.execute(asked, (first, first + _BATCH)).fetchall()
+                rows = self._base.execute(asked, (first, first + _ITEMS)).fetchall()
             for (row,) in rows:
                 yield item_from_json(json.loads(row))
 
