@@ -9,7 +9,7 @@ from pathlib import Path
 
 from domainclip.captions.scrub import scrub
 from domainclip.data.audit_report import AuditReport
-from domainclip.data.audit_source import FOLDER_NAME, Progress, collect, common_words, names_of, source_files
+from domainclip.data.audit_source import FOLDER_NAME, Progress, collect, collect_members, common_words, names_of, source_files
 from domainclip.data.audited import Audited, audited
 from domainclip.data.cards import about, find_card, load_card
 from domainclip.data.needles import LONGEST, Needle, Needles
@@ -49,6 +49,7 @@ def audit(prepared: PreparedSet | Path | str, source: Path | str | None = None, 
     needles = Needles(common_words(folder), owner_key())
     paths, home = source_files(folder, source)
     read = collect(paths, home, needles, report, show)
+    collect_members(folder, needles, report)
     if not read:
         found = f"None of its {len(paths)} source files can be read."
         raise UsageError(f"{folder.folder} was to be audited.", found, "Give the folder where they are now: --source FOLDER.")

@@ -109,6 +109,20 @@ def names_of(path: Path, home: Path) -> Iterator[Identifying]:
         yield Identifying(FOLDER_NAME, "number" if re.fullmatch(r"[\d\W_]*", part.partition(".")[0]) else "name", part)
 
 
+def collect_members(prepared: Audited, needles: Needles, report: AuditReport) -> None:
+    """Adds the names of members of archives, as the owner's map tells them; values in their headers are not looked at."""
+    seen, archives = set[str](), set[str]()
+    for line in prepared.mapped():
+        if member := line.get("member"):
+            archives.add(line["path"])
+            for found in names_of(Path("/", member), Path("/")):
+                if str(found.value) not in seen:
+                    seen.add(str(found.value))
+                    needles.add(found)
+    for _ in archives:
+        report.warn("an archive of the source: names of its members are looked for, values in their headers are not", "the source")
+
+
 def common_words(prepared: Audited) -> frozenset[str]:
     """Returns the words of classes, labels and channels of the folder and of its domain, which identify nobody."""
     from domainclip.domains.radiology.header import VOCABULARY

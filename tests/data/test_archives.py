@@ -259,3 +259,16 @@ def test_jpegs_of_archives_are_kept_as_they_are(root, tmp_path):
     with tarfile.open(tmp_path / "set" / "00000.tar") as shard:
         stored = {name.rpartition(".")[2]: shard.extractfile(name).read() for name in shard.getnames()}
     assert stored["jpg"] == buffer.getvalue() and len(done) == 1
+
+
+def test_an_audit_looks_for_the_names_of_members(root, tmp_path):
+    from domainclip.data.audit import audit
+
+    pack(root / "images.zip", {"Mueller_Hans.png": encoded(1, "PNG"), "b.png": encoded(2, "PNG")})
+    table(root, ["Mueller_Hans.png", "b.png"])
+    done = prepare(opened(root), domains.get("pathology"), tmp_path / "set", workers=0)
+    report = audit(done)
+    assert report.clean and any("archive" in kind for kind in report.warnings)
+    card = json.loads((tmp_path / "set" / "dataset.json").read_text())
+    (tmp_path / "set" / "dataset.json").write_text(json.dumps(card | {"title": "pictures of Mueller_Hans"}))
+    assert not audit(tmp_path / "set").clean
