@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def mix(
-    sets: Annotated[list[Path], typer.Argument(help="Prepared sets of one domain.", metavar="SET SET...")],
+    sets: Annotated[list[Path], typer.Argument(help="Prepared sets of one domain.", metavar="SET")],
     output: Annotated[Path, typer.Option("--output", help="Folder of the mixture.")],
     weight: Annotated[list[float] | None, typer.Option("--weight", help="Of each set in turn: shares of an epoch.")] = None,
     cap: Annotated[

@@ -26,7 +26,7 @@ def summarise(prepared: PreparedSet) -> dict[str, Any]:
     Returns:
         ``name``, ``synthetic``, ``licence``, ``forbids``; ``splits``: images and groups of each; ``labels``: label to value to
         images of each split (of labels with more than 40 values, how many values); ``captions``: languages and origins with
-        their counts, captions an image; ``spacing``: unit to the smallest, median and largest pixel, and ``unknown``;
+        their counts, captions an image; ``spacing``: unit to the smallest, median and largest pixel (``unknown``: images);
         ``sizes``: widths, heights and depths likewise; ``channels``, ``sources`` and ``rejected``.
     """
     rows, captions, card = prepared.index, prepared.captions, prepared.card
@@ -86,7 +86,8 @@ def _spacing(column: Any) -> dict[str, Any]:
         if spacing:
             known.setdefault(spacing["unit"], []).append(float(spacing["values"][-1]))
     told: dict[str, Any] = {unit: _range(np.array(values)) for unit, values in sorted(known.items())}
-    return told | {"unknown": len(column) - sum(map(len, known.values()))}
+    unknown = len(column) - sum(map(len, known.values()))
+    return told | ({"unknown": unknown} if unknown else {})
 
 
 def summary_lines(told: dict[str, Any]) -> list[str]:
