@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from domainclip.data.row_store import temporary_database
+from domainclip.data.row_store import safe_key, temporary_database
 from domainclip.data.zip_directory import directory
 from domainclip.errors import UnreadableFileError, UsageError
 
@@ -38,7 +38,7 @@ _TOO_LARGE = f"the member is larger than {MAX_MEMBER_BYTES // 2**30} GiB"
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Where an image lies: archive, its name there, where its bytes begin and how many there are, and its number.
+    """Where an image lies: archive, its name there, where its bytes begin and how many there are.
 
     ``place`` is None in a compressed tar, which is read from its start; in a zip it is that of the local header.
     """
@@ -46,12 +46,6 @@ class Member:
     archive: Path
     name: str
     place: tuple[int, int] | None
-    order: int
-
-
-def is_compressed_tar(path: Path) -> bool:
-    """Says whether a file is a tar that must be read from its start."""
-    return not zipfile.is_zipfile(path) and not _is_plain_tar(path)
 
 
 class ArchiveIndex:
@@ -77,7 +71,7 @@ class ArchiveIndex:
                 self._base.executemany(
                     "insert or ignore into members values (?, ?, ?, ?, ?, ?)",
                     (
-                        (_safe(f"{at}/{_plain(name)}" if at else _plain(name)), number, name, start, size, order)
+                        (safe_key(f"{at}/{_plain(name)}" if at else _plain(name)), number, name, start, size, order)
                         for order, (name, start, size) in enumerate(_members(path))
                     ),
                 )
@@ -86,17 +80,14 @@ class ArchiveIndex:
                 found = f"It is no zip or tar that can be read to its end ({type(error).__name__})."
                 raise UsageError(f"{what} was to be read from {path}.", found, "Get the archive anew.") from error
 
-    def __len__(self) -> int:
-        return int(self._base.execute("select count(*) from members").fetchone()[0])
-
     def find(self, path: str) -> Member | None:
         """Returns the member that would lie at a path below the root, or None."""
-        asked = "select archive, name, start, size, number from members where path = ?"
-        row = self._base.execute(asked, (_safe(_plain(path)),)).fetchone()
+        asked = "select archive, name, start, size from members where path = ?"
+        row = self._base.execute(asked, (safe_key(_plain(path)),)).fetchone()
         if row is None:
             return None
-        archive, name, start, size, number = row
-        return Member(self._archives[archive][0], name, (start, size) if start >= 0 else None, number)
+        archive, name, start, size = row
+        return Member(self._archives[archive][0], name, (start, size) if start >= 0 else None)
 
     def paths(self) -> Iterator[str]:
         """Yields the paths of all members."""
@@ -228,7 +219,3 @@ def _is_plain_tar(path: Path) -> bool:
 
 def _plain(name: str) -> str:
     return name.removeprefix("./")
-
-
-def _safe(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode()

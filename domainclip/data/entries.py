@@ -257,10 +257,6 @@ class Spools:
         yield f"{entry.key}.txt", text.encode()
         yield f"{entry.key}.json", parts[-1]
 
-    def image(self, entry: Entry) -> bytes:
-        """Returns the bytes of an image's own member, unchecked."""
-        return self._read(entry.item, entry.at, entry.sizes[0])
-
     def _read(self, number: int, at: int, size: int) -> bytes:
         if self._number != number or self._file is None:
             self.close()

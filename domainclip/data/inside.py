@@ -103,12 +103,12 @@ def samples_of(item: SourceItem, domain: Domain, reading: BaseModel, scratch: Pa
         UnreadableFileError: The file cannot be read; an image in it that cannot is a sample that says so when it is read.
     """
     if item.inside is not None:
-        yield from _of_container(item, domain, reading, _Scratch(scratch), account)
+        yield from _of_container(item, domain, reading, scratch, account)
     elif item.pieces and item.pieces[0].member is None:
         for sample in _patches(item, domain, reading):
             yield Cut(sample, item.path)
     elif item.pieces:
-        yield from _of_archive(item, domain, reading, _Scratch(scratch), account)
+        yield from _of_archive(item, domain, reading, scratch, account)
     else:
         try:
             for sample in domain.samples(item, reading):
@@ -124,7 +124,7 @@ def _patches(item: SourceItem, domain: Domain, reading: BaseModel) -> Iterator[S
     return domain.patches(item, reading)
 
 
-def _of_archive(item: SourceItem, domain: Domain, reading: BaseModel, scratch: _Scratch, account: Counter[str]) -> Iterator[Cut]:
+def _of_archive(item: SourceItem, domain: Domain, reading: BaseModel, scratch: Path, account: Counter[str]) -> Iterator[Cut]:
     pieces = {piece.member: piece for piece in item.pieces if piece.member is not None}
     for name, content in read_members(item.path, [(member, piece.place) for member, piece in pieces.items()]):
         piece = pieces[name]
@@ -134,7 +134,7 @@ def _of_archive(item: SourceItem, domain: Domain, reading: BaseModel, scratch: _
         yield from _of_content(one, name, content, domain, reading, scratch, account)
 
 
-def _of_container(item: SourceItem, domain: Domain, reading: BaseModel, scratch: _Scratch, account: Counter[str]) -> Iterator[Cut]:
+def _of_container(item: SourceItem, domain: Domain, reading: BaseModel, scratch: Path, account: Counter[str]) -> Iterator[Cut]:
     assert item.inside is not None
     inside = Inside.from_json(item.inside)
     builder = ItemBuilder(inside.root, domain, inside.class_label, inside.reports)
@@ -164,14 +164,14 @@ def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
 
 
 def _of_content(
-    item: SourceItem, member: str, content: Any, domain: Domain, reading: BaseModel, scratch: _Scratch, account: Counter[str]
+    item: SourceItem, member: str, content: Any, domain: Domain, reading: BaseModel, scratch: Path, account: Counter[str]
 ) -> Iterator[Cut]:
     """Yields the samples of one picture; one that cannot be read is a sample that says why when its pixels are asked for."""
     if isinstance(content, str):
         error = UnreadableFileError("An image of an archive was to be read.", content, "Get the archive anew.")
         yield Cut(_broken(item, error), item.path, member)
         return
-    file = scratch.file(content, member)
+    file = _scratch_file(scratch, content, member)
     one = replace(item, path=file.path)
     try:
         for sample in domain.samples(one, reading):
@@ -213,23 +213,17 @@ class _ScratchFile:
         weakref.finalize(self, path.unlink, missing_ok=True)
 
 
-class _Scratch:
-    """Private files of one process, in a folder of ours."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def file(self, content: Any, member: str) -> _ScratchFile:
-        """Writes the bytes of a picture file, or an array as a PNG."""
-        if isinstance(content, np.ndarray):
-            content, ending = _as_png(content), ".png"
-        else:
-            ending = next((ending for start, ending in _ENDINGS if content.startswith(start)), _ending_of(member))
-        path = self._folder / f"member.{os.getpid()}.{next(_NUMBERS)}{ending}"
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        return _ScratchFile(path)
+def _scratch_file(folder: Path, content: Any, member: str) -> _ScratchFile:
+    """Writes the bytes of a picture file, or an array as a PNG, under a name of ours."""
+    if isinstance(content, np.ndarray):
+        content, ending = _as_png(content), ".png"
+    else:
+        ending = next((ending for start, ending in _ENDINGS if content.startswith(start)), _ending_of(member))
+    path = folder / f"member.{os.getpid()}.{next(_NUMBERS)}{ending}"
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    return _ScratchFile(path)
 
 
 def _ending_of(member: str) -> str:

@@ -66,10 +66,10 @@ def mix(parts: Sequence[Part], output: Path | str, *, seed: int = 0, name: str =
     output, asked = Path(output), f"A mixture was to be written to {output}."
     sets = _opened(parts, output, asked)
     tables, captions, counts, shards = [], [], list[dict[str, int]](), 0
-    evaluated = _evaluated(sets)
+    indexes = [pd.read_parquet(prepared.folder / "index.parquet") for prepared in sets]
+    evaluated = _evaluated(indexes)
     output.mkdir(parents=True)
-    for part, prepared, source in zip(parts, sets, _names(sets), strict=True):
-        rows = pd.read_parquet(prepared.folder / "index.parquet")
+    for part, prepared, rows, source in zip(parts, sets, indexes, _names(sets), strict=True):
         leaks = (rows["split"] == "train") & rows["pixel_sha256"].isin(evaluated)
         kept = _capped(rows[~leaks], part.cap, seed)
         counts.append({"images": len(rows), "taken": len(kept), "leaks_left_out": int(leaks.sum())})
@@ -110,9 +110,9 @@ def _opened(parts: Sequence[Part], output: Path, asked: str) -> list[PreparedSet
     return sets
 
 
-def _evaluated(sets: Sequence[PreparedSet]) -> set[str]:
+def _evaluated(indexes: Sequence[pd.DataFrame]) -> set[str]:
     """Returns the hashes of the pixels of all images that some source holds out or validates on."""
-    return {digest for prepared in sets for digest in prepared.index.loc[prepared.index["split"] != "train", "pixel_sha256"]}
+    return {digest for rows in indexes for digest in rows.loc[rows["split"] != "train", "pixel_sha256"]}
 
 
 def _names(sets: Sequence[PreparedSet]) -> list[str]:

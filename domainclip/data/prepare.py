@@ -82,7 +82,8 @@ def prepare(
         UsageError: The output exists, options do not fit, the licence forbids it, the disk is full, or nothing can be used.
         UnreadableFileError: With ``strict``, a file cannot be used; RunInterruptedError: Ctrl-C; ``resume`` goes on.
     """
-    source, options = _unprepared(source), checked_reading(domain, reading, _unprepared(source).reading)
+    source = _unprepared(source)
+    options = checked_reading(domain, reading, source.reading)
     settings: dict[str, Any] = {"reading": options.model_dump(mode="json"), "seed": seed, "jpeg_quality": jpeg_quality}
     settings |= {"held_out_fraction": held_out_fraction, "val_fraction": val_fraction}
     settings |= _told(duplicates=duplicates, split=split, stratify=stratify, permitted=list(permitted))

@@ -122,14 +122,14 @@ class _Joined:
     def add(self, rows: list[dict[str, Any]]) -> None:
         """Adds one image."""
         name, where = rows[0]["path"], f"{self.what}, row {rows[0][_ROW]}"
-        path = self.folder / name
+        path, windowed = self.folder / name, any(cell.startswith("window:") for cell in rows[0])
         try:
             if is_address(name):
                 self._add_address(name, rows, where)
             elif path.exists():
                 if is_named_oddly(path) and (misfit := misfit_of(path, self.domain)):
                     self.rejections.append((name, misfit.reason))
-                elif any(cell.startswith("window:") for cell in rows[0]):
+                elif windowed:
                     window = _window(rows[0], where)
                     named = f"{name}@{window.x},{window.y}"
                     self._add_piece(path, name, self.builder.item(path, named, rows, where), {"window": window_to_json(window)})
@@ -145,7 +145,6 @@ class _Joined:
                 called = f"{archive.relative_to(self.folder).as_posix()}#{chunk}"
                 self._add_piece(archive, called, self.builder.item(archive, name, rows, where), place)
             else:
-                windowed = any(cell.startswith("window:") for cell in rows[0])
                 at = f"@{rows[0].get('window:x')},{rows[0].get('window:y')}" if windowed else ""
                 self.rejections.append((f"{name}{at}", ABSENT))
         except UnreadableFileError as error:

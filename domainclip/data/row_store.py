@@ -74,11 +74,11 @@ class RowStore:
         """Returns the rows of a key; none where it has none."""
         self._ready()
         asked = "select row from cells where key = (select number from keys where key = ?) order by number"
-        return [json.loads(row) for (row,) in self._base.execute(asked, (_safe(key),))]
+        return [json.loads(row) for (row,) in self._base.execute(asked, (safe_key(key),))]
 
     def __contains__(self, key: str) -> bool:
         self._flush()
-        return self._base.execute("select 1 from keys where key = ?", (_safe(key),)).fetchone() is not None
+        return self._base.execute("select 1 from keys where key = ?", (safe_key(key),)).fetchone() is not None
 
     def __len__(self) -> int:
         """Returns the number of keys."""
@@ -87,7 +87,7 @@ class RowStore:
 
     def _flush(self) -> None:
         if self._waiting:
-            pairs = [(_safe(key), row) for key, row in self._waiting]
+            pairs = [(safe_key(key), row) for key, row in self._waiting]
             self._waiting = []
             self._base.execute("begin")
             self._base.executemany("insert or ignore into keys (key) values (?)", ((key,) for key, _ in pairs))
@@ -103,7 +103,7 @@ class RowStore:
             self._indexed = True
 
 
-def _safe(key: str) -> str:
+def safe_key(key: str) -> str:
     """A key that SQLite can hold: file names that are no UTF-8 have lone surrogates in Python, and are written out."""
     return key.encode("utf-8", "backslashreplace").decode()
 

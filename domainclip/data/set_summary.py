@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from domainclip.data.duplicates.sheet import picture_of, write_picture
+from domainclip.data.duplicates.sheet import SPLIT_COLOURS, picture_of, write_picture
 from domainclip.data.pictures import contact_sheet
 from domainclip.data.prepared_set import PreparedSet
 from domainclip.data.splits import SPLITS
 from domainclip.evenly import evenly_spread
 
 _MOST_VALUES, _MOST_BARS, _SHOWN = 40, 16, 36
-_COLOURS = {"train": (31, 119, 180), "val": (255, 160, 0), "held_out": (214, 39, 40)}
 _LINE, _LEFT, _BAR, _WIDTH = 18, 230, 560, 1220
 
 
@@ -152,7 +151,7 @@ def summary_picture(prepared: PreparedSet, told: dict[str, Any]) -> npt.NDArray[
     draw.text((8, 4), f"{told['name']}: {total} images{'; SYNTHETIC content' if told['synthetic'] else ''}", fill="black")
     x = 8
     for split, count in told["splits"].items():
-        draw.rectangle((x, _LINE + 6, x + 10, _LINE + 16), fill=_COLOURS[split])
+        draw.rectangle((x, _LINE + 6, x + 10, _LINE + 16), fill=SPLIT_COLOURS[split])
         draw.text((x + 14, _LINE + 4), f"{split}: {count['images']} images, {count['groups']} groups", fill="black")
         x += 260
     top = 3 * _LINE
@@ -165,7 +164,7 @@ def summary_picture(prepared: PreparedSet, told: dict[str, Any]) -> npt.NDArray[
             x = _LEFT
             for split, count in counts.items():
                 end = x + round(_BAR * count / most)
-                draw.rectangle((x, top + 3, max(x, end - 1), top + _LINE - 4), fill=_COLOURS.get(split, (90, 90, 90)))
+                draw.rectangle((x, top + 3, max(x, end - 1), top + _LINE - 4), fill=SPLIT_COLOURS.get(split, (90, 90, 90)))
                 x = end
             draw.text((x + 6, top), str(sum(counts.values())), fill="black")
             top += _LINE

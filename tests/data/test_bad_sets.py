@@ -167,3 +167,15 @@ def test_a_card_says_what_it_is(capfd):
     told = capfd.readouterr().out
     for word in ("licence", "forbids", "bring", "not_seen", "limits", "annotations.csv"):
         assert word in told, word
+
+
+@pytest.mark.parametrize(("pattern", "words"), [("(", "no regular expression"), ("x", "no named group")])
+@pytest.mark.parametrize("where", ["webdataset", "picture_table", "taken"])
+def test_patterns_of_layouts_are_checked_when_the_card_is_read(where, pattern, words, tmp_path):
+    layouts = {
+        "webdataset": {"name": "webdataset", "files": ["*.tar"], "images": ["jpg"], "named": pattern},
+        "picture_table": {"name": "picture_table", "files": ["*.parquet"], "named": pattern},
+        "taken": {"name": "table", "options": {"tables": [{"file": "a.csv", "taken": {"a": pattern}}], "path": "{a}"}},
+    }
+    with pytest.raises(UsageError, match=words):
+        load_card(card_file(tmp_path, name="mine", layout=layouts[where]))

@@ -17,7 +17,7 @@ from domainclip.errors import UsageError
 
 _CELL, _GAP, _TITLE, _FRAME = 112, 4, 22, 4
 _MOST_IN_ROW = 8
-_COLOURS = {"train": (31, 119, 180), "val": (255, 160, 0), "held_out": (214, 39, 40)}
+SPLIT_COLOURS = {"train": (31, 119, 180), "val": (255, 160, 0), "held_out": (214, 39, 40)}
 _OTHER = (120, 120, 120)
 _KINDS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 
@@ -59,7 +59,7 @@ def group_sheet(
         left, top = (number % columns) * across + _GAP, (number // columns) * down + _TITLE
         for place, image in enumerate(group[:_MOST_IN_ROW]):
             picture = picture_of(read(image), _CELL - 2 * _FRAME)
-            framed = Image.new("RGB", (_CELL, _CELL), _COLOURS.get(splits[image], _OTHER))
+            framed = Image.new("RGB", (_CELL, _CELL), SPLIT_COLOURS.get(splits[image], _OTHER))
             framed.paste(Image.fromarray(picture), (_FRAME, _FRAME))
             sheet.paste(framed, (left + place * (_CELL + _GAP), top))
     return np.asarray(sheet)

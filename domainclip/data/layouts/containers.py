@@ -6,17 +6,17 @@ A container is one file of the source; it is read once, from its start to its en
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from domainclip.config import Section
 from domainclip.data.archives import ARCHIVE_ERRORS, tar_members
-from domainclip.data.layouts.table_file import TableFile, plain_cell
+from domainclip.data.layouts.table_file import TableFile, names_in, plain_cell
+from domainclip.data.patterns import NamedPattern, columns_of
 from domainclip.errors import FOREIGN_ERRORS, UnreadableFileError, UsageError
 
 Row = dict[str, Any]
@@ -46,8 +46,7 @@ def container_files(root: Path, patterns: tuple[str, ...], what: str) -> list[Pa
     """
     paths = sorted({path for pattern in patterns for path in root.glob(pattern) if path.is_file()})
     if not paths:
-        there = sorted(path.name for path in root.iterdir())[:10] if root.is_dir() else []
-        found = f"It holds no {' or '.join(patterns)}. It holds: {', '.join(there) or 'nothing'}."
+        found = f"It holds no {' or '.join(patterns)}. It holds: {names_in(root)}."
         raise UsageError(f"{what} was to be read from {root}.", found, "Check that --root is the folder that the card describes.")
     return paths
 
@@ -70,14 +69,7 @@ class WebDataset(Section):
     texts: dict[str, str] = Field(default_factory=dict)
     tables: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     key_ends: Literal["first", "last"] = "first"
-    named: str | None = None
-
-    @field_validator("named")
-    @classmethod
-    def _compiles(cls, pattern: str | None) -> str | None:
-        if pattern is not None:
-            re.compile(pattern)
-        return pattern
+    named: NamedPattern | None = None
 
     def containers(self, root: Path, what: str) -> list[Path]:
         """Returns the tars."""
@@ -142,7 +134,7 @@ class PictureTable(Section):
     files: tuple[str, ...]
     image: str = "image"
     class_names: bool = False
-    named: str | None = None
+    named: NamedPattern | None = None
 
     def containers(self, root: Path, what: str) -> list[Path]:
         """Returns the tables."""
@@ -198,10 +190,10 @@ def _named(pattern: str | None, path: Path, root: Path) -> Row:
     place = path.relative_to(root).as_posix()
     told: Row = {"container": place, "container_stem": PurePosixPath(place).stem}
     if pattern is not None:
-        match = re.fullmatch(pattern, place)
-        if match is None:
+        named = columns_of(pattern, place)
+        if named is None:
             raise _damaged("the container's name is not of the form that the card says")
-        told |= {name: text or "" for name, text in match.groupdict().items()}
+        told |= named
     return told
 
 

@@ -13,15 +13,22 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from domainclip.captions.report_files import check_encoding
 from domainclip.config import Section
+from domainclip.data.patterns import NamedPattern, columns_of
 from domainclip.errors import UnreadableFileError, UsageError
 
 Row = dict[str, Any]
 MAX_CELL_CHARACTERS = 2**22
 _WRONG = (OSError, EOFError, csv.Error, ValueError, sqlite3.Error, KeyError)
+
+
+def names_in(folder: Path) -> str:
+    """Returns the first ten names in a folder, for messages."""
+    there = sorted(path.name for path in folder.iterdir())[:10] if folder.is_dir() else []
+    return ", ".join(there) or "nothing"
 
 
 class TableFile(Section):
@@ -62,18 +69,8 @@ class TableFile(Section):
     sheet: str | None = None
     rename: dict[str, str] = Field(default_factory=dict)
     add: dict[str, str] = Field(default_factory=dict)
-    named: str | None = None
-    taken: dict[str, str] = Field(default_factory=dict)
-
-    @field_validator("named")
-    @classmethod
-    def _compiles(cls, pattern: str | None) -> str | None:
-        try:
-            if pattern is not None and not re.compile(pattern).groupindex:
-                raise ValueError("it has no named group, (?P<name>...)")
-        except re.error as error:
-            raise ValueError(f"it is no regular expression: {error}") from error
-        return pattern
+    named: NamedPattern | None = None
+    taken: dict[str, NamedPattern] = Field(default_factory=dict)
 
     def paths(self, root: Path) -> list[Path]:
         """Returns the files that are there."""
@@ -93,8 +90,7 @@ class TableFile(Section):
         """
         paths = self.paths(root)
         if not paths:
-            there = sorted(path.name for path in root.iterdir())[:10] if root.is_dir() else []
-            found = f"There is no such file. The folder holds: {', '.join(there) or 'nothing'}."
+            found = f"There is no such file. The folder holds: {names_in(root)}."
             raise UsageError(
                 f"{what} was to be read from {root / self.file}.", found, "Check that --root is the folder that holds it."
             )
@@ -105,11 +101,11 @@ class TableFile(Section):
         asked = f"{what} was to be read from {path}."
         added = dict(self.add)
         if self.named is not None:
-            match = re.fullmatch(self.named, path.relative_to(root).as_posix())
-            if match is None:
+            told = columns_of(self.named, path.relative_to(root).as_posix())
+            if told is None:
                 found = f"Its name is not of the form {self.named}."
                 raise UsageError(asked, found, "Check that --root holds the set's own files.")
-            added |= {name: text or "" for name, text in match.groupdict().items()}
+            added |= told
         try:
             for row in _READERS[self.format](self, path, asked):
                 yield self._taken({self.rename.get(name, name): plain_cell(value) for name, value in row.items()}, asked) | added
@@ -124,9 +120,7 @@ class TableFile(Section):
         for column, pattern in self.taken.items():
             if column not in row:
                 raise UsageError(asked, f"It has no column {column!r}; it has {', '.join(row)}.", "Get the file anew.")
-            match = re.fullmatch(pattern, str(row[column]))
-            names = re.compile(pattern).groupindex
-            row |= {name: "" if match is None else match[name] or "" for name in names}
+            row |= columns_of(pattern, str(row[column])) or dict.fromkeys(re.compile(pattern).groupindex, "")
         return row
 
     def text(self, path: Path) -> IO[str]:

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from domainclip.config import Section
 from domainclip.data.operations.checked import Row, checked
+from domainclip.data.patterns import NamedPattern
 from domainclip.errors import UsageError, unknown_name
 
 _LISTED = 10
@@ -48,21 +49,12 @@ class Regex(Section):
 
     op: Literal["regex"]
     column: str
-    pattern: str = Field(description="Of the whole text, with named groups; a group that takes no part gives an empty column.")
+    pattern: NamedPattern = Field(
+        description="Of the whole text, with named groups; a group that takes no part gives an empty column."
+    )
     others: Literal["refuse", "empty"] = Field(
         "refuse", description="Texts of another form: all are counted and refused, or give none."
     )
-
-    @field_validator("pattern")
-    @classmethod
-    def _compiles(cls, pattern: str) -> str:
-        try:
-            names = re.compile(pattern).groupindex
-        except re.error as error:
-            raise ValueError(f"it is no regular expression: {error}") from error
-        if not names:
-            raise ValueError("it has no named group, (?P<name>...)")
-        return pattern
 
     def apply(self, rows: Iterable[Row], what: str) -> Iterator[Row]:
         """Yields the rows with a column for each named group."""

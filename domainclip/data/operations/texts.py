@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from domainclip.config import Section
 from domainclip.data.operations.checked import Row, checked
+from domainclip.data.patterns import Pattern
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
@@ -32,18 +33,9 @@ class Replace(Section):
 
     op: Literal["replace"]
     column: str
-    pattern: str
+    pattern: Pattern
     by: str = Field("", description="May hold \\1 or \\g<name>.")
     to: str | None = Field(None, description="Column of the result; the same where none is given.")
-
-    @field_validator("pattern")
-    @classmethod
-    def _compiles(cls, pattern: str) -> str:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"it is no regular expression: {error}") from error
-        return pattern
 
     def apply(self, rows: Iterable[Row], what: str) -> Iterator[Row]:
         """Yields the rows with the new text."""
