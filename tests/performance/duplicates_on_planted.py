@@ -28,7 +28,7 @@ from planted_duplicates import WAYS, plane_of
 
 LOOKED_AT = {
     ("lungaca4301.jpeg", "lungaca926.jpeg"), ("lungaca1071.jpeg", "lungaca4829.jpeg"), ("lungaca3930.jpeg", "lungaca622.jpeg"),
-    ("lungn4716.jpeg", "lungn796.jpeg"),
+    ("lungn4716.jpeg", "lungn796.jpeg"), ("lungn4960.jpeg", "lungn858.jpeg"),
 }  # fmt: skip
 """Pairs of LC25000 that a person looked at (2026-11-23): the same field, one at 1.1 to 1.6 times the other's scale and turned.
 The search does not find them where nothing is planted between them, so they would count as wrong: ``wrong_before_looking``."""

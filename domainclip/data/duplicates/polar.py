@@ -18,7 +18,8 @@ RINGS = 20
 STEPS = 5
 """Zooms that are looked for: by 1.08 up to 1.08 ** 5 = 1.47."""
 ANGLES = 64
-_RATIO = 1.08
+RATIO = 1.08
+"""Of the radius of a ring to that of the one inside of it."""
 _SIDE = 64
 _BLURS = 3
 _BESIDE = 0.065
@@ -36,12 +37,12 @@ def grey(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     Args:
         image: (C, Y, X) of any type; bands are averaged. NaN and infinite numbers count as the lowest.
     """
-    plane = image.astype(np.float32).mean(axis=0)
-    plane = np.where(np.isfinite(plane), plane, np.nan)
-    if np.isnan(plane).all():
+    plane = image.mean(axis=0, dtype=np.float32)
+    finite = np.isfinite(plane)
+    if not finite.any():
         return np.zeros(plane.shape, np.float32)
-    low, high = np.nanpercentile(plane, [1, 99])
-    scaled: npt.NDArray[np.float32] = np.clip((np.nan_to_num(plane, nan=low) - low) * (255 / max(high - low, 1e-6)), 0, 255)
+    low, high = (np.float32(value) for value in np.percentile(plane[finite], [1, 99]))
+    scaled: npt.NDArray[np.float32] = np.clip((np.where(finite, plane, low) - low) * (255 / max(high - low, np.float32(1e-6))), 0, 255)
     return scaled
 
 
@@ -84,7 +85,7 @@ def polar_views(plane: npt.NDArray[np.float32], centres: Sequence[tuple[float, f
 
 @cache
 def _sampling() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    radii = (_SIDE / 2 - 1.5) * _RATIO ** -np.arange(RINGS + STEPS, dtype=np.float64)[::-1]
+    radii = (_SIDE / 2 - 1.5) * RATIO ** -np.arange(RINGS + STEPS, dtype=np.float64)[::-1]
     angles = np.arange(ANGLES) * (2 * np.pi / ANGLES)
     middle = (_SIDE - 1) / 2
     blur = np.maximum(0.6, radii * np.pi / ANGLES)
@@ -100,7 +101,7 @@ def rings(views: Views, step: int = 0) -> Views:
     return views[..., STEPS - step : STEPS - step + RINGS, :]
 
 
-def agreement(one: Views, other: Views) -> npt.NDArray[np.float32]:
+def agreement(one: Views, other: Views) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
     """Says how well two views agree when one is turned, and mirrored, onto the other as well as may be.
 
     Args:
@@ -108,17 +109,22 @@ def agreement(one: Views, other: Views) -> npt.NDArray[np.float32]:
         other: The same.
 
     Returns:
-        (P,) correlation, -1 to 1; rings count by their circumference, fine structure more than coarse.
+        (P,) correlation, -1 to 1; rings count by their circumference, fine structure more than coarse. (P,) whether the second
+        is mirrored for it; and (P,) the turn, in steps of the angle: what the second shows at angle 0 the first one shows there.
     """
     fixed, turned = _spectrum(one), _spectrum(other)
-    best = [np.fft.irfft((each * turned.conj()).sum(axis=1), n=ANGLES, axis=1).max(axis=1) for each in (fixed, fixed.conj())]
-    most: npt.NDArray[np.float32] = np.maximum(*best).astype(np.float32)
-    return most
+    every = [np.fft.irfft((each * turned.conj()).sum(axis=1), n=ANGLES, axis=1) for each in (fixed, fixed.conj())]
+    found = np.concatenate(every, axis=1).astype(np.float32)
+    best = found.argmax(axis=1)
+    mirrored = best >= ANGLES
+    # The conjugate's angles run the other way round.
+    turn = np.where(mirrored, -best, best) % ANGLES
+    return found[np.arange(len(found)), best], mirrored, turn
 
 
 def _spectrum(some: Views) -> npt.NDArray[np.complex64]:
     """Of the rings along the angle, so weighted that the product of two is their correlation."""
-    circumference = _RATIO ** np.arange(RINGS, dtype=np.float32)
+    circumference = RATIO ** np.arange(RINGS, dtype=np.float32)
     spectrum = np.fft.rfft(some.astype(np.float32), axis=2)
     spectrum *= np.sqrt(circumference / circumference.sum())[:, None] * np.sqrt(np.arange(spectrum.shape[2]))
     norm = np.sqrt((np.abs(spectrum) ** 2).sum(axis=(1, 2)) * (2 / ANGLES))
