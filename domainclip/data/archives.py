@@ -55,8 +55,8 @@ class Store(Protocol):
 class Member:
     """Where an image lies: archive, its name there, where its bytes begin and how many there are.
 
-    ``place`` is None in a compressed tar, which is read from its start; in a zip it is that of the local header, in a store what the
-    store says. ``store`` is how images lie in the store, where it is one.
+    ``place`` is None in a compressed tar, which is read from its start; in a zip it is that of the local header, in a store what
+    the store says. ``store`` is how images lie in it, where the archive is one.
     """
 
     archive: Path

@@ -1,7 +1,7 @@
 """One array of Zarr version 2: what its ``.zarray`` says, checked before anything is decoded, and its chunks within that.
 
 After the storage specification (zarr-specs.readthedocs.io, version 2). The decoders are the standard library's, zstandard's and
-imagecodecs', which the package has anyway; a closed list of them, since numcodecs' registry, to which stores may refer, holds pickle.
+imagecodecs', which the package has anyway; the list is closed, since numcodecs' registry, which stores refer to, holds pickle.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MAX_CHUNKS = 2**20
 _DTYPE = re.compile(r"[<>|](?:[biuf][1248]|[US][1-9][0-9]{0,3})")
 _BLOSC_HEADER = struct.Struct("<4B3I")
 _BLOSC_COPIED = 2
-_REWRITE = "Write the store anew with a compressor of: none, {}.".format(", ".join(("blosc", "gzip", "zlib", "zstd")))
+_REWRITE = "Write the store anew, with blosc, gzip, zlib, zstd or no compressor."
 
 
 def unreadable(found: str, remedy: str = "Get the file anew.") -> UnreadableFileError:

@@ -242,8 +242,8 @@ class _Store:
                     continue
                 stored += 1
                 window = tuple(slice(at * step, (at + 1) * step) for at, step in zip(place, array.chunks[-3:], strict=True))
-                for number, (_, at) in enumerate(wanted):
-                    part = whole[(number, *window)]
+                for image, (_, at) in zip(whole, wanted, strict=True):
+                    part = image[window]
                     within = tuple(one % step for one, step in zip(at, outer, strict=True))
                     part[...] = chunk[within][tuple(slice(size) for size in part.shape)]
         except (*FOREIGN_ERRORS, UnreadableFileError) as error:
