@@ -16,6 +16,7 @@ import zstandard
 from domainclip.config import DataConfig
 from domainclip.data import zarr_array
 from domainclip.data.inside import samples_of
+from domainclip.data.layouts import zarr_images
 from domainclip.data.layouts.zarr_images import PARTLY_STORED
 from domainclip.data.owner_map import read_owner_map
 from domainclip.data.prepare import prepare
@@ -107,21 +108,21 @@ def root(tmp_path):
     return folder
 
 
-def opened(root):
-    (root.parent / "mine.yaml").write_text(CARD)
+def opened(root, card=CARD):
+    (root.parent / "mine.yaml").write_text(card)
     return open_source(DataConfig(source=str(root.parent / "mine.yaml"), root=str(root)), domains.get("remote-sensing"))
 
 
-def read(root, tmp_path):
+def read(root, tmp_path, card=CARD, bands=BANDS):
     """Returns id to pixels or to the reason why there are none, and what was counted."""
-    source, domain, account = opened(root), domains.get("remote-sensing"), Counter()
+    source, domain, account = opened(root, card), domains.get("remote-sensing"), Counter()
     reading, found = checked_reading(domain, source.reading), {}
     for item in source.items():
         for cut in samples_of(item, domain, reading, tmp_path, account):
             name = cut.sample.key.rpartition("/")[2]
             try:
                 found[name] = cut.sample.read().array
-                assert cut.sample.channels == BANDS and cut.sample.group == name[0]
+                assert cut.sample.channels == bands and cut.sample.group == name[0]
                 assert [caption.text for caption in cut.sample.captions] == [f"A field called {name}."]
             except UnreadableFileError as error:
                 found[name] = error.found
@@ -159,6 +160,29 @@ def test_halves_keep_their_numbers(root, tmp_path):
     store(root / "s.zip", members(values, [3, 1, 4, 20, 24], encoder="blosc"))
     found, _ = read(root, tmp_path)
     assert found["b_1"].dtype == np.float32 and np.array_equal(found["b_1"], values[1, 1])
+
+
+def test_colours_are_called_as_the_card_says_and_come_as_pictures(root, tmp_path):
+    """The store's own order and names; a name that the card does not know is refused, never taken by its place."""
+    values = images(shape=(3, 2, 3, 20, 24), dtype="|u1")
+    card = CARD.replace("bands: band}", "bands: band, called: {B: blue, G: green, R: red}}").replace(", sensor: sentinel-2-l2a", "")
+    names = {f"band/{key}": data for key, data in members(np.array(["B", "G", "R"]), (3,)).items()}
+    store(root / "s.zip", members(values, [3, 1, 3, 20, 24]), **names)
+    found, _ = read(root, tmp_path, card, ("red", "green", "blue"))
+    assert np.array_equal(found["c_0"], values[2, 0, ::-1]) and found["c_0"].dtype == np.uint8
+    store(
+        root / "s.zip", members(values, [3, 1, 3, 20, 24]), **names | {"band/0": zlib.compress(np.array(["B", "G", "N"]).tobytes())}
+    )
+    with pytest.raises(UsageError, match="3 bands are called B, G, N; the card knows B, G, R"):
+        opened(root, card)
+
+
+def test_few_images_at_a_time_are_the_same_images(root, tmp_path, monkeypatch):
+    values = images()
+    store(root / "s.zip", members(values, [3, 2, 4, 20, 24], encoder="blosc"))
+    monkeypatch.setattr(zarr_images, "_TOGETHER_BYTES", 2 * values[0, 0].nbytes)
+    found, _ = read(root, tmp_path)
+    assert all(np.array_equal(found[name], values[number // 2, number % 2]) for number, name in enumerate(IDS))
 
 
 def test_each_chunk_is_decoded_once(root, tmp_path, monkeypatch):

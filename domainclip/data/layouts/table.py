@@ -151,7 +151,8 @@ class Table(Section):
         """Yields the files in the folder of images, the tables, the archives and what lies beside left out."""
         tables = {path for table in (*self.options.files(), *self._joined()) for path in table.paths(root)}
         folder = root / self.options.images
-        archives = {path for archive in (*self.options.archives, *self.options.stores) for path in root.glob(archive.file)}
+        patterns = [one.file for one in self.options.archives] + [one.file for one in self.options.stores]
+        archives = {path for pattern in patterns for path in root.glob(pattern)}
         last = None
         for path in sorted(folder.rglob("*")):
             if path.is_file() and path not in tables | archives and not any(path.match(beside) for beside in self.options.beside):
