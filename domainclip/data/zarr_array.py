@@ -155,8 +155,8 @@ def _fill(name: str, value: Any, dtype: np.dtype[Any]) -> Any:
     try:
         if dtype.kind == "f" and (type(value) in {int, float} or value in {"NaN", "Infinity", "-Infinity"}):
             return dtype.type(value)
-        if dtype.kind in "iub" and type(value) in {int, bool} and int(dtype.type(value)) == value:
-            return dtype.type(value)
+        if dtype.kind in "iub" and type(value) in {int, bool}:
+            return dtype.type(value)  # raises where it does not fit
     except (OverflowError, ValueError, TypeError):
         pass
     raise unreadable(f"the fill value of {name!r} ({str(value)[:40]}) is no number that it can hold")

@@ -122,8 +122,8 @@ def _finished(image: npt.NDArray[Any] | str, names: tuple[str, ...]) -> Any:
         return image
     if image.dtype == np.uint8 and sorted(names) == sorted(_RGB):
         return np.ascontiguousarray(image[[names.index(colour) for colour in _RGB]].transpose(1, 2, 0))
-    wide = np.float32 if image.dtype.itemsize == 2 and image.dtype.kind == "f" else image.dtype.newbyteorder("=")
-    return BandImage(image.astype(wide), names)
+    half = image.dtype.itemsize == 2 and image.dtype.kind == "f"  # which TIFF readers do not know
+    return BandImage(image.astype(np.float32) if half else image, names)
 
 
 def band_file(image: BandImage) -> bytes:
