@@ -40,9 +40,12 @@ class Store(Protocol):
     """A file that holds images and is neither zip nor tar of them, as an archive; ``at`` is where its images would lie."""
 
     @property
-    def path(self) -> Path: ...  # noqa: D102
+    def path(self) -> Path:
+        """Where it lies."""
+
     @property
-    def at(self) -> str: ...  # noqa: D102
+    def at(self) -> str:
+        """Below the root."""
 
     def told(self) -> dict[str, Any]:
         """Returns how its images lie, as plain values."""
