@@ -230,7 +230,8 @@ class SourceItem:
         members: Further files of the same image, by path: the other slices of a series, say.
         url: Where the file lies when it is in no folder; ``path`` is then its name alone.
         pieces: The images of it that are wanted, where a table names members of an archive or windows of a slide one by one.
-        inside: How images and rows lie in a container (a tar of samples, arrays), where nothing outside of it names them.
+        inside: How images and rows lie in a container (a tar of samples, arrays), where nothing outside of it names them; with
+            ``pieces``, how those lie in a Zarr store.
     """
 
     path: Path

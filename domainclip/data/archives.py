@@ -10,11 +10,11 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from domainclip.data.row_store import safe_key, temporary_database
 from domainclip.data.zip_directory import directory
@@ -36,16 +36,36 @@ _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _TOO_LARGE = f"the member is larger than {MAX_MEMBER_BYTES // 2**30} GiB"
 
 
+class Store(Protocol):
+    """A file that holds images and is neither zip nor tar of them, as an archive; ``at`` is where its images would lie."""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+
+    @property
+    def at(self) -> str:
+        """Below the root."""
+
+    def told(self) -> dict[str, Any]:
+        """Returns how its images lie, as plain values."""
+
+    def members(self) -> Iterator[tuple[str, int, int]]:
+        """Yields name and place of each image; raises UnreadableFileError."""
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """Where an image lies: archive, its name there, where its bytes begin and how many there are.
 
-    ``place`` is None in a compressed tar, which is read from its start; in a zip it is that of the local header.
+    ``place`` is None in a compressed tar, which is read from its start; in a zip it is that of the local header, in a store what
+    the store says. ``store`` is how images lie in it, where the archive is one.
     """
 
     archive: Path
     name: str
     place: tuple[int, int] | None
+    store: Mapping[str, Any] | None = None
 
 
 class ArchiveIndex:
@@ -54,31 +74,36 @@ class ArchiveIndex:
     Args:
         archives: Archive and the folder that its members would lie in.
         what: For messages.
+        stores: Stores of images.
 
     Raises:
-        UsageError: An archive is damaged or none.
+        UsageError: An archive or store is damaged or none.
     """
 
-    def __init__(self, archives: Iterable[tuple[Path, str]], what: str) -> None:
+    def __init__(self, archives: Iterable[tuple[Path, str]], what: str, stores: Sequence[Store] = ()) -> None:
         self._base = temporary_database()
         self._base.execute(
             "create table members (path text primary key, archive integer, name text, start integer, size integer, number integer)"
         )
-        self._archives = list(archives)
-        for number, (path, at) in enumerate(self._archives):
+        self._archives: list[tuple[Path, str, Store | None]] = [(path, at, None) for path, at in archives]
+        self._archives += [(store.path, store.at, store) for store in stores]
+        for number, (path, at, store) in enumerate(self._archives):
             try:
                 self._base.execute("begin")
                 self._base.executemany(
                     "insert or ignore into members values (?, ?, ?, ?, ?, ?)",
                     (
                         (safe_key(f"{at}/{_plain(name)}" if at else _plain(name)), number, name, start, size, order)
-                        for order, (name, start, size) in enumerate(_members(path))
+                        for order, (name, start, size) in enumerate(_members(path) if store is None else store.members())
                     ),
                 )
                 self._base.execute("commit")
             except ARCHIVE_ERRORS as error:
                 found = f"It is no zip or tar that can be read to its end ({type(error).__name__})."
                 raise UsageError(f"{what} was to be read from {path}.", found, "Get the archive anew.") from error
+            except UnreadableFileError as error:
+                found = f"Its images cannot be read: {error.found}."
+                raise UsageError(f"{what} was to be read from {path}.", found, error.remedy) from error
 
     def find(self, path: str) -> Member | None:
         """Returns the member that would lie at a path below the root, or None."""
@@ -86,8 +111,9 @@ class ArchiveIndex:
         row = self._base.execute(asked, (safe_key(_plain(path)),)).fetchone()
         if row is None:
             return None
-        archive, name, start, size = row
-        return Member(self._archives[archive][0], name, (start, size) if start >= 0 else None)
+        number, name, start, size = row
+        archive, _, store = self._archives[number]
+        return Member(archive, name, (start, size) if start >= 0 else None, None if store is None else store.told())
 
     def paths(self) -> Iterator[str]:
         """Yields the paths of all members."""
@@ -111,7 +137,7 @@ def read_members(archive: Path, members: Sequence[tuple[str, tuple[int, int] | N
         if any(place is None for _, place in members):
             yield from _streamed(archive, [name for name, _ in members])
             return
-        read = _unzipped if zipfile.is_zipfile(archive) else _plain_bytes
+        read = unzipped if zipfile.is_zipfile(archive) else _plain_bytes
         with archive.open("rb") as file:
             for name, place in members:
                 assert place is not None
@@ -129,16 +155,21 @@ def _plain_bytes(file: BinaryIO, start: int, size: int) -> bytes | str:
     return data if len(data) == size else "the archive ends within the member"
 
 
-def _unzipped(file: BinaryIO, start: int, size: int) -> bytes | str:
+def unzipped(file: BinaryIO, start: int, size: int, most: int | None = None) -> bytes | str:
     """Reads a member of a zip by its local header (APPNOTE.TXT 4.3.7): the directory of a large zip takes seconds to read.
 
     Args:
         file: The archive.
         start: Where the local header begins.
         size: Compressed bytes, as the directory says (the local header need not).
+        most: Bytes of the largest member that is read; None for ``MAX_MEMBER_BYTES``.
+
+    Returns:
+        Its bytes, or the reason why they cannot be read.
     """
-    if size > MAX_MEMBER_BYTES:
-        return _TOO_LARGE
+    largest, too_large = (MAX_MEMBER_BYTES, _TOO_LARGE) if most is None else (most, f"the member is larger than {most} bytes")
+    if size > largest:
+        return too_large
     file.seek(start)
     header = file.read(_LOCAL_HEADER.size)
     if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
@@ -152,13 +183,13 @@ def _unzipped(file: BinaryIO, start: int, size: int) -> bytes | str:
         return "the archive ends within the member"
     if method == zipfile.ZIP_DEFLATED:
         try:
-            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, MAX_MEMBER_BYTES + 1)
+            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, largest + 1)
         except zlib.error:
             return "the member is damaged"
     elif method != zipfile.ZIP_STORED:
         return f"the member is packed by method {method}; deflate (8) and none (0) are read"
-    if len(data) > MAX_MEMBER_BYTES:
-        return _TOO_LARGE
+    if len(data) > largest:
+        return too_large
     # Bit 3: sum and sizes stand behind the data, and the header has none.
     return "the member is damaged (its checksum differs)" if not flags & 8 and zlib.crc32(data) != checksum else data
 

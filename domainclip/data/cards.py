@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from domainclip.config import Section, validated
 from domainclip.data.layouts import Container, Layout
 from domainclip.data.layouts.table import Table
+from domainclip.data.layouts.zarr_images import ImageStore
 from domainclip.data.operations import OPERATIONS_VERSION, Operation
 from domainclip.data.pipeline import manifest_cells, piped
 from domainclip.domains.base import ClassFacts
@@ -107,6 +108,12 @@ class DatasetCard(Section):
         if not isinstance(self.layout, Table):
             return []
         return [(path, one.at) for one in self.layout.options.archives for path in sorted(root.glob(one.file))]
+
+    def stores(self, root: Path) -> list[ImageStore]:
+        """Returns the Zarr stores of images that are there."""
+        layouts = self.layout.options.stores if isinstance(self.layout, Table) else ()
+        found = [(one, path) for one in layouts for path in sorted(root.glob(one.file)) if path.is_file()]
+        return [ImageStore(path, path.relative_to(root).as_posix(), one) for one, path in found]
 
 
 def _card_files() -> dict[str, Path]:

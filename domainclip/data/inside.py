@@ -24,13 +24,14 @@ from domainclip.captions.report_files import ReportOptions
 from domainclip.data.archives import read_members
 from domainclip.data.layouts import Container
 from domainclip.data.layouts.containers import Entry
+from domainclip.data.layouts.zarr_images import BandImage, ZarrImages, band_file, store_images
 from domainclip.data.operations import Operation
 from domainclip.data.pipeline import manifest_cells, piped
 from domainclip.data.row_items import ItemBuilder
 from domainclip.domains import magic
 from domainclip.domains.base import CutsPatches, Domain, item_account
 from domainclip.errors import UnreadableFileError
-from domainclip.sample import Pixels, Sample, SourceItem, Values
+from domainclip.sample import Piece, Pixels, Sample, SourceItem, Values
 
 _TOGETHER = 64
 _NUMBERS = itertools.count()
@@ -102,7 +103,7 @@ def samples_of(item: SourceItem, domain: Domain, reading: BaseModel, scratch: Pa
     Raises:
         UnreadableFileError: The file cannot be read; an image in it that cannot is a sample that says so when it is read.
     """
-    if item.inside is not None:
+    if item.inside is not None and not item.pieces:
         yield from _of_container(item, domain, reading, scratch, account)
     elif item.pieces and item.pieces[0].member is None:
         for sample in _patches(item, domain, reading):
@@ -126,12 +127,20 @@ def _patches(item: SourceItem, domain: Domain, reading: BaseModel) -> Iterator[S
 
 def _of_archive(item: SourceItem, domain: Domain, reading: BaseModel, scratch: Path, account: Counter[str]) -> Iterator[Cut]:
     pieces = {piece.member: piece for piece in item.pieces if piece.member is not None}
-    for name, content in read_members(item.path, [(member, piece.place) for member, piece in pieces.items()]):
+    for name, content in _contents(item, pieces, account):
         piece = pieces[name]
         one = SourceItem(
             item.path, piece.name, piece.captions, piece.labels, (), piece.group, piece.split, piece.spacing, piece.ids
         )
         yield from _of_content(one, name, content, domain, reading, scratch, account)
+
+
+def _contents(item: SourceItem, pieces: Mapping[str, Piece], account: Counter[str]) -> Iterator[tuple[str, Any]]:
+    """Yields the members that are wanted, of an archive or of a Zarr store."""
+    if item.inside is None:
+        return read_members(item.path, [(member, piece.place) for member, piece in pieces.items()])
+    numbers = [(member, piece.place[0]) for member, piece in pieces.items() if piece.place is not None]
+    return store_images(item.path, ZarrImages.model_validate(item.inside), numbers, account)
 
 
 def _of_container(item: SourceItem, domain: Domain, reading: BaseModel, scratch: Path, account: Counter[str]) -> Iterator[Cut]:
@@ -214,8 +223,10 @@ class _ScratchFile:
 
 
 def _scratch_file(folder: Path, content: Any, member: str) -> _ScratchFile:
-    """Writes the bytes of a picture file, or an array as a PNG, under a name of ours."""
-    if isinstance(content, np.ndarray):
+    """Writes the bytes of a picture file, an array as a PNG, or bands as a TIFF, under a name of ours."""
+    if isinstance(content, BandImage):
+        content, ending = band_file(content), ".tif"
+    elif isinstance(content, np.ndarray):
         content, ending = _as_png(content), ".png"
     else:
         ending = next((ending for start, ending in _ENDINGS if content.startswith(start)), _ending_of(member))

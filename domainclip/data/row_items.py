@@ -141,7 +141,7 @@ class _Joined:
                 # Those of a compressed tar stay together, since it is read from its start.
                 chunk = 0 if member.place is None else self.counts[archive] // PIECES_OF_ARCHIVE
                 self.counts[archive] += 1
-                place = {"member": member.name, "place": member.place}
+                place = {"member": member.name, "place": member.place, "inside": member.store}
                 called = f"{archive.relative_to(self.folder).as_posix()}#{chunk}"
                 self._add_piece(archive, called, self.builder.item(archive, name, rows, where), place)
             else:
@@ -163,7 +163,7 @@ class _Joined:
         """Returns all items, files of several images last."""
         for name, several in self.pieces.groups():
             pieces = tuple(piece_from_json(one) for one in several)
-            self.items.append(SourceItem(Path(several[0]["file"]), name, pieces=pieces))
+            self.items.append(SourceItem(Path(several[0]["file"]), name, pieces=pieces, inside=several[0].get("inside")))
         return self.items
 
 

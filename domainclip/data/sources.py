@@ -169,7 +169,7 @@ def _from_card(name: str, card_file: Path, config: DataConfig, domain: Domain, r
         files = card.layout.containers(folder, what)
         items = tuple(SourceItem(path, path.relative_to(folder).as_posix(), inside=inside) for path in files)
         return Source(name, about(card), (), card.reading, items)
-    account, archives = Counter[str](), ArchiveIndex(card.archives(folder), what)
+    account, archives = Counter[str](), ArchiveIndex(card.archives(folder), what, card.stores(folder))
     rows = rows_of_card(card, folder, account)
     read = items_from_rows(rows, folder, what, domain, label, report_options(config), reading, archives)
     there = (path.relative_to(folder).as_posix() for path in card.files(folder))

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from domainclip.config import Section
 from domainclip.data.layouts.table_file import Row, TableFile
+from domainclip.data.layouts.zarr_images import ZarrImages
 from domainclip.data.row_store import RowStore
 from domainclip.errors import UsageError, unknown_name
 
@@ -83,6 +84,7 @@ class TableOptions(Section):
             there is taken; those of columns that the table lacks are passed over as long as one is left.
         suffixes: Tried one after the other where the path has none.
         archives: Archives that hold the images where the folder is not unpacked.
+        stores: Zarr stores that hold the images; each stands in the path where a folder of images would.
         folders: An image is a folder of files (a band each), and ``path`` leads to it.
         beside: Patterns of files in the folder of images that are no images (masks, other tables), and need no row.
     """
@@ -96,6 +98,7 @@ class TableOptions(Section):
     path: str | tuple[str, ...]
     suffixes: tuple[str, ...] = ()
     archives: tuple[Archive, ...] = ()
+    stores: tuple[ZarrImages, ...] = ()
     folders: bool = False
     beside: tuple[str, ...] = ()
 
@@ -148,7 +151,8 @@ class Table(Section):
         """Yields the files in the folder of images, the tables, the archives and what lies beside left out."""
         tables = {path for table in (*self.options.files(), *self._joined()) for path in table.paths(root)}
         folder = root / self.options.images
-        archives = {path for archive in self.options.archives for path in root.glob(archive.file)}
+        patterns = [one.file for one in self.options.archives] + [one.file for one in self.options.stores]
+        archives = {path for pattern in patterns for path in root.glob(pattern)}
         last = None
         for path in sorted(folder.rglob("*")):
             if path.is_file() and path not in tables | archives and not any(path.match(beside) for beside in self.options.beside):

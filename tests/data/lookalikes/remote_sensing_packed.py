@@ -9,11 +9,13 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from lookalikes.kit import Expected, LookAlike, encoded, lookalike, plain, put
+from lookalikes.remote_sensing_bands import L2A, digital_number
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -225,39 +227,54 @@ def rsicd_parquet(root: Path) -> LookAlike:
     return LookAlike(tuple(images))
 
 
-def zarr_zip(path: Path, arrays: dict[str, tuple[tuple[str, ...], np.ndarray, tuple[int, ...]]]) -> None:
-    """Writes a group of Zarr version 2 as xarray lays it out (dimensions as an attribute), zlib for compression: no package needed.
+ZLIB = {"id": "zlib", "level": 1}
+BLOSC = {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0}
+Arrays = dict[str, tuple[tuple[str, ...], np.ndarray, tuple[int, ...]]]
+
+
+def packed(chunk: np.ndarray, compressor: dict[str, object]) -> bytes:
+    if compressor["id"] == "zlib":
+        return zlib.compress(chunk.tobytes(), 1)
+    return imagecodecs.blosc_encode(chunk.tobytes(), level=5, compressor="lz4", shuffle=1, typesize=chunk.dtype.itemsize)
+
+
+def zarr_zip(path: Path, arrays: Arrays, compressor: dict[str, object] = ZLIB) -> None:
+    """Writes a group of Zarr version 2 as xarray lays it out (dimensions as an attribute), without a package for it.
 
     Args:
         path: The zip.
         arrays: Name to dimensions, values and the shape of a chunk (which divides that of the values).
+        compressor: Of all chunks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(".zgroup", json.dumps({"zarr_format": 2}))
         archive.writestr(".zattrs", "{}")
         for name, (dimensions, values, chunk) in arrays.items():
-            told = {"chunks": chunk, "compressor": {"id": "zlib", "level": 1}, "dtype": values.dtype.str, "fill_value": None}
+            told = {"chunks": chunk, "compressor": compressor, "dtype": values.dtype.str, "fill_value": None}
             told |= {"filters": None, "order": "C", "shape": values.shape, "zarr_format": 2}
             archive.writestr(f"{name}/.zarray", json.dumps(told))
             archive.writestr(f"{name}/.zattrs", json.dumps({"_ARRAY_DIMENSIONS": dimensions}))
             for place in np.ndindex(*(size // step for size, step in zip(values.shape, chunk, strict=True))):
                 window = tuple(slice(at * step, (at + 1) * step) for at, step in zip(place, chunk, strict=True))
                 key = ".".join(map(str, place))
-                archive.writestr(f"{name}/{key}", zlib.compress(np.ascontiguousarray(values[window]).tobytes(), 1))
+                archive.writestr(f"{name}/{key}", packed(np.ascontiguousarray(values[window]), compressor))
 
 
 SSL_COLUMNS = ["caption", "question_1", "question_2", "question_3", "file", "sample_id", "time_id", "classes", "tags", "names"]
 SSL_PLACES = ("0080717", "0060573")
 
 
-def ssl_zip(path: Path) -> None:
-    """Writes two places at four times, picture 4 * place + time, beside the coordinates that the README lists."""
-    bands = np.stack([[plain(4 * place + time).transpose(2, 0, 1) for time in range(4)] for place in range(2)])
+SSL_FILE = "ssl4eos12_val_seasonal_data_000001.zarr.zip"
+SSL_LOST = "ssl4eos12_train_seasonal_data_000001.zarr.zip"
+
+
+def ssl_arrays(bands: np.ndarray, names: tuple[str, ...]) -> Arrays:
+    """Returns two places at four times, (place, time, band, y, x), beside the coordinates that the README lists."""
     ids = np.array([[f"{place}_{time}" for time in range(4)] for place in SSL_PLACES])
-    arrays = {
-        "bands": (("sample", "time", "band", "y", "x"), bands, (2, 1, 3, 16, 16)),
-        "band": (("band",), np.array(["R", "G", "B"]), (3,)),
+    return {
+        "bands": (("sample", "time", "band", "y", "x"), bands, (2, 1, len(names), 16, 16)),
+        "band": (("band",), np.array(names), (len(names),)),
         "sample": (("sample",), np.array(SSL_PLACES), (2,)),
         "time": (("time",), np.arange(4), (4,)),
         "sample_id": (("sample", "time"), ids, (2, 4)),
@@ -267,35 +284,55 @@ def ssl_zip(path: Path) -> None:
         "y": (("y",), np.arange(16), (16,)),
         "x": (("x",), np.arange(16), (16,)),
     }
-    zarr_zip(path, arrays)
+
+
+def ssl_captions(root: Path, modality: str, first: int) -> LookAlike:
+    """Writes the tables, of which one row leads to a train zip that was not brought; picture ``first + 4 * place + time``."""
+    captions, images, tables = "Llama3-SSL4EO-S12-v1.1-captions", [], {"train": [], "val": []}
+    for place, sample in enumerate(SSL_PLACES):
+        for time in range(4):
+            caption = f"The image is a satellite view of a landscape, number {place} at time {time}."
+            asked = [f"What is the most prominent {thing}?" for thing in ("body of water", "field", "feature")]
+            words = ["land, wood, reservoir, farmyard", "land, natural, wood, water, reservoir", "Renhe Reservoir (reservoir)"]
+            tables["val"].append([caption, *asked, SSL_FILE, int(sample), time, *words])
+            name = f"data/ssl4eo-s12/val/{modality}/{SSL_FILE}/{sample}_{time}"
+            images.append(Expected(name, first + 4 * place + time, captions=(caption,), group=sample, split="val"))
+    tables["train"].append(["A town.", "What?", "Where?", "Which?", SSL_LOST, 211, 0, "land", "land", "Rome (city)"])
+    for split, rows in tables.items():
+        table = pd.DataFrame(rows, columns=SSL_COLUMNS)
+        put(root / captions / split / f"ssl4eos12_{split}_seasonal_data_000001.csv", table.to_csv(index=True))
+        table.to_parquet(root / captions / f"{split}.parquet", index=False)
+    return LookAlike(tuple(images), rejected=(f"data/ssl4eo-s12/train/{modality}/{SSL_LOST}/0000211_0",))
 
 
 @lookalike("ssl4eo-captions")
 def ssl4eo_captions(root: Path) -> LookAlike:
     """Columns, their order and the first row's values: mirror of the card at cee1b521
-    (aifasthub.com/datasets/ibm-esa-geospatial); names of the csv: the repository's val folder; the zips (Zarr version 2,
-    dimensions, coordinates, places in text of seven digits, times in chunks of their own) and their folders: README of
-    SSL4EO-S12 v1.1 (file id 7813835948). The parquet files say the same rows again. An image is named by its zip and the zip's
-    own sample_id; the group is the place as the zips spell it. A row leads to a train zip that was not brought.
+    (aifasthub.com/datasets/ibm-esa-geospatial); names of the csv: the repository's val folder; row numbers before its columns:
+    its loader's index_col=0 (file id 44044425635); the zips (Zarr version 2, dimensions, coordinates, places in text of seven
+    digits, times in chunks of their own) and their folders: README of SSL4EO-S12 v1.1 (file id 7813835948). The parquet files
+    say the same rows again. An image is named by its zip and the zip's own sample_id; the group is the place as the zips spell
+    it. A row leads to a train zip that was not brought.
 
     Filled in: the sentences, bands of S2RGB (R, G, B), compression, 2 places of 16 px for 64 of 264. Left out: file_id, time_,
     x_, y_.
     """
-    captions, images, tables = "Llama3-SSL4EO-S12-v1.1-captions", [], {"train": [], "val": []}
-    for place, sample in enumerate(SSL_PLACES):
-        for time in range(4):
-            caption = f"The image is a satellite view of a landscape, number {place} at time {time}."
-            file = "ssl4eos12_val_seasonal_data_000001.zarr.zip"
-            asked = [f"What is the most prominent {thing}?" for thing in ("body of water", "field", "feature")]
-            words = ["land, wood, reservoir, farmyard", "land, natural, wood, water, reservoir", "Renhe Reservoir (reservoir)"]
-            tables["val"].append([caption, *asked, file, int(sample), time, *words])
-            name = f"data/ssl4eo-s12/val/S2RGB/{file}/{sample}_{time}"
-            images.append(Expected(name, 4 * place + time, captions=(caption,), group=sample, split="val"))
-    lost = "ssl4eos12_train_seasonal_data_000001.zarr.zip"
-    tables["train"].append(["A town.", "What?", "Where?", "Which?", lost, 211, 0, "land", "land", "Rome (city)"])
-    for split, rows in tables.items():
-        table = pd.DataFrame(rows, columns=SSL_COLUMNS)
-        put(root / captions / split / f"ssl4eos12_{split}_seasonal_data_000001.csv", table.to_csv(index=False))
-        table.to_parquet(root / captions / f"{split}.parquet", index=False)
-    ssl_zip(root / "data/ssl4eo-s12/val/S2RGB/ssl4eos12_val_seasonal_data_000001.zarr.zip")
-    return LookAlike(tuple(images), rejected=(f"data/ssl4eo-s12/train/S2RGB/{lost}/0000211_0",))
+    bands = np.stack([[plain(4 * place + time).transpose(2, 0, 1) for time in range(4)] for place in range(2)])
+    zarr_zip(root / "data/ssl4eo-s12/val/S2RGB" / SSL_FILE, ssl_arrays(bands, ("R", "G", "B")))
+    return ssl_captions(root, "S2RGB", 0)
+
+
+@lookalike("ssl4eo-captions+s2l2a")
+def ssl4eo_captions_s2l2a(root: Path) -> LookAlike:
+    """As above; int16, twelve bands B01 to B12, cloud_mask beside them: README (file id 7813835948). The numbers bear an offset
+    of 1000 (DLR-MF-DAS/SSL4EO-S12-v1.1@bdc1ce13 zarr_dataset.py), so all are above it. S2RGB lies beside, as it does at Juelich.
+
+    Filled in: compression (Blosc with LZ4, what the zarr package takes when nobody says).
+    """
+    numbers = [[20 + 4 * place + time for time in range(4)] for place in range(2)]
+    values = np.array([[[digital_number(number, band) for band in L2A] for number in row] for row in numbers], np.int16)
+    bands = np.broadcast_to(values[..., None, None], (*values.shape, 16, 16))
+    cloud = {"cloud_mask": (("sample", "time", "y", "x"), np.zeros((2, 4, 16, 16), np.uint8), (2, 1, 16, 16))}
+    zarr_zip(root / "data/ssl4eo-s12/val/S2L2A" / SSL_FILE, ssl_arrays(bands, L2A) | cloud, BLOSC)
+    zarr_zip(root / "data/ssl4eo-s12/val/S2RGB" / SSL_FILE, ssl_arrays(bands[:, :, :3].astype(np.uint8), ("R", "G", "B")))
+    return ssl_captions(root, "S2L2A", 20)
