@@ -50,7 +50,7 @@ class DataConfig(Section):
     duplicates: Literal["exact", "near"] = Field(
         "exact",
         description="Images that count as one group in the split: of equal pixels, or (near) that show the same though turned, "
-        "mirrored, resized, zoomed or stained anew; some 40 ms an image and core more.",
+        "mirrored, resized, zoomed or stained anew; some 20 ms an image and core more, and more where most have a twin.",
     )
     split: Literal["published", "by_group"] = Field(
         "published", description="by_group: split anew by group; what the source says is kept in the index as 'published'."

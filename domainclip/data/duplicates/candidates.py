@@ -15,7 +15,7 @@ from domainclip.errors import missing_dependency
 
 NEAREST = 10
 """Candidates of an image."""
-LEAST_AGREEMENT = 0.3
+LEAST_AGREEMENT = 0.25
 """Of views of a likely pair; chosen on planted pairs, see ``docs/duplicates.md``."""
 LIKELY = np.dtype([
     ("image", "u4"), ("part", "u4"), ("agreement", "f4"), ("mirrored", "?"), ("turn", "u1"), ("step", "u1"), ("centre", "u1"),

@@ -16,7 +16,7 @@ from domainclip.data.duplicates.polar import ANGLES, CENTRES, RATIO, middle_squa
 
 SMALL = 64
 """Side of the small pictures."""
-LEAST_FIT = 0.5
+LEAST_FIT = 0.4
 """Correlation under the map of a pair whose features are worth a look; chosen on planted pairs, see ``docs/duplicates.md``."""
 _ITERATIONS = 15
 _CLOSE_ENOUGH = 1e-3

@@ -42,7 +42,9 @@ def grey(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     if not finite.any():
         return np.zeros(plane.shape, np.float32)
     low, high = (np.float32(value) for value in np.percentile(plane[finite], [1, 99]))
-    scaled: npt.NDArray[np.float32] = np.clip((np.where(finite, plane, low) - low) * (255 / max(high - low, np.float32(1e-6))), 0, 255)
+    scaled: npt.NDArray[np.float32] = np.clip(
+        (np.where(finite, plane, low) - low) * (255 / max(high - low, np.float32(1e-6))), 0, 255
+    )
     return scaled
 
 

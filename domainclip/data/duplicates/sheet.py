@@ -34,7 +34,8 @@ def group_sheet(
     """Draws groups of duplicates.
 
     Args:
-        groups: Numbers of images; the largest groups are drawn first, eight images of each at most, which the title says.
+        groups: Numbers of images; those in several splits are drawn first, then the largest, eight images of each at most, which
+            the title says.
         read: Number to (C, Y, X).
         splits: Of each image; blue train, orange val, red held_out.
         rows: Groups below each other.
@@ -46,13 +47,14 @@ def group_sheet(
     """
     from PIL import Image, ImageDraw
 
-    shown = sorted(groups, key=lambda group: (-len(group), tuple(group)))[: rows * columns]
+    torn = {tuple(group) for group in groups if len({splits[image] for image in group}) > 1}
+    shown = sorted(groups, key=lambda group: (tuple(group) not in torn, -len(group), tuple(group)))[: rows * columns]
     widest = min(max((len(group) for group in shown), default=1), _MOST_IN_ROW)
     across, down = widest * (_CELL + _GAP) + 3 * _GAP, _CELL + _GAP
     height = max(1, -(-len(shown) // columns))
     sheet = Image.new("RGB", (columns * across + _GAP, height * down + _TITLE + _GAP), "white")
     cut = sum(len(group) > _MOST_IN_ROW for group in shown)
-    title = f"{len(shown)} of {len(groups)} groups of duplicates; frames: blue train, orange val, red held_out"
+    title = f"{len(shown)} of {len(groups)} groups of duplicates, {len(torn)} in several splits; frames: blue train, orange val, red held_out"
     title += f"; of {cut} groups the first {_MOST_IN_ROW}" if cut else ""
     ImageDraw.Draw(sheet).text((_GAP, _GAP), title + ("; SYNTHETIC" if synthetic else ""), fill="black")
     for number, group in enumerate(shown):
@@ -66,7 +68,7 @@ def group_sheet(
 
 
 def draw_sheet(path: Path, prepared: PreparedSet, groups: Sequence[Sequence[int]]) -> None:
-    """Writes the picture of groups of a set's images.
+    """Writes the picture of groups of a set's images: those that its splits tear apart first.
 
     Args:
         path: Ends in .jpg, .jpeg or .png.
