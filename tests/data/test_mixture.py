@@ -1,6 +1,7 @@
 """Mixtures: shares of an epoch are exact, caps take whole groups, and what one source tests no other trains."""
 
 import json
+import shutil
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -8,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from blobs import blobs
 from PIL import Image
 
 from domainclip.cli.main import main
 from domainclip.config import DataConfig
+from domainclip.data.duplicates.leaks import leaks
 from domainclip.data.epoch_shares import EpochShares
 from domainclip.data.mixture import Part, mix
+from domainclip.data.mixture_rows import choose_rows, own_groups
 from domainclip.data.prepare import prepare
 from domainclip.data.prepared_set import PreparedSet
 from domainclip.data.set_summary import draw_summary, summarise, summary_lines
@@ -22,26 +26,58 @@ from domainclip.domains.base import domains
 from domainclip.errors import UsageError
 
 
-def made(folder, name, seeds, splits, label, groups=None):
-    """A prepared set of noise pictures, one a seed; equal seeds are equal pictures. By default two each make a group of its own."""
+def noise(seed):
+    """A picture of a seed."""
+    return np.random.default_rng(seed).integers(0, 255, (24, 24, 3), np.uint8)
+
+
+def made(folder, name, seeds, splits, label, groups=None, drawn=noise):
+    """A prepared set of pictures, one a seed; equal seeds are equal pictures. By default two each make a group of its own."""
     root = folder / f"{name}-source"
     root.mkdir()
     lines = ["path,caption,language,label:tissue,group,split"]
     for number, (seed, split) in enumerate(zip(seeds, splits, strict=True)):
-        noise = np.random.default_rng(seed).integers(0, 255, (24, 24, 3), np.uint8)
-        Image.fromarray(noise).save(root / f"{number}.png")
-        lines.append(f"{number}.png,{name} {seed},en,{label},{groups[number] if groups else f'{name}{number // 2}'},{split}")
+        Image.fromarray(drawn(seed)).save(root / f"{number}.png")
+        group = groups[number] if groups else f"{name}{number // 2}"
+        lines.append(f"{number}.png,{name} {seed},en,{label},{group},{split}")
     (root / "manifest.csv").write_text("\n".join(lines) + "\n")
     domain = domains.get("pathology")
     return prepare(open_source(DataConfig(source=str(root)), domain), domain, folder / name, workers=0, val_fraction=0.0).folder
 
 
+def saying(folder, copy, **changes):
+    """A copy of a set whose dataset.json says something else."""
+    shutil.copytree(folder, copy)
+    card = json.loads((copy / "dataset.json").read_text())
+    (copy / "dataset.json").write_text(json.dumps(card | changes))
+    return copy
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    """Sets that several tests mix, made once: those of ``two`` and of ``same_patients``."""
+    folder = tmp_path_factory.mktemp("sets")
+    patients = [f"patient{number}" for number in range(10)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOMAINCLIP_HOME", str(tmp_path_factory.getbasetemp() / "owner"))  # as for every test
+        return {
+            "one": made(folder, "one", range(20), ["train"] * 16 + ["held_out"] * 4, "tumor"),
+            # Of the second set's training images two are held out by the first.
+            "other": made(folder, "other", [16, 17, *range(100, 110)], ["train"] * 8 + ["held_out"] * 4, "stroma"),
+            "here": made(folder, "here", range(10), ["train"] * 6 + ["held_out"] * 3 + ["val"], "tumor", patients),
+            "there": made(folder, "there", range(20, 30), ["held_out"] * 3 + ["val"] + ["train"] * 6, "tumor", patients),
+        }
+
+
 @pytest.fixture
-def two(tmp_path):
-    one = made(tmp_path, "one", range(20), ["train"] * 16 + ["held_out"] * 4, "tumor")
-    # Of the second set's training images two are held out by the first.
-    other = made(tmp_path, "other", [16, 17, *range(100, 110)], ["train"] * 8 + ["held_out"] * 4, "stroma")
-    return one, other
+def two(sets):
+    return sets["one"], sets["other"]
+
+
+@pytest.fixture
+def same_patients(sets):
+    """Ten patients twice, in different pictures: the first set trains on 0 to 5, the second on 4 to 9."""
+    return sets["here"], sets["there"]
 
 
 def test_what_one_tests_no_other_trains(two, tmp_path):
@@ -56,8 +92,7 @@ def test_what_one_tests_no_other_trains(two, tmp_path):
     for number in range(len(rows)):  # every row leads to its own picture, and has its own captions
         (caption,) = mixture.captions_of(rows["key"][number])
         seed = int(caption.text.split()[1])
-        expected = np.random.default_rng(seed).integers(0, 255, (24, 24, 3), np.uint8)
-        np.testing.assert_array_equal(mixture.read(number).array.transpose(1, 2, 0), expected)
+        np.testing.assert_array_equal(mixture.read(number).array.transpose(1, 2, 0), noise(seed))
     assert set(mixture.captions["origin"]) == {"human"} and len(mixture.captions) == 30
 
 
@@ -129,15 +164,6 @@ def parts_of(rows, column):
     return {value: set(some["split"]) for value, some in rows.groupby(column)}
 
 
-@pytest.fixture
-def same_patients(tmp_path):
-    """Ten patients twice, in different pictures: the first set trains on 0 to 5, the second on 4 to 9, each tests the rest."""
-    patients = [f"patient{number}" for number in range(10)]
-    one = made(tmp_path, "one", range(10), ["train"] * 6 + ["held_out"] * 3 + ["val"], "tumor", patients)
-    other = made(tmp_path, "other", range(20, 30), ["held_out"] * 3 + ["val"] + ["train"] * 6, "tumor", patients)
-    return one, other
-
-
 def test_groups_that_one_source_evaluates_on_no_other_trains_on(same_patients, tmp_path):
     mixture = mix([Part(folder) for folder in same_patients], tmp_path / "mixture")
     # By hand: of the first set's training patients 0 to 5 the second holds out 0 to 2 and validates on 3; of the second's 4 to 9
@@ -162,6 +188,22 @@ def test_groups_whose_names_merely_look_alike_are_told_apart(same_patients, tmp_
     assert [source["leaks_by_group"] for source in again.card["sources"]] == [3, 0]
     names = parts_of(again.index, "group_in_source")
     assert len(names) == 10 and sum(parts == {"held_out"} for parts in names.values()) == 2  # 0, 5; others differ within
+
+
+def test_a_group_that_its_own_source_tears_apart_stays_as_published():
+    def table(groups, splits, keys="abcd"):
+        rows = [(key, group, split) for key, group, split in zip(keys, groups, splits, strict=False)]
+        return pd.DataFrame(rows, columns=["key", "group", "split"]).assign(
+            pixel_sha256=lambda t: t["group"] + t["split"] + t["key"]
+        )
+
+    torn = table(["p", "p", "q"], ["train", "held_out", "val"])
+    other = table(["p", "q", "r"], ["train", "train", "train"], "xyz")
+    first, second = choose_rows([torn, other], [None, None], 0, groups_apart=False)
+    assert list(first.rows["key"]) == ["a", "b", "c"] and list(second.rows["key"]) == ["z"]
+    # An image named as its group is in it, where others are; alone it is nobody's.
+    named = table(["a", "a", "c"], ["train", "held_out", "train"])
+    assert list(own_groups(named)) == ["a", "a"]
 
 
 def test_images_without_a_group_share_none(tmp_path):
@@ -230,13 +272,11 @@ def test_a_mixture_of_a_mixture_keeps_sources_and_multiplies_weights(two, tmp_pa
 
 def test_what_sources_say_goes_into_the_mixture(two, tmp_path):
     """Forbidden uses, what was rejected, and the owner's map."""
-    card = json.loads((two[1] / "dataset.json").read_text())
-    (two[1] / "dataset.json").write_text(
-        json.dumps({**card, "forbids": ["commercial"], "counts": {**card["counts"], "rejected": 2}})
-    )
+    counts = PreparedSet(two[1]).card["counts"] | {"rejected": 2}
+    forbidding = saying(two[1], tmp_path / "forbidding", forbids=["commercial"], counts=counts)
     lines = [{"key": "a", "reason": "damaged"}, {"key": "b", "reason": "empty"}]
-    (two[1] / "rejected.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    mixture = mix([Part(two[0]), Part(two[1])], tmp_path / "mixture")
+    (forbidding / "rejected.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    mixture = mix([Part(two[0]), Part(forbidding)], tmp_path / "mixture")
     assert mixture.card["forbids"] == ["commercial"]
     assert mixture.card["counts"]["rejected"] == summarise(mixture)["rejected"] == 2
     kept = [json.loads(line) for line in (mixture.folder / "rejected.jsonl").read_text().splitlines()]
@@ -249,18 +289,16 @@ def test_what_sources_say_goes_into_the_mixture(two, tmp_path):
 
 
 def test_sets_of_two_domains_are_refused(two, tmp_path):
-    card = json.loads((two[1] / "dataset.json").read_text())
-    (two[1] / "dataset.json").write_text(json.dumps({**card, "domain": "radiology"}))
+    elsewhere = saying(two[1], tmp_path / "elsewhere", domain="radiology")
     with pytest.raises(UsageError, match="several domains: pathology, radiology"):
-        mix([Part(two[0]), Part(two[1])], tmp_path / "mixture")
+        mix([Part(two[0]), Part(elsewhere)], tmp_path / "mixture")
     assert not (tmp_path / "mixture").exists()
 
 
 def test_equal_pixels_cannot_be_told_from_other_jpeg_qualities(two, tmp_path):
-    card = json.loads((two[1] / "dataset.json").read_text())
-    (two[1] / "dataset.json").write_text(json.dumps({**card, "jpeg_quality": 90}))
+    lossy = saying(two[1], tmp_path / "lossy", jpeg_quality=90)
     with pytest.warns(UserWarning, match=r"different data\.jpeg_quality"):
-        mix([Part(two[0]), Part(two[1])], tmp_path / "mixture")
+        mix([Part(two[0]), Part(lossy)], tmp_path / "mixture")
 
 
 def test_shares_are_relative_to_the_largest_weight_and_epochs_differ():
@@ -288,3 +326,20 @@ def test_the_verb_says_what_was_left_out_and_why(same_patients, tmp_path, capfd)
     assert stopped.value.code == 0 and "4 left out whose group another source evaluates on" in said
     assert "10 groups (patients, slides, scenes) have the same name in several sources and count as the same" in said
     assert f"domainclip audit {tmp_path / 'mixture'} --duplicates" in said
+
+
+def test_near_duplicates_across_sources_are_found_by_the_audit(tmp_path):
+    """A mirrored, darker copy has other pixels: the mixture takes it, and the audit of the mixture finds it."""
+
+    def mirrored(seed):
+        picture = blobs(300 + seed).transpose(1, 2, 0)[:, ::-1]
+        return picture - picture // 8
+
+    one = made(tmp_path, "one", [1, 2], ["train", "held_out"], "a", "pq", lambda seed: blobs(300 + seed).transpose(1, 2, 0))
+    other = made(tmp_path, "other", [3, 1], ["train", "held_out"], "a", "rs", mirrored)
+    mixture = mix([Part(one), Part(other)], tmp_path / "mixture")
+    assert len(mixture) == 4 and mixture.card["counts"]["leaks_left_out"] == 0
+    (torn,) = leaks(mixture).torn
+    assert sorted(zip(mixture.index["source"][[*torn]], mixture.index["split"][[*torn]], strict=True)) == [
+        ("unnamed-1", "train"), ("unnamed-2", "held_out"),
+    ]  # fmt: skip
