@@ -170,7 +170,7 @@ def _renamed(taken: Taken, weight: float, names: dict[str, str], first: int, gro
     keys = [_of_source(key, first) for key in rows["key"]]
     groups = [_of_source(group, first) for group in rows["group"]] if groups_apart else rows["group"]
     weights = rows["weight"].astype(float) * weight if "weight" in rows else [float(weight)] * len(rows)
-    changed = {
+    changed: dict[str, Any] = {
         "key": keys,
         "group": np.where(alone, keys, groups),
         GROUP_IN_SOURCE: np.where(alone, keys, taken.groups),

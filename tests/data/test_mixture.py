@@ -87,6 +87,7 @@ def test_what_one_tests_no_other_trains(two, tmp_path):
         ("unnamed-1", "train"): 16, ("unnamed-1", "held_out"): 4, ("unnamed-2", "train"): 6, ("unnamed-2", "held_out"): 4,
     }  # fmt: skip
     assert [source["leaks_left_out"] for source in mixture.card["sources"]] == [0, 2]
+    assert mixture.card["counts"]["groups_in_several_sources"] == 0
     held, trained = (set(rows.loc[rows["split"] == part, "pixel_sha256"]) for part in ("held_out", "train"))
     assert not held & trained
     for number in range(len(rows)):  # every row leads to its own picture, and has its own captions
@@ -192,17 +193,16 @@ def test_groups_whose_names_merely_look_alike_are_told_apart(same_patients, tmp_
 
 def test_a_group_that_its_own_source_tears_apart_stays_as_published():
     def table(groups, splits, keys="abcd"):
-        rows = [(key, group, split) for key, group, split in zip(keys, groups, splits, strict=False)]
-        return pd.DataFrame(rows, columns=["key", "group", "split"]).assign(
-            pixel_sha256=lambda t: t["group"] + t["split"] + t["key"]
-        )
+        rows = [*zip(keys, groups, splits, keys, strict=False)]
+        return pd.DataFrame(rows, columns=["key", "group", "split", "pixel_sha256"])
 
-    torn = table(["p", "p", "q"], ["train", "held_out", "val"])
-    other = table(["p", "q", "r"], ["train", "train", "train"], "xyz")
+    torn = table("ppqs", ["train", "held_out", "val", "held_out"])
+    other = table("pqrs", ["train", "train", "train", "val"], "wxyz")
     first, second = choose_rows([torn, other], [None, None], 0, groups_apart=False)
-    assert list(first.rows["key"]) == ["a", "b", "c"] and list(second.rows["key"]) == ["z"]
+    assert list(first.rows["key"]) == ["a", "b", "c", "d"] and list(second.rows["key"]) == ["y"]
+    assert second.counts["leaks_by_group"] == 3 and second.counts["leaks_of_val"] == 1
     # An image named as its group is in it, where others are; alone it is nobody's.
-    named = table(["a", "a", "c"], ["train", "held_out", "train"])
+    named = table("aac", ["train", "held_out", "train"])
     assert list(own_groups(named)) == ["a", "a"]
 
 
