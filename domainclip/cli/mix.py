@@ -52,7 +52,10 @@ def mix(
         card = run_mix(parts, output, seed=seed, groups_apart=groups_apart).card
         lines = [f"Mixture: {output}", *(f"  {name}: {count}" for name, count in card["counts"].items())]
         lines += [_of_source(source) for source in card["sources"]]
-        lines += [*_groups_said(card), f"Only equal pixels were compared; for near ones: domainclip audit {output} --duplicates"]
+        lines += [
+            *_groups_said(card),
+            f"Of pictures, equal pixels alone were compared; for near ones: domainclip audit {output} --duplicates",
+        ]
         if card["forbids"]:
             lines.append(f"Its licences together forbid: {', '.join(card['forbids'])}.")
         reporter.document({"output": str(output), **card}, lines)
