@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import os
 import shutil
-from collections.abc import Sequence
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from domainclip.data.licence_terms import terms
+from domainclip.data.mixture_rows import GROUP_IN_SOURCE, Taken, choose_rows, shared_groups
 from domainclip.data.owner_map import read_owner_map, write_owner_map
 from domainclip.data.prepared_set import FORMAT_VERSION, PreparedSet
 from domainclip.data.shards import sync_folder, write_bytes
@@ -24,6 +28,15 @@ from domainclip.identifiers import keyed_hash, owner_key
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_TOLD = (
+    *("name", "title", "licence", "citation", "homepage", "forbids", "permitted", "synthetic", "set_id", "reading", "split_source"),
+    *("jpeg_quality", "counts", "sources", "groups_apart"),
+)
+_LEFT_OUT = (
+    *("leaks_left_out", "leaks_by_pixels", "leaks_by_group", "leaks_of_val"),
+    *("copies_left_out", "over_cap", "captions_left_out"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +55,28 @@ class Part:
     cap: int | None = None
 
 
-def mix(parts: Sequence[Part], output: Path | str, *, seed: int = 0, name: str = "mixture") -> PreparedSet:
+def mix(
+    parts: Sequence[Part], output: Path | str, *, seed: int = 0, name: str = "mixture", groups_apart: bool = False
+) -> PreparedSet:
     """Makes one prepared set of several.
 
     Shards are linked (copied where the disk cannot link), so a mixture takes no room; images that are not taken stay in them and
-    have no row. Keys are made anew, since two sources may call their images alike (``1.png``); groups are not, and those of one
-    name count as one. A training image whose pixels another source holds out is left out: what one set tests, none may train.
+    have no row. Keys are made anew, since two sources may call their images alike (``1.png``).
+
+    What one source evaluates on, none trains on: left out are training images whose pixels any source, or whose group another one,
+    validates on or holds out, and images for validation that are held out likewise. Of a picture that several sources have in the
+    same part, the first source's image is taken. Only equal pixels are compared; ``audit MIXTURE --duplicates`` looks for others.
 
     Args:
         parts: The sources, of one domain.
         output: Folder to write; there must be none.
         seed: Of caps.
         name: What the mixture is called.
+        groups_apart: Groups (patients, slides, scenes) of one name in two sources are different ones. Otherwise they are the same.
 
     Returns:
-        The mixture. Its index has the columns ``source`` and ``weight`` (text), its dataset.json every source's card.
+        The mixture. Its index has the columns ``source``, ``weight`` (text) and ``group_in_source``, its dataset.json the card of
+        every source and what was taken of it (``Taken.counts``). Weights in a source that is a mixture are multiplied with its own.
 
     Raises:
         UsageError: Fewer than two parts, other domains, a weight or cap that is none, or the output exists.
@@ -65,29 +85,29 @@ def mix(parts: Sequence[Part], output: Path | str, *, seed: int = 0, name: str =
 
     output, asked = Path(output), f"A mixture was to be written to {output}."
     sets = _opened(parts, output, asked)
-    tables, captions, counts, shards = [], [], list[dict[str, int]](), 0
     indexes = [pd.read_parquet(prepared.folder / "index.parquet") for prepared in sets]
-    evaluated = _evaluated(indexes)
+    taken = choose_rows(indexes, [part.cap for part in parts], seed, groups_apart=groups_apart)
+    _warn(sets, taken)
     output.mkdir(parents=True)
-    for part, prepared, rows, source in zip(parts, sets, indexes, _names(sets), strict=True):
-        leaks = (rows["split"] == "train") & rows["pixel_sha256"].isin(evaluated)
-        kept = _capped(rows[~leaks], part.cap, seed)
-        counts.append({"images": len(rows), "taken": len(kept), "leaks_left_out": int(leaks.sum())})
+    tables, captions, rejected, entries, shards = [], [], list[dict[str, Any]](), list[dict[str, Any]](), 0
+    for part, prepared, rows, some, names in zip(parts, sets, indexes, taken, _names(sets, indexes), strict=True):
         renamed = {old: f"{shards + n:05d}.tar" for n, old in enumerate(sorted(set(rows["shard"])))}
         for old, new in renamed.items():
             _link(prepared.folder / old, output / new)
-        said = prepared.captions[prepared.captions["key"].isin(set(kept["key"]))]
-        captions.append(said.assign(key=[_new_key(key, shards) for key in said["key"]]))
-        keys = [_new_key(key, shards) for key in kept["key"]]
-        kept = kept.assign(key=keys, shard=kept["shard"].map(renamed), source=source, weight=repr(float(part.weight)))
-        counts[-1]["first_shard"] = shards
+        said = prepared.captions[prepared.captions["key"].isin(set(some.rows["key"]))]
+        captions.append(said.assign(key=[_of_source(key, shards) for key in said["key"]]))
+        tables.append(_renamed(some, part.weight, names, shards, groups_apart).assign(shard=some.rows["shard"].map(renamed)))
+        rejected += [{**line, "key": _of_source(line["key"], shards)} for line in _rejected(prepared)]
+        left = {"captions_left_out": len(prepared.captions) - len(said)}
+        entries.append({"weight": part.weight, "cap": part.cap, **some.counts, **left, "in_index": [*names.values()]})
+        entries[-1] |= {"first_shard": shards, **{field: prepared.card[field] for field in _TOLD if field in prepared.card}}
         shards += len(renamed)
-        tables.append(kept)
     index, texts = pd.concat(tables, ignore_index=True), pd.concat(captions, ignore_index=True)
     index.to_parquet(output / "index.parquet", compression="zstd", index=False)
     texts.to_parquet(output / "captions.parquet", compression="zstd", index=False)
-    write_bytes(output / "rejected.jsonl", b"")
-    card = _card(parts, sets, counts, index, texts, name) | {"seed": seed}
+    write_bytes(output / "rejected.jsonl", "".join(json.dumps(line, sort_keys=True) + "\n" for line in rejected).encode())
+    card = _card(sets, entries, index, texts, name) | {"seed": seed, "groups_apart": groups_apart}
+    card["counts"]["groups_in_several_sources"] = shared_groups(indexes)
     _write_map(card, sets)
     write_bytes(output / "dataset.json", (json.dumps(card, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
     sync_folder(output)
@@ -110,31 +130,65 @@ def _opened(parts: Sequence[Part], output: Path, asked: str) -> list[PreparedSet
     return sets
 
 
-def _evaluated(indexes: Sequence[pd.DataFrame]) -> set[str]:
-    """Returns the hashes of the pixels of all images that some source holds out or validates on."""
-    return {digest for rows in indexes for digest in rows.loc[rows["split"] != "train", "pixel_sha256"]}
+def _warn(sets: Sequence[PreparedSet], taken: Sequence[Taken]) -> None:
+    """Says where a mixture is of no use, and where equal pixels cannot be told."""
+    leaks = sum(some.counts["leaks_left_out"] - some.counts["leaks_of_val"] for some in taken)
+    if leaks and not any((some.rows["split"] == "train").any() for some in taken):
+        found = "No training image is left in the mixture: the sources validate on all there are, or hold them out"
+        warnings.warn(
+            f"{found}. Split them alike; or tell groups of one name apart (--groups-apart), if they differ.", stacklevel=3
+        )
+    if len({quality for prepared in sets for quality in _qualities(prepared.card)}) > 1:
+        found = "The sources were prepared with different data.jpeg_quality, and pictures that were equal may differ now"
+        warnings.warn(f"{found}: look for near ones (domainclip audit MIXTURE --duplicates).", stacklevel=3)
 
 
-def _names(sets: Sequence[PreparedSet]) -> list[str]:
-    """Returns a name for each source; those that share one are numbered."""
-    names = [str(prepared.card.get("name", "unnamed")) for prepared in sets]
-    return [name if names.count(name) == 1 else f"{name}-{1 + names[:place].count(name)}" for place, name in enumerate(names)]
+def _qualities(card: Mapping[str, Any]) -> set[int | None]:
+    sources = card.get("sources")
+    return {quality for source in sources for quality in _qualities(source)} if sources else {card.get("jpeg_quality")}
 
 
-def _capped(rows: pd.DataFrame, cap: int | None, seed: int) -> pd.DataFrame:
-    """Takes training images group by group; the order of groups depends on the set's order and the seed, not on the owner's key."""
-    train = rows[rows["split"] == "train"]
-    if cap is None or len(train) <= cap:
-        return rows
-    groups = train["group"].unique()
-    place = dict(zip(groups, np.random.default_rng(seed).permutation(len(groups)), strict=True))
-    taken = train.loc[train["group"].map(place).sort_values(kind="stable").index[:cap]].index
-    return rows[(rows["split"] != "train") | rows.index.isin(taken)]
+def _names(sets: Sequence[PreparedSet], indexes: Sequence[pd.DataFrame]) -> list[dict[str, str]]:
+    """Returns names for what each index calls its sources, and of "" for one that is no mixture; equal ones are numbered."""
+    inner = [
+        {name: name for name in rows["source"].unique()} if "source" in rows else {"": str(prepared.card.get("name", "unnamed"))}
+        for prepared, rows in zip(sets, indexes, strict=True)
+    ]
+    met = Counter(name for names in inner for name in names.values())
+    used = {name for name, count in met.items() if count == 1}
+    for names in inner:
+        for old, name in names.items():
+            if met[name] > 1:
+                names[old] = next(new for n in itertools.count(1) if (new := f"{name}-{n}") not in used)
+                used.add(names[old])
+    return inner
 
 
-def _new_key(key: str, source: int) -> str:
-    """Returns an image's key in the mixture: its own and the number of its source's first shard, hashed."""
-    return hashlib.sha256(f"{source}\x1f{key}".encode()).hexdigest()[:20]
+def _renamed(taken: Taken, weight: float, names: dict[str, str], first: int, groups_apart: bool) -> pd.DataFrame:
+    """Returns rows with the keys, groups, sources and weights that they have in the mixture."""
+    rows, alone = taken.rows, taken.groups.isna().to_numpy()
+    keys = [_of_source(key, first) for key in rows["key"]]
+    groups = [_of_source(group, first) for group in rows["group"]] if groups_apart else rows["group"]
+    weights = rows["weight"].astype(float) * weight if "weight" in rows else [float(weight)] * len(rows)
+    changed: dict[str, Any] = {
+        "key": keys,
+        "group": np.where(alone, keys, groups),
+        GROUP_IN_SOURCE: np.where(alone, keys, taken.groups),
+        "source": rows["source"].map(names) if "source" in rows else names[""],
+        "weight": [repr(float(one)) for one in weights],
+    }
+    return rows.assign(**changed)
+
+
+def _rejected(prepared: PreparedSet) -> list[dict[str, Any]]:
+    """Returns the lines of what a source rejected; none of a folder that has lost them."""
+    path = prepared.folder / "rejected.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
+
+def _of_source(name: str, first: int) -> str:
+    """Returns the key (or group) of an image in the mixture: its own and the number of its source's first shard, hashed."""
+    return hashlib.sha256(f"{first}\x1f{name}".encode()).hexdigest()[:20]
 
 
 def _link(old: Path, new: Path) -> None:
@@ -145,30 +199,8 @@ def _link(old: Path, new: Path) -> None:
 
 
 def _card(
-    parts: Sequence[Part], sets: Sequence[PreparedSet], counts: list[dict[str, int]], index: pd.DataFrame, captions: Any, name: str
+    sets: Sequence[PreparedSet], sources: list[dict[str, Any]], index: pd.DataFrame, captions: pd.DataFrame, name: str
 ) -> dict[str, Any]:
-    told = (
-        "name",
-        "title",
-        "licence",
-        "citation",
-        "homepage",
-        "forbids",
-        "permitted",
-        "synthetic",
-        "set_id",
-        "reading",
-        "split_source",
-    )
-    sources = [
-        {
-            "weight": part.weight,
-            "cap": part.cap,
-            **count,
-            **{field: prepared.card[field] for field in told if field in prepared.card},
-        }
-        for part, prepared, count in zip(parts, sets, counts, strict=True)
-    ]
     per_split = index["split"].value_counts()
     channels = [prepared.card.get("channels") for prepared in sets]
     shared: dict[str, Any] = {
@@ -190,13 +222,14 @@ def _card(
         "sources": sources,
         "counts": {
             "images": len(index),
-            "rejected": 0,
+            "rejected": sum(int(prepared.card.get("counts", {}).get("rejected", 0)) for prepared in sets),
             **{split: int(per_split.get(split, 0)) for split in SPLITS},
             **{f"groups_{split}": int(index.loc[index["split"] == split, "group"].nunique()) for split in SPLITS},
             "captions": len(captions),
             "distinct_captions": int(captions["text"].nunique()),
             "images_without_caption": len(index) - captioned,
-            "leaks_left_out": sum(count["leaks_left_out"] for count in counts),
+            **{field: sum(source[field] for source in sources) for field in _LEFT_OUT},
+            "groups_across_splits": int((index.groupby("group")["split"].nunique() > 1).sum()),
         },
     }
 
@@ -204,7 +237,7 @@ def _card(
 def _write_map(card: dict[str, Any], sets: Sequence[PreparedSet]) -> None:
     """Joins the owner's maps of the sources, where they are on this machine."""
     lines = [
-        {**line, "key": _new_key(line["key"], source["first_shard"])}
+        {**line, "key": _of_source(line["key"], source["first_shard"])}
         for prepared, source in zip(sets, card["sources"], strict=True)
         for line in read_owner_map(str(prepared.card.get("set_id", "")))
     ]
