@@ -20,7 +20,7 @@ LEAST_AGREEMENT = 0.25
 LIKELY = np.dtype([
     ("image", "u4"), ("part", "u4"), ("agreement", "f4"), ("mirrored", "?"), ("turn", "u1"), ("step", "u1"), ("centre", "u1"),
 ])  # fmt: skip
-"""A likely pair: the image that was looked up, the one that may show it or a part of it, and how (as ``overlay.start`` takes it)."""
+"""A likely pair: the image that was looked up, the one that may show it or a part of it, and how, as ``overlay.start`` takes it."""
 _TRIED = 3
 """Variants of a candidate that are laid onto it: the descriptor's first is not always the one that fits."""
 _EXACT_UP_TO = 10_000
@@ -131,7 +131,7 @@ def indexed(descriptors: Floats, seed: int = 0) -> Any:
         raise missing_dependency("faiss", "Looking for duplicates", "faiss-cpu") from error
     count, length = descriptors.shape
     if count <= _EXACT_UP_TO:
-        index = faiss.IndexFlatIP(length)
+        index: Any = faiss.IndexFlatIP(length)
     else:
         cells = int(4 * count**0.5)
         some = np.sort(np.random.default_rng(seed).permutation(count)[: _TRAINED_ON * cells])

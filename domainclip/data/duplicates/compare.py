@@ -19,7 +19,7 @@ _KEPT_FEATURES = 2048
 
 
 def compared(search: Search, pairs: Likely) -> tuple[tuple[Match, ...], int, set[int]]:
-    """Compares pairs: first the likeliest of each image, then all others of images that have a twin. Most have none.
+    """Compares pairs: first the likeliest of each image, then all others of images that have a twin. Most images have none.
 
     Returns:
         Matches in the order of the pairs, of how many pairs the features were compared, and images that are too plain.
@@ -40,7 +40,11 @@ def compared(search: Search, pairs: Likely) -> tuple[tuple[Match, ...], int, set
 
 
 def _match(search: Search, pairs: Likely) -> tuple[list[Match], list[int], int]:
-    """Compares some pairs, their features where their small pictures fit: the matches, images that are too plain to compare, and of how many pairs the features were looked at."""
+    """Compares some pairs, their features where their small pictures fit.
+
+    Returns:
+        The matches; images that are too plain to compare; and of how many pairs the features were looked at.
+    """
     matches, plain, looked_at = list[Match](), set[int](), 0
     small = search.opened("small")
     with threadpool_limits(1):

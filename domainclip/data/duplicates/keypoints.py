@@ -118,7 +118,9 @@ def same_picture(first: int, second: int, one: Features, other: Features) -> Mat
     """Says whether two images show the same picture, in whole or in part.
 
     Returns:
-        The match; None where fewer than ``LEAST_INLIERS`` features agree on one map, or what they agree on is no likely map of a picture.
+        The match; None where fewer than ``LEAST_INLIERS`` features agree on one map, or where that is no likely map of a
+        picture: stretched by more than 1.8, zoomed by more than 3, laying less than 15 % of one onto the other, or what does not
+        look alike.
     """
     found = [
         _mapped(one.places, one.words, one.picture, other),

@@ -44,7 +44,8 @@ def small_picture(plane: Plane) -> Plane:
 
 def is_flat(small: Plane) -> bool:
     """Whether there is too little in a picture to say what it shows."""
-    return float(small.std()) < _LEAST_STRUCTURE
+    edge = round(2 * _COARSE)  # there a shade of the light counts as structure
+    return float(small[edge:-edge, edge:-edge].std()) < _LEAST_STRUCTURE
 
 
 def start(mirrored: bool, turn: int, step: int, centre: int) -> npt.NDArray[np.float32]:
@@ -82,7 +83,7 @@ def fit(image: Plane, part: Plane, begun: npt.NDArray[np.float32]) -> float:
 
     ends: Any = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _ITERATIONS, _CLOSE_ENOUGH)
     try:
-        _, improved = cv2.findTransformECC(part, image, begun.copy(), cv2.MOTION_AFFINE, ends, None, 1)  # type: ignore[call-overload]
+        _, improved = cv2.findTransformECC(part, image, begun.copy(), cv2.MOTION_AFFINE, ends, None, 1)
     except cv2.error:  # no better map near by: the pictures differ, or one is blank
         improved = begun
     return _correlation(image, part, improved)

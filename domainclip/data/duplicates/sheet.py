@@ -54,7 +54,8 @@ def group_sheet(
     height = max(1, -(-len(shown) // columns))
     sheet = Image.new("RGB", (columns * across + _GAP, height * down + _TITLE + _GAP), "white")
     cut = sum(len(group) > _MOST_IN_ROW for group in shown)
-    title = f"{len(shown)} of {len(groups)} groups of duplicates, {len(torn)} in several splits; frames: blue train, orange val, red held_out"
+    title = f"{len(shown)} of {len(groups)} groups of duplicates, {len(torn)} in several splits; "
+    title += "frames: blue train, orange val, red held_out"
     title += f"; of {cut} groups the first {_MOST_IN_ROW}" if cut else ""
     ImageDraw.Draw(sheet).text((_GAP, _GAP), title + ("; SYNTHETIC" if synthetic else ""), fill="black")
     for number, group in enumerate(shown):
