@@ -160,9 +160,9 @@ def test_a_mark_at_the_start_belongs_to_no_column(tmp_path):
 def test_another_encoding_is_told_with_its_place(name, tmp_path):
     content = 'a\n"x"\n"Gewebe ü"\n'.encode("cp1252") if "csv" in name else '{"a": 1}\n{"a": 2}\n{"a": "ü"}\n'.encode("cp1252")
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
-    error = refused(tmp_path / name, rf"Line 3 holds the byte 0xfc \(byte {content.index(0xFC)} of the file\), which is no UTF-8", **(
-        {"format": "jsonl"} if name.endswith("jsonl") else {}
-    ))  # fmt: skip
+    form = "jsonl" if name.endswith("jsonl") else "csv"
+    told = rf"Line 3 holds the byte 0xfc \(byte {content.index(0xFC)} of the file\), which is no UTF-8"
+    error = refused(tmp_path / name, told, format=form)
     assert "cp1252" in error.remedy and "encoding" in error.remedy and "report" not in str(error)
     (tmp_path / "b.csv").write_text("a\nü\n", encoding="utf-8")
     assert "report" not in str(refused(tmp_path / "b.csv", "UTF-8", encoding="cp1252"))
