@@ -5,13 +5,14 @@ import gzip
 import json
 import sqlite3
 import tracemalloc
+import zipfile
 
 import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from domainclip.data.layouts import bounds
+from domainclip.data.layouts import bounds, workbook_bounds
 from domainclip.data.layouts.bounds import Nesting, wrong_byte
 from domainclip.data.layouts.table import Join, Table
 from domainclip.data.layouts.table_file import TableFile
@@ -147,6 +148,42 @@ def test_two_columns_of_one_name_are_refused_in_every_form(tmp_path):
     refused(tmp_path / "a.jsonl", "the name 'a' twice", format="jsonl")
     (tmp_path / "a.json").write_text('[{"b": 1}, {"a": 1, "b": 2, "a": 3}]')
     refused(tmp_path / "a.json", "the name 'a' twice", format="json")
+
+
+def with_parts(path, **parts):
+    """Writes a workbook anew with other parts, by the beginnings of their names."""
+    with zipfile.ZipFile(path) as file:
+        old = {name: file.read(name).decode() for name in file.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, text in old.items():
+            file.writestr(name, next((change(text) for start, change in parts.items() if start in name), text))
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "found"),
+    [
+        (
+            "sheet1",
+            lambda text: text.replace("<row", "<row>" + "<c/>" * 2**10 + "</row><row", 1),
+            "a row has more than 1024 parts",
+        ),
+        ("sheet1", lambda text: text.replace("</c>", "</c>" + "<row/><c/>" * 2**9, 1), "a row has more than 1024 parts"),
+        ("sheet1", lambda text: text.replace("</c>", f"</c><!--{'<row>' * 2**15}-->", 1), "a row has more than 65536 bytes"),
+        ("sheet1", lambda text: text.replace("<sheetData>", "<si/>" * 2**10 + "<sheetData>"), "a row has more than 1024 parts"),
+        ("sheet1", lambda text: text.replace("</sheetData>", "<x/>" * 2**10 + "</sheetData>"), "a row has more than 1024 parts"),
+        ("styles", lambda text: text.replace("<fonts", "<x/>" * 2**12 + "<fonts"), "more texts and styles"),
+        ("Content", lambda text: text.replace("/xl/styles.xml", "/xl/worksheets/sheet1.xml"), "uses a sheet as something else"),
+        ("sheet1", lambda text: text[:-9], "no xlsx"),
+    ],
+)
+def test_workbooks_are_bounded_before_they_are_read(part, change, found, tmp_path, monkeypatch):
+    workbook(tmp_path / "a.xlsx", [["a", "b"], *[["x" * 99, n] for n in range(900)]])
+    monkeypatch.setattr(workbook_bounds, "_MAX_ELEMENTS", 2**12)
+    monkeypatch.setattr(workbook_bounds, "_MAX_ROW_ELEMENTS", 2**10)
+    monkeypatch.setattr(bounds, "MAX_ROW", 2**16 if "bytes" in found else 2**24)
+    assert len(rows(tmp_path / "a.xlsx", format="xlsx")) == 900
+    with_parts(tmp_path / "a.xlsx", **{part: change})
+    refused(tmp_path / "a.xlsx", found, format="xlsx")
 
 
 def test_workbooks_keep_an_index_and_lose_no_cell(tmp_path):

@@ -14,20 +14,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
+from xml.parsers.expat import ExpatError
 
 from pydantic import Field
 
 from domainclip.captions.report_files import check_encoding
 from domainclip.config import Section
 from domainclip.data.layouts.bounds import BoundedJson, BoundedLines, check_nesting, doubled, wrong_byte
+from domainclip.data.layouts.workbook_bounds import check_workbook
 from domainclip.data.operations.checked import no_such_column
 from domainclip.data.patterns import NamedPattern, columns_of
 from domainclip.errors import FOREIGN_ERRORS, UnreadableFileError, UsageError
 
 Row = dict[str, Any]
 MAX_CELL_CHARACTERS = 2**22
-_MAX_XLSX_BYTES = 2**28
-"""Unpacked; openpyxl keeps all texts of a workbook in memory."""
 _WRONG = (*FOREIGN_ERRORS, csv.Error, sqlite3.Error, zipfile.BadZipFile, zlib.error)
 """RecursionError is a RuntimeError, and so among them."""
 _TEXTS = frozenset({"csv", "jsonl", "lines"})
@@ -276,12 +276,9 @@ def _xlsx(table: TableFile, path: Path, asked: str) -> Iterator[Row]:
     import openpyxl
     from openpyxl.utils.exceptions import InvalidFileException
 
-    with zipfile.ZipFile(path) as parts:
-        size = sum(part.file_size for part in parts.infolist())  # zipfile reads no more of a part than it says here
-    if size > _MAX_XLSX_BYTES:
-        raise UsageError(asked, f"Unpacked it has {size} bytes; at most {_MAX_XLSX_BYTES} are read.", "Save the sheet as CSV.")
     try:
-        with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
+        check_workbook(path)
+        with closing(openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)) as book:
             sheet = book[table.sheet] if table.sheet is not None else book.worksheets[0]
             lines = enumerate(sheet.iter_rows(values_only=True), start=1)
             header = [None if name is None else str(name) for name in next(lines, (0, ()))[1]]
@@ -295,7 +292,7 @@ def _xlsx(table: TableFile, path: Path, asked: str) -> Iterator[Row]:
                     raise UsageError(asked, f"Row {number} has a cell in a column without a name.", "Name it in the first row.")
                 if any(cell is not None for cell in cells):
                     yield dict.fromkeys(names) | dict(zip(names, cells, strict=False))
-    except (InvalidFileException, AttributeError) as error:  # the latter where parts of a workbook are not what they should be
+    except (InvalidFileException, AttributeError, ExpatError) as error:  # AttributeError where parts are not what they should be
         raise ValueError(str(error)) from error
 
 
