@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from domainclip.errors import UsageError
+from domainclip.errors import UsageError, unknown_name
 
 ChannelEmbedding = Literal["inflated", "zero-inflated", "by-name", "wavelength"]
 """What an image tower's first layer makes of bands that its initial weights do not name; see ``models.channel_embedding``."""
@@ -227,9 +227,16 @@ def validated(model: type[BaseModel], values: Any, what: str) -> Any:
                 known = _fields_at(model, problem["loc"][:-1])
                 close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.4)
                 remedies.append(f"Did you mean {close[0]!r}?" if close else f"Known fields: {', '.join(known)}.")
+            elif problem["type"] == "union_tag_invalid":
+                kind, tag, known = (problem["ctx"][name] for name in ("discriminator", "tag", "expected_tags"))
+                error_of_name = unknown_name(str(kind).strip("'"), str(tag)[:60], (one.strip(" '") for one in known.split(",")))
+                lines.append(f"{where}: {error_of_name.found.rstrip('.')}")
+                remedies.append(error_of_name.remedy)
             else:
                 place = f"{where}: " if where else ""  # of several fields together no one is named
-                lines.append(f"{place}{problem['msg'].removeprefix('Value error, ')} (given: {problem.get('input')!r})"[:300])
+                given = repr(problem.get("input"))
+                given = f"{given[:100]}..." if len(given) > 100 else given
+                lines.append(f"{place}{problem['msg'].removeprefix('Value error, ')} (given: {given})")
         remedy = " ".join(remedies) or "Correct the fields named above."
         raise UsageError(f"{what} was to be read.", "; ".join(lines), remedy) from error
 

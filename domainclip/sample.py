@@ -191,7 +191,7 @@ class Piece:
     Attributes:
         name: How the source names it (the base of its key, before hashing).
         member: Name of the member of an archive.
-        place: Where a plain member lies in the archive, first byte and number of bytes, where that is known.
+        place: Where a plain member lies in the archive, as ``data.archives.Member`` tells it, where that is known.
         window: The part of a slide, in level-0 pixels.
         captions: The owner's captions.
         labels: The owner's labels.
@@ -203,7 +203,7 @@ class Piece:
 
     name: str
     member: str | None = None
-    place: tuple[int, int] | None = None
+    place: tuple[int, ...] | None = None
     window: Window | None = None
     captions: tuple[Caption, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)

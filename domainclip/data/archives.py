@@ -6,6 +6,7 @@ Links, devices and folders in an archive are no members.
 
 from __future__ import annotations
 
+import json
 import struct
 import tarfile
 import zipfile
@@ -32,6 +33,10 @@ ARCHIVE_ERRORS = (
     NotImplementedError,
     ValueError,
 )
+_INSERT = """
+insert into members values (?, ?, ?, ?, ?, 1) on conflict (path) do update
+set name = excluded.name, place = excluded.place, number = excluded.number, times = times + 1 where archive = excluded.archive
+"""
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _TOO_LARGE = f"the member is larger than {MAX_MEMBER_BYTES // 2**30} GiB"
 
@@ -50,26 +55,29 @@ class Store(Protocol):
     def told(self) -> dict[str, Any]:
         """Returns how its images lie, as plain values."""
 
-    def members(self) -> Iterator[tuple[str, int, int]]:
+    def members(self) -> Iterator[tuple[str, tuple[int, ...]]]:
         """Yields name and place of each image; raises UnreadableFileError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Where an image lies: archive, its name there, where its bytes begin and how many there are.
+    """Where an image lies: archive, its name there, and its place.
 
-    ``place`` is None in a compressed tar, which is read from its start; in a zip it is that of the local header, in a store what
-    the store says. ``store`` is how images lie in it, where the archive is one.
+    ``place`` is first byte and number of bytes in a plain tar, what ``zip_directory.directory`` tells in a zip, in a store what the
+    store says, and None in a compressed tar, which is read from its start. ``store`` is how images lie in it, where the archive is
+    one.
     """
 
     archive: Path
     name: str
-    place: tuple[int, int] | None
+    place: tuple[int, ...] | None
     store: Mapping[str, Any] | None = None
 
 
 class ArchiveIndex:
     """The members of a set's archives, on disk, by the path below the root that each would have unpacked.
+
+    Of two members of one name in one archive the later counts, as where it is unpacked; of two archives the first.
 
     Args:
         archives: Archive and the folder that its members would lie in.
@@ -77,13 +85,13 @@ class ArchiveIndex:
         stores: Stores of images.
 
     Raises:
-        UsageError: An archive or store is damaged or none.
+        UsageError: An archive or store is damaged or none, or a compressed tar has two members of one name.
     """
 
     def __init__(self, archives: Iterable[tuple[Path, str]], what: str, stores: Sequence[Store] = ()) -> None:
         self._base = temporary_database()
         self._base.execute(
-            "create table members (path text primary key, archive integer, name text, start integer, size integer, number integer)"
+            "create table members (path text primary key, archive integer, name text, place text, number integer, times integer)"
         )
         self._archives: list[tuple[Path, str, Store | None]] = [(path, at, None) for path, at in archives]
         self._archives += [(store.path, store.at, store) for store in stores]
@@ -91,13 +99,17 @@ class ArchiveIndex:
             try:
                 self._base.execute("begin")
                 self._base.executemany(
-                    "insert or ignore into members values (?, ?, ?, ?, ?, ?)",
+                    _INSERT,
                     (
-                        (safe_key(f"{at}/{_plain(name)}" if at else _plain(name)), number, name, start, size, order)
-                        for order, (name, start, size) in enumerate(_members(path) if store is None else store.members())
+                        (safe_key(f"{at}/{_plain(name)}" if at else _plain(name)), number, safe_key(name), json.dumps(place), order)
+                        for order, (name, place) in enumerate(_members(path) if store is None else store.members())
                     ),
                 )
                 self._base.execute("commit")
+                asked = "select name from members where archive = ? and times > 1 and place = 'null' limit 1"
+                for (name,) in self._base.execute(asked, (number,)):
+                    found = f"It is compressed, and has two members with the name {name!r}, of which the later would count."
+                    raise UsageError(f"{what} was to be read from {path}.", found, "Unpack it.")
             except ARCHIVE_ERRORS as error:
                 found = f"It is no zip or tar that can be read to its end ({type(error).__name__})."
                 raise UsageError(f"{what} was to be read from {path}.", found, "Get the archive anew.") from error
@@ -107,13 +119,14 @@ class ArchiveIndex:
 
     def find(self, path: str) -> Member | None:
         """Returns the member that would lie at a path below the root, or None."""
-        asked = "select archive, name, start, size from members where path = ?"
+        asked = "select archive, name, place from members where path = ?"
         row = self._base.execute(asked, (safe_key(_plain(path)),)).fetchone()
         if row is None:
             return None
-        number, name, start, size = row
+        number, name, told = row
         archive, _, store = self._archives[number]
-        return Member(archive, name, (start, size) if start >= 0 else None, None if store is None else store.told())
+        place = json.loads(told)
+        return Member(archive, name, None if place is None else tuple(place), None if store is None else store.told())
 
     def paths(self) -> Iterator[str]:
         """Yields the paths of all members."""
@@ -121,7 +134,7 @@ class ArchiveIndex:
             yield path
 
 
-def read_members(archive: Path, members: Sequence[tuple[str, tuple[int, int] | None]]) -> Iterator[tuple[str, bytes | str]]:
+def read_members(archive: Path, members: Sequence[tuple[str, tuple[int, ...] | None]]) -> Iterator[tuple[str, bytes | str]]:
     """Yields name and bytes of the members that are asked for, or the reason why one cannot be read.
 
     Those of a zip or a plain tar come in the order asked for, those of a compressed tar in the order of the archive.
@@ -141,13 +154,14 @@ def read_members(archive: Path, members: Sequence[tuple[str, tuple[int, int] | N
         with archive.open("rb") as file:
             for name, place in members:
                 assert place is not None
-                yield name, read(file, *place)
+                yield name, read(file, place)
     except ARCHIVE_ERRORS as error:
         found = f"the archive cannot be read to its end ({type(error).__name__})"
         raise UnreadableFileError("Images of an archive were to be read.", found, "Get the archive anew.") from error
 
 
-def _plain_bytes(file: BinaryIO, start: int, size: int) -> bytes | str:
+def _plain_bytes(file: BinaryIO, place: tuple[int, ...]) -> bytes | str:
+    start, size = place
     if size > MAX_MEMBER_BYTES:
         return _TOO_LARGE
     file.seek(start)
@@ -155,26 +169,26 @@ def _plain_bytes(file: BinaryIO, start: int, size: int) -> bytes | str:
     return data if len(data) == size else "the archive ends within the member"
 
 
-def unzipped(file: BinaryIO, start: int, size: int, most: int | None = None) -> bytes | str:
+def unzipped(file: BinaryIO, place: tuple[int, ...], most: int | None = None) -> bytes | str:
     """Reads a member of a zip by its local header (APPNOTE.TXT 4.3.7): the directory of a large zip takes seconds to read.
 
     Args:
         file: The archive.
-        start: Where the local header begins.
-        size: Compressed bytes, as the directory says (the local header need not).
+        place: As the directory tells it; sizes and sum are its, since the local header need not have them.
         most: Bytes of the largest member that is read; None for ``MAX_MEMBER_BYTES``.
 
     Returns:
         Its bytes, or the reason why they cannot be read.
     """
     largest, too_large = (MAX_MEMBER_BYTES, _TOO_LARGE) if most is None else (most, f"the member is larger than {most} bytes")
-    if size > largest:
+    start, size, unpacked, checksum = place
+    if max(size, unpacked) > largest:
         return too_large
     file.seek(start)
     header = file.read(_LOCAL_HEADER.size)
     if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
         return "the archive holds no member where its directory says"
-    flags, method, checksum, name_length, extra_length = (_LOCAL_HEADER.unpack(header)[at] for at in (2, 3, 6, 9, 10))
+    flags, method, name_length, extra_length = (_LOCAL_HEADER.unpack(header)[at] for at in (2, 3, 9, 10))
     if flags & 1:
         return "the member is encrypted"
     file.seek(start + _LOCAL_HEADER.size + name_length + extra_length)
@@ -182,16 +196,18 @@ def unzipped(file: BinaryIO, start: int, size: int, most: int | None = None) -> 
     if len(data) < size:
         return "the archive ends within the member"
     if method == zipfile.ZIP_DEFLATED:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, largest + 1)
+            data = inflater.decompress(data, unpacked + 1)
         except zlib.error:
             return "the member is damaged"
+        if not inflater.eof:
+            return "the member is damaged (it does not end where the directory says)"
     elif method != zipfile.ZIP_STORED:
         return f"the member is packed by method {method}; deflate (8) and none (0) are read"
-    if len(data) > largest:
-        return too_large
-    # Bit 3: sum and sizes stand behind the data, and the header has none.
-    return "the member is damaged (its checksum differs)" if not flags & 8 and zlib.crc32(data) != checksum else data
+    if len(data) != unpacked or zlib.crc32(data) != checksum:
+        return "the member is damaged (its checksum or size differs)"
+    return data
 
 
 def _streamed(archive: Path, names: list[str]) -> Iterator[tuple[str, bytes | str]]:
@@ -199,10 +215,11 @@ def _streamed(archive: Path, names: list[str]) -> Iterator[tuple[str, bytes | st
     waiting = set(names)
     with tarfile.open(archive, "r|*") as file:
         for info in file:
-            if not info.isfile() or info.name not in waiting:
+            name = safe_key(info.name)
+            if not info.isfile() or name not in waiting:
                 continue
-            waiting.discard(info.name)
-            yield info.name, _member_bytes(file, info)
+            waiting.discard(name)
+            yield name, _member_bytes(file, info)
             if not waiting:
                 return
     for name in names:
@@ -227,8 +244,8 @@ def tar_members(archive: Path) -> Iterator[tuple[str, bytes | str]]:
                 yield info.name, _member_bytes(file, info)
 
 
-def _members(path: Path) -> Iterator[tuple[str, int, int]]:
-    """Yields name, first byte (-1 where it is not plain) and size of the regular members."""
+def _members(path: Path) -> Iterator[tuple[str, tuple[int, ...] | None]]:
+    """Yields name and place of the regular members."""
     if zipfile.is_zipfile(path):
         with path.open("rb") as zipped:
             yield from directory(zipped)
@@ -237,7 +254,7 @@ def _members(path: Path) -> Iterator[tuple[str, int, int]]:
     with closing(tarfile.open(path, "r:" if plain else "r|*")) as file:
         for info in file:
             if info.isfile() and not info.issparse():
-                yield info.name, info.offset_data if plain else -1, info.size
+                yield info.name, (info.offset_data, info.size) if plain else None
             if plain:
                 vars(file)["members"].clear()  # tarfile keeps what it has seen; of a million members that is much
 

@@ -193,8 +193,10 @@ def rows_of_card(card: DatasetCard, root: Path, account: Counter[str] | None = N
     if isinstance(card.layout, Container):
         raise UsageError(asked, "Its rows lie in containers with the images.", "Open it as a source: open_dataset.")
     rows = (
-        manifest_cells(row, what)
-        for row in piped(card.operations, card.layout.rows(root, what), what, Counter() if account is None else account)
+        manifest_cells(row, what, number)
+        for number, row in enumerate(
+            piped(card.operations, card.layout.rows(root, what), what, Counter() if account is None else account), start=1
+        )
     )
     first = next(rows, None)
     if first is None:

@@ -45,16 +45,23 @@ def _counted(operation: Where, rows: Iterable[Row], what: str, account: Counter[
         account[LEFT_OUT] += seen - kept
 
 
-def manifest_cells(row: Row, what: str) -> dict[str, Any]:
+def manifest_cells(row: Row, what: str, number: int | None = None) -> dict[str, Any]:
     """Returns the cells of a row that a manifest may have, empty ones left out, and ``paths`` where the file may lie elsewhere.
+
+    Args:
+        row: After all operations.
+        what: For messages.
+        number: Of the row, where rows are counted; paths may hold names of people and are not told.
 
     Raises:
         UsageError: The row names a file outside of the set's folder, or a cell is no text.
     """
-    places = [str(place) for place in (row.get("path"), row.get("report"), *(row.get("paths") or ())) if place]
     # The table is a foreign file: it must not point out of the data set's folder.
-    if any(PurePosixPath(place).is_absolute() or ".." in PurePosixPath(place).parts for place in places):
-        raise UsageError(f"{what} was to be read.", "Its table names a file outside of --root.", "Get the table anew.")
+    for name, places in (("path", (row.get("path"), *(row.get("paths") or ()))), ("report", (row.get("report"),))):
+        if any(PurePosixPath(str(place)).is_absolute() or ".." in PurePosixPath(str(place)).parts for place in places if place):
+            where = "" if number is None else f" (row {number} as the card reads it)"
+            found = f"Its column {name} names a file outside of --root{where}: an absolute path, or one with '..'."
+            raise UsageError(f"{what} was to be read.", found, "Paths start at --root; correct the table, or get it anew.")
     cells: dict[str, Any] = {}
     for name, value in row.items():
         if value in (None, "") or not (name in _KEPT or name.startswith(_KEPT_KINDS)):

@@ -112,7 +112,7 @@ def piece_from_json(value: Mapping[str, Any]) -> Piece:
     return Piece(
         name=value["name"],
         member=value.get("member"),
-        place=(place[0], place[1]) if place else None,
+        place=tuple(place) if place else None,
         window=window_from_json(value.get("window")),
         captions=tuple(Caption(**caption) for caption in value.get("captions", ())),
         labels=value.get("labels", {}),

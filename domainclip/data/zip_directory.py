@@ -20,8 +20,10 @@ _UTF8 = 1 << 11
 _WINDOW = 2**20
 
 
-def directory(file: BinaryIO) -> Iterator[tuple[str, int, int]]:
-    """Yields name, place of the local header and compressed bytes of every member that is no folder.
+def directory(file: BinaryIO) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
+    """Yields every member that is no folder: name, and where its local header begins, its bytes packed and unpacked, its CRC-32.
+
+    The local header of a member that was written to a stream has neither sizes nor sum; the directory always has them.
 
     Args:
         file: The zip, seekable; nothing else may move in it meanwhile.
@@ -43,18 +45,18 @@ def directory(file: BinaryIO) -> Iterator[tuple[str, int, int]]:
         if len(data) - at < _HEADER.size or data[at : at + 4] != b"PK\x01\x02":
             raise BadZipFile("the directory holds something else")
         fields = _HEADER.unpack_from(data, at)
-        flags, packed, size_here, name_size, extra_size, comment_size = (fields[n] for n in (3, 8, 9, 10, 11, 12))
+        flags, checksum, packed, unpacked, name_size, extra_size, comment_size = (fields[n] for n in (3, 7, 8, 9, 10, 11, 12))
         place, at = fields[16], at + _HEADER.size
         name, extra = data[at : at + name_size], data[at + name_size : at + name_size + extra_size]
         at += name_size + extra_size + comment_size
         if at > len(data):
             raise BadZipFile("the directory ends early")
-        packed, place = _of_zip64(extra, size_here, packed, place)
+        unpacked, packed, place = _of_zip64(extra, unpacked, packed, place)
         if place + packed > end:
             raise BadZipFile("a member lies beyond the file")
         text = name.decode("utf-8" if flags & _UTF8 else "cp437")
         if not text.endswith("/"):
-            yield text, place, packed
+            yield text, (place, packed, unpacked, checksum)
 
 
 def _place(file: BinaryIO) -> tuple[int, int, int]:
@@ -83,10 +85,10 @@ def _place(file: BinaryIO) -> tuple[int, int, int]:
     return start, size, end
 
 
-def _of_zip64(extra: bytes, unpacked: int, packed: int, place: int) -> tuple[int, int]:
-    """Returns packed size and place, from the extra field of Zip64 where 32 bits do not hold them."""
+def _of_zip64(extra: bytes, unpacked: int, packed: int, place: int) -> tuple[int, int, int]:
+    """Returns both sizes and the place, from the extra field of Zip64 where 32 bits do not hold them."""
     if _FULL32 not in {unpacked, packed, place}:
-        return packed, place
+        return unpacked, packed, place
     at = 0
     while at + 4 <= len(extra):
         kind, size = struct.unpack_from("<2H", extra, at)
@@ -96,9 +98,9 @@ def _of_zip64(extra: bytes, unpacked: int, packed: int, place: int) -> tuple[int
             if len(wide) < sum(wanted):
                 break
             values = iter(wide)
-            _, packed, place = (
+            unpacked, packed, place = (
                 next(values) if missing else value for missing, value in zip(wanted, (unpacked, packed, place), strict=True)
             )
-            return packed, place
+            return unpacked, packed, place
         at += 4 + size
     raise BadZipFile("a member's Zip64 sizes are missing")

@@ -190,7 +190,9 @@ def test_directories_of_zips_equal_the_librarys(root):
     from domainclip.data.zip_directory import directory
 
     with (root / "a.zip").open("rb") as file, zipfile.ZipFile(root / "a.zip") as zipped:
-        expected = [(i.filename, i.header_offset, i.compress_size) for i in zipped.infolist() if not i.is_dir()]
+        expected = [
+            (i.filename, (i.header_offset, i.compress_size, i.file_size, i.CRC)) for i in zipped.infolist() if not i.is_dir()
+        ]
         assert list(directory(file)) == expected
     data = bytearray((root / "a.zip").read_bytes())
     at = data.rindex(b"PK\x01\x02")

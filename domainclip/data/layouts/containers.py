@@ -115,7 +115,7 @@ class WebDataset(Section):
             for ending, names in self.tables.items():
                 value = json.loads(members[ending]) if ending in members else {}
                 row |= {name: plain_cell(value.get(name)) for name in names}
-        except (ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             content = f"a member of the sample is no UTF-8 or no JSON ({type(error).__name__})"
         return Entry(f"{key}.{image}" if image is not None else key, row, content)
 

@@ -13,8 +13,9 @@ from pydantic import Field, model_validator
 from domainclip.config import Section
 from domainclip.data.layouts.table_file import Row, TableFile
 from domainclip.data.layouts.zarr_images import ZarrImages
+from domainclip.data.operations.checked import no_such_column
 from domainclip.data.row_store import RowStore
-from domainclip.errors import UsageError, unknown_name
+from domainclip.errors import UsageError
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
@@ -54,7 +55,7 @@ class Join(Section):
     def _key(row: Row, columns: Iterable[str], table: str, what: str) -> str:
         for column in columns:
             if column not in row:
-                raise unknown_name(f"column of {table} of {what}", column, map(str, row))
+                raise no_such_column(f"{what} was to be read", table, column, row)
         return "\x1f".join(str(row[column]) for column in columns)
 
 
@@ -143,7 +144,8 @@ class Table(Section):
             candidates = self.options.candidates(row)
             if not candidates:
                 missing = next(name for name in _FIELD.findall(templates[0]) if name not in row)
-                raise unknown_name(f"column of {what}", missing, map(str, row))
+                files = ", ".join(table.file for table in self.options.files())
+                raise no_such_column(f"{what} was to be read from {root}", files, missing, row)
             first, *others = candidates
             yield row | {"path": first} | ({"paths": [first, *others]} if others else {})
 

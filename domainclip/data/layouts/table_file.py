@@ -8,21 +8,29 @@ import io
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
+from xml.parsers.expat import ExpatError
 
 from pydantic import Field
 
 from domainclip.captions.report_files import check_encoding
 from domainclip.config import Section
+from domainclip.data.layouts.bounds import BoundedJson, BoundedLines, check_nesting, doubled, wrong_byte
+from domainclip.data.layouts.workbook_bounds import check_workbook
+from domainclip.data.operations.checked import no_such_column
 from domainclip.data.patterns import NamedPattern, columns_of
-from domainclip.errors import UnreadableFileError, UsageError
+from domainclip.errors import FOREIGN_ERRORS, UnreadableFileError, UsageError
 
 Row = dict[str, Any]
 MAX_CELL_CHARACTERS = 2**22
-_WRONG = (OSError, EOFError, csv.Error, ValueError, sqlite3.Error, KeyError)
+_WRONG = (*FOREIGN_ERRORS, csv.Error, sqlite3.Error, zipfile.BadZipFile, zlib.error)
+"""RecursionError is a RuntimeError, and so among them."""
+_TEXTS = frozenset({"csv", "jsonl", "lines"})
 
 
 def names_in(folder: Path) -> str:
@@ -109,26 +117,50 @@ class TableFile(Section):
         try:
             for row in _READERS[self.format](self, path, asked):
                 yield self._taken({self.rename.get(name, name): plain_cell(value) for name, value in row.items()}, asked) | added
-        except UnreadableFileError as error:
-            raise UsageError(asked, f"{error.found.replace('its report', 'It')}.", "Correct the card's encoding.") from error
+        except (UnreadableFileError, UnicodeDecodeError) as error:
+            raise self._misdecoded(path, error, asked) from error
         except _WRONG as error:
-            raise UsageError(
-                asked, f"It is no {self.format} in {self.encoding}: {str(error)[:300]}", "Get the file anew."
-            ) from error
+            form = f"{self.format} in {self.encoding}" if self.format in _TEXTS else self.format
+            found = f"It is no {form} that can be read to its end: {str(error)[:300] or type(error).__name__}"
+            raise UsageError(asked, found, "Get the file anew.") from error
+
+    def _misdecoded(self, path: Path, error: Exception, asked: str) -> UsageError:
+        """Builds the error of bytes that contradict the encoding; it says where they are, and never what stands around them."""
+        remedy = "Say in the card what this table is (encoding), or save it anew as UTF-8."
+        place = None
+        if self.format in _TEXTS:
+            with _binary(path) as file:
+                place = wrong_byte(file, self.encoding)
+        if place is not None:
+            line, at, byte = place
+            found = f"Line {line} holds the byte {byte:#04x} (byte {at} of the file), which is no {self.encoding.upper()}."
+            other = "Tables that Excel saved are often cp1252. " if self.encoding == "utf-8" else ""
+            return UsageError(asked, found, f"{other}{remedy}")
+        told = error.found.replace("its report", "the table") if isinstance(error, UnreadableFileError) else str(error)
+        return UsageError(asked, f"As {self.encoding} it cannot be read: {told}.", remedy)
 
     def _taken(self, row: Row, asked: str) -> Row:
         for column, pattern in self.taken.items():
             if column not in row:
-                raise UsageError(asked, f"It has no column {column!r}; it has {', '.join(row)}.", "Get the file anew.")
+                raise no_such_column(asked.removesuffix("."), "it", column, row)
             row |= columns_of(pattern, str(row[column])) or dict.fromkeys(re.compile(pattern).groupindex, "")
         return row
 
     def text(self, path: Path) -> IO[str]:
         """Opens the file as text; one that ends in ``.gz`` is unpacked on the way."""
         encoding = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
-        if path.suffix == ".gz":
-            return io.TextIOWrapper(gzip.open(path, "rb"), encoding=encoding, newline="")
-        return path.open(newline="", encoding=encoding)
+        return io.TextIOWrapper(_binary(path), encoding=encoding, newline="")
+
+
+def _binary(path: Path) -> IO[bytes]:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def _check_names(names: Sequence[str], asked: str) -> None:
+    """Raises UsageError where two columns have one name: the last would win without a word."""
+    if twice := doubled(names):
+        found = f"Two columns have the same name: {', '.join(map(repr, sorted(twice)[:10]))}."
+        raise UsageError(asked, found, "Correct the table.")
 
 
 def _csv(table: TableFile, path: Path, asked: str) -> Iterator[Row]:
@@ -136,16 +168,17 @@ def _csv(table: TableFile, path: Path, asked: str) -> Iterator[Row]:
         check_encoding(path, table.encoding)
     csv.field_size_limit(MAX_CELL_CHARACTERS)
     with table.text(path) as file:
+        lines = BoundedLines(file)
         reader = csv.reader(
-            file, delimiter=table.delimiter, quoting=csv.QUOTE_MINIMAL if table.quoted else csv.QUOTE_NONE, strict=True
+            lines, delimiter=table.delimiter, quoting=csv.QUOTE_MINIMAL if table.quoted else csv.QUOTE_NONE, strict=True
         )
         header = list(table.header) if table.header is not None else next(reader, None)
         if header is None:
             raise UsageError(asked, "It is empty.", "Get the file anew.")
-        if len(set(header)) < len(header):
-            doubled = sorted({name for name in header if header.count(name) > 1})
-            raise UsageError(asked, f"Two columns have the same name: {', '.join(map(repr, doubled))}.", "Correct the table.")
+        _check_names(header, asked)
+        lines.row_done()
         for cells in reader:
+            lines.row_done()
             if not cells:
                 continue
             more = cells[len(header) :]
@@ -161,34 +194,60 @@ def _lines(table: TableFile, path: Path, asked: str) -> Iterator[Row]:
     if table.header is None or len(table.header) != 1:
         raise UsageError(asked, "The card names no one column for its lines (header).", "Correct the card.")
     with table.text(path) as file:
-        for line in file:
+        for line in BoundedLines(file).rows():
             if text := line.strip():
                 yield {table.header[0]: text}
 
 
 def _jsonl(table: TableFile, path: Path, asked: str) -> Iterator[Row]:
     with table.text(path) as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(BoundedLines(file).rows(), start=1):
             if line.strip():
-                value = json.loads(line)
+                check_nesting(line)
+                value = json.loads(line, object_pairs_hook=_once)
                 if not isinstance(value, dict):
                     raise UsageError(asked, f"Line {number} is no object.", "Get the file anew.")
                 yield value
 
 
+def _once(pairs: list[tuple[str, Any]]) -> Row:
+    if twice := doubled(name for name, _ in pairs):
+        raise ValueError(_TWICE.format(twice[0]))
+    return dict(pairs)
+
+
+_TWICE = "an object has the name {!r} twice"
+
+
 def _json(table: TableFile, path: Path, asked: str) -> Iterator[Row]:
     import ijson
 
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+    twice = list[str]()
+
+    class Once(dict[str, Any]):
+        """An object; what raises here would leave ijson's parser in disorder, so that names are noted."""
+
+        def __setitem__(self, name: str, value: Any) -> None:
+            if name in self:
+                twice.append(name)
+            super().__setitem__(name, value)
+
+    level = table.at.count(".") + (2 if table.keyed is not None and table.at != "item" else 1)
+    with _binary(path) as file:
         if file.read(3) != b"\xef\xbb\xbf":
             file.seek(0)
+        bounded, options = BoundedJson(file, level), {"use_float": True, "map_type": Once}
+        records: Iterator[Row]
+        if table.keyed is not None:
+            told = ijson.kvitems(bounded, "" if table.at == "item" else table.at, **options)
+            records = ({table.keyed: key} | _record(table, value, asked) for key, value in told)
+        else:
+            records = (_record(table, value, asked) for value in ijson.items(bounded, table.at, **options))
         try:
-            if table.keyed is not None:
-                for key, value in ijson.kvitems(file, "" if table.at == "item" else table.at, use_float=True):
-                    yield {table.keyed: key} | _record(table, value, asked)
-            else:
-                for value in ijson.items(file, table.at, use_float=True):
-                    yield _record(table, value, asked)
+            for record in records:
+                if twice:
+                    raise ValueError(_TWICE.format(twice[0]))
+                yield record
         except ijson.JSONError as error:
             raise ValueError(str(error)) from error
 
@@ -208,6 +267,7 @@ def _parquet(table: TableFile, path: Path, asked: str) -> Iterator[Row]:
 
     with pq.ParquetFile(path) as file:
         names = [name for name in file.schema_arrow.names if not name.startswith("__index_level_")]
+        _check_names(names, asked)
         for batch in file.iter_batches(batch_size=256, columns=names):
             yield from batch.to_pylist()
 
@@ -217,14 +277,22 @@ def _xlsx(table: TableFile, path: Path, asked: str) -> Iterator[Row]:
     from openpyxl.utils.exceptions import InvalidFileException
 
     try:
-        with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
+        check_workbook(path)
+        with closing(openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)) as book:
             sheet = book[table.sheet] if table.sheet is not None else book.worksheets[0]
-            lines = sheet.iter_rows(values_only=True)
-            header = [str(name) if name is not None else "" for name in next(lines, ())]
-            for cells in lines:
+            lines = enumerate(sheet.iter_rows(values_only=True), start=1)
+            header = [None if name is None else str(name) for name in next(lines, (0, ()))[1]]
+            _check_names([name for name in header if name is not None], asked)
+            # One column may go without a name, as pandas writes its index; of several a row could hold but one.
+            nameless = header.count(None) > 1
+            names = ["" if name is None else name for name in header]
+            for number, cells in lines:
+                told = [cell for name, cell in zip(header, cells, strict=False) if name is None] if nameless else []
+                if any(cell is not None for cell in (*told, *cells[len(header) :])):
+                    raise UsageError(asked, f"Row {number} has a cell in a column without a name.", "Name it in the first row.")
                 if any(cell is not None for cell in cells):
-                    yield dict(zip(header, cells, strict=False))
-    except InvalidFileException as error:
+                    yield dict.fromkeys(names) | dict(zip(names, cells, strict=False))
+    except (InvalidFileException, AttributeError, ExpatError) as error:  # AttributeError where parts are not what they should be
         raise ValueError(str(error)) from error
 
 
@@ -234,6 +302,7 @@ def _sqlite(table: TableFile, path: Path, asked: str) -> Iterator[Row]:
     with _read_only(path) as base:
         asked_for = base.execute(table.query)
         names = [column[0] for column in asked_for.description]
+        _check_names(names, asked)
         for cells in asked_for:
             yield dict(zip(names, cells, strict=True))
 

@@ -69,8 +69,8 @@ class ImageStore:
         """Returns the layout as plain values, for the worker that reads the images."""
         return self.layout.model_dump(mode="json")
 
-    def members(self) -> Iterator[tuple[str, int, int]]:
-        """Yields the name of each image, its number and 0.
+    def members(self) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """Yields the name of each image, and its number.
 
         Raises:
             UnreadableFileError: The store is damaged, asks for what is not decoded, or names two images alike.
@@ -79,7 +79,7 @@ class ImageStore:
             names = [_text(one) for one in store.values(self.layout.names).reshape(-1)]
         if len(set(names)) < len(names):
             raise unreadable(f"two of its images have one name ({Counter(names).most_common(1)[0][0]!r})"[:200])
-        yield from ((name, number, 0) for number, name in enumerate(names))
+        yield from ((name, (number,)) for number, name in enumerate(names))
 
 
 def store_images(
@@ -150,9 +150,9 @@ class _Store:
 
     def __init__(self, file: BinaryIO, layout: ZarrImages) -> None:
         self._file, self._layout = file, layout
-        self._members: dict[str, tuple[int, int]] = {}
-        for name, start, size in directory(file):
-            self._members[name] = (start, size)  # of two of one name the later counts, as in zipfile, by which Zarr reads
+        self._members: dict[str, tuple[int, int, int, int]] = {}
+        for name, place in directory(file):
+            self._members[name] = place  # of two of one name the later counts, as in zipfile, by which Zarr reads
             if len(self._members) > _MAX_MEMBERS:
                 raise unreadable(f"the zip has more than {_MAX_MEMBERS} members", "Write larger chunks.")
         self.array = self._array(layout.array)
@@ -175,7 +175,7 @@ class _Store:
         return math.prod(self.array.shape[-3:]) * self.array.dtype.itemsize
 
     def _read(self, member: str, most: int) -> bytes:
-        content = unzipped(self._file, *self._members[member], most)
+        content = unzipped(self._file, self._members[member], most)
         if isinstance(content, str):
             raise unreadable(content)
         return content

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from domainclip.config import Section
-from domainclip.data.operations.checked import Row, checked
+from domainclip.data.operations.checked import EMPTIED, Row, checked
 from domainclip.errors import UsageError
 
 _MAX_LITERAL = 2**20
@@ -79,7 +79,7 @@ class Explode(Section):
                 named = {f"{self.to or ''}{name}": value for name, value in item.items()} if isinstance(item, dict) else {to: item}
                 yield row | named
             if not items:
-                yield row | {to: ""}
+                yield row | {to: "", EMPTIED: [*row.get(EMPTIED, ()), self.to or ""]}
 
 
 class Part(Section):

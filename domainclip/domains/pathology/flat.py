@@ -24,6 +24,7 @@ from domainclip.domains.pathology.slides import (
 from domainclip.errors import FOREIGN_ERRORS
 
 _DAMAGED = "The file is damaged; copy it again."
+_TO_TILES = "Convert it to a tiled pyramidal TIFF, e.g. vips tiffsave in.png out.tif --tile --pyramid."
 
 
 class FlatImage(Slide):
@@ -39,15 +40,16 @@ class FlatImage(Slide):
                 kind, mode, (width, height) = str(image.format), image.mode, image.size
                 if image.getexif().get(0x0112, 1) in {5, 6, 7, 8}:
                     width, height = height, width
-        except (*FOREIGN_ERRORS, Image.DecompressionBombError) as error:
+        except Image.DecompressionBombError as error:
+            raise unreadable(f"It has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels: too many.", _TO_TILES) from error
+        except FOREIGN_ERRORS as error:
             raise unreadable(f"The image's header cannot be read ({type(error).__name__}).", _DAMAGED) from error
         colour = mode in {"RGB", "RGBA", "P"}
         refusal = None
         if not colour:
             refusal = (f"The image's mode is {mode}, not red, green and blue.", "Save it as RGB.")
         elif width * height > MAX_FLAT_PIXELS:
-            remedy = "Convert it to a tiled pyramidal TIFF, e.g. vips tiffsave in.png out.tif --tile --pyramid."
-            refusal = (f"It has {width} x {height} pixels and can only be decoded whole: too many.", remedy)
+            refusal = (f"It has {width} x {height} pixels and can only be decoded whole: too many.", _TO_TILES)
         self.facts = SlideFacts(
             format=f"{'JPEG' if kind == 'MPO' else kind} (Pillow)",
             levels=((width, height, 1.0),),

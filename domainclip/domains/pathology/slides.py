@@ -182,6 +182,8 @@ def open_slide(path: Path, scene: int | None = None) -> Slide:
         stat = path.stat()
     except OSError as error:
         raise unreadable(f"The file cannot be opened ({type(error).__name__}).", "Check that it exists and may be read.") from error
+    if path.is_file() and not stat.st_size:
+        raise unreadable("The file is empty (0 bytes).", "The copy is incomplete; copy it again.")
     key = (os.getpid(), str(path), stat.st_mtime_ns, stat.st_size, scene)
     with _lock:
         slide = _cache.get(key)
