@@ -17,7 +17,7 @@ _FOR_PEOPLE = (
 )  # fmt: skip
 _STOPPED = {
     "commercial": "prepare and pretrain stop with data.purpose=commercial",
-    "derivatives": "prepare stops changed copies (data.jpeg_quality, reading.stain)",
+    "derivatives": "prepare stops options that recolour, resample or store with loss (docs/datasets.md)",
     "redistribution": "stands in the set's and the model's record; nothing is passed on by domainclip",
 }
 _HELP = """List the data-set cards; say what one is: licence, limits, files to bring, unverified facts; or summarise a prepared set.

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from domainclip.cores import usable_cores
 from domainclip.data.entries import Gathered, Gatherer
-from domainclip.data.licence_terms import Use, refuse_use
+from domainclip.data.licence_terms import Use, refuse_changed_copies
 from domainclip.data.owner_map import owner_map_path, write_owner_map
 from domainclip.data.prepared_set import PreparedSet
 from domainclip.data.set_writer import SetFacts, refuse_torn_groups, write_set
@@ -87,7 +87,8 @@ def prepare(
     settings: dict[str, Any] = {"reading": options.model_dump(mode="json"), "seed": seed, "jpeg_quality": jpeg_quality}
     settings |= {"held_out_fraction": held_out_fraction, "val_fraction": val_fraction}
     settings |= _told(duplicates=duplicates, split=split, stratify=stratify, permitted=list(permitted))
-    _refuse_changed_copies(source, settings)
+    usual = checked_reading(domain, None, source.reading)
+    refuse_changed_copies(source.card, _guarded(options, jpeg_quality), _guarded(usual), permitted)
     how = _How(Path(output), strict, overwrite, resume, workers, limits or Limits(), progress or _quiet)
     return _prepared(source, domain, options, settings, how)
 
@@ -126,12 +127,9 @@ def _prepared(source: Source, domain: Domain, options: BaseModel, settings: dict
 _DEFAULTS: dict[str, Any] = {"duplicates": "exact", "split": "published", "stratify": None, "permitted": []}
 
 
-def _refuse_changed_copies(source: Source, settings: dict[str, Any]) -> None:
-    """A licence without derivatives allows no lossy or stained copies; lossless ones hold what was published."""
-    changed = [f"data.jpeg_quality={settings['jpeg_quality']}"] if settings["jpeg_quality"] else []
-    changed += ["reading.stain"] if settings["reading"].get("stain") else []
-    if changed:
-        refuse_use(source.card, "derivatives", f"Images were to be changed: {', '.join(changed)}.", settings.get("permitted", ()))
+def _guarded(reading: BaseModel, jpeg_quality: int | None = None) -> dict[str, Any]:
+    """Options by the names that a licence's guard has for them."""
+    return {"data.jpeg_quality": jpeg_quality} | {f"reading.{name}": value for name, value in reading.model_dump().items()}
 
 
 def _told(**asked: Any) -> dict[str, Any]:
