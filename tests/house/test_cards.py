@@ -1,5 +1,6 @@
 """Every data-set card is valid, says where its facts were seen, and belongs to a domain that exists."""
 
+import re
 import string
 
 import pytest
@@ -8,6 +9,13 @@ import yaml
 from domainclip.data.cards import DESCRIBED, EVIDENCED, about, card_names, find_card, load_card
 from domainclip.domains.base import domains
 from domainclip.errors import UsageError
+
+SAID = {
+    "commercial": r"\bnc\b|(?<!commercial or )non-?commercial|research only|not be used for commercial",
+    "derivatives": r"\bnd\b|no-?derivatives|derivative works are prohibited|not to be modified",
+    "redistribution": r"no redistribution|no sharing|not to be (modified or )?distributed|may not distribute",
+}
+"""How licences say what they forbid; RSNA's allows "commercial or non-commercial purposes"."""
 
 
 @pytest.mark.parametrize("name", card_names())
@@ -30,6 +38,28 @@ def test_card(name):
     text = find_card(name).read_text(encoding="utf-8")
     assert all(len(line) <= 240 for line in text.splitlines())
     assert "operations" not in about(card)
+
+
+@pytest.mark.parametrize("name", card_names())
+def test_a_card_forbids_what_its_licence_says_and_nothing_else(name):
+    card = load_card(name)
+    said = {use for use, words in SAID.items() if re.search(words, " ".join(card.licence.split()), re.IGNORECASE)}
+    assert set(card.forbids) == said, card.licence
+
+
+@pytest.mark.parametrize(
+    ("name", "forbids"),
+    [
+        ("iu-xray", {"commercial", "derivatives"}),
+        ("chexpert", {"commercial", "redistribution"}),
+        ("mhist", {"commercial", "derivatives"}),
+        ("rsna-pneumonia", set()),
+        ("rs5m", {"commercial"}),
+        ("lc25000", set()),
+    ],
+)
+def test_what_some_licences_forbid_by_hand(name, forbids):
+    assert set(load_card(name).forbids) == forbids
 
 
 def test_there_are_cards():
