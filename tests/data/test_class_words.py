@@ -1,7 +1,7 @@
 """Codes of published classes against their published words, in captions and in prompts, card by card.
 
-The words are those of the publications, written down here from the evidence and not from the cards' own tables; each text of a code must
-hold the words of that code and of no other. A code that is swapped with another is found whatever the set's images say.
+The words are those of the publications, written down here from the evidence and not from the cards' own tables; each text of a
+code must hold the words of that code and of no other. A code that is swapped with another is found whatever the set's images say.
 """
 
 import re
@@ -22,8 +22,8 @@ GLEASON = {
 }  # fmt: skip
 EUROSAT = {
     "AnnualCrop": "annual crop", "Forest": "forest", "HerbaceousVegetation": "herbaceous", "Highway": "highway|road",
-    "Industrial": "industrial", "Pasture": "pasture", "PermanentCrop": "permanent crop", "Residential": "residential", "River": "river",
-    "SeaLake": "sea|lake",
+    "Industrial": "industrial", "Pasture": "pasture", "PermanentCrop": "permanent crop", "Residential": "residential",
+    "River": "river", "SeaLake": "sea|lake",
 }  # fmt: skip
 SKIN = {
     "nontumor_skin_necrosis_necrosis": "necrosis", "nontumor_skin_muscle_skeletal": "skeletal muscle",
@@ -47,8 +47,8 @@ DERMATOSCOPY = (
 BLOOD = ("basophil", "eosinophil", "erythroblast", "granulocyte", "lymphocyte", "monocyte", "neutrophil", "platelet")
 KIDNEY = ("collecting", "distal", "glomerular", "interstitial", "leukocyte", "podocyte", "proximal", "thick ascending")
 ORGANS = (
-    "bladder", "left femur|femur-left", "right femur|femur-right", "heart", "left kidney|kidney-left", "right kidney|kidney-right", "liver",
-    "left lung|lung-left", "right lung|lung-right", "pancreas", "spleen",
+    "bladder", "left femur|femur-left", "right femur|femur-right", "heart", "left kidney|kidney-left", "right kidney|kidney-right",
+    "liver", "left lung|lung-left", "right lung|lung-right", "pancreas", "spleen",
 )  # fmt: skip
 
 
@@ -73,8 +73,8 @@ WORDS = [
     ("sicapv2", dict(zip(("1000", "0100", "0010", "0001"), GLEASON.values(), strict=True))),
     ("skin-cancer", SKIN),
     ("renal-cell", {
-        "blood": "blood$|red blood", "cancer": "renal c(ancer|ell carcinoma)|clear cell", "empty": "background", "normal": "normal renal",
-        "other": "torn|other", "stroma": "stroma",
+        "blood": "blood$|red blood", "cancer": "renal c(ancer|ell carcinoma)|clear cell", "empty": "background",
+        "normal": "normal renal", "other": "torn|other", "stroma": "stroma",
     }),
     ("bach", {"Normal": "normal", "Benign": "benign", "InSitu": "in situ", "Invasive": "invasive"}),
     ("osteosarcoma", {
@@ -88,7 +88,8 @@ WORDS = [
         "BC_IDC_Grade_1": "grade 1|^well", "BC_IDC_Grade_2": "grade 2|^moderately", "BC_IDC_Grade_3": "grade 3|^poorly",
     }),
     ("pannuke", {
-        "Cervix": "cervi", "Esophagus": "esophag", "HeadNeck": "head and neck", "Testis": "testic", "Uterus": "uter", "Breast": "breast",
+        "Cervix": "cervi", "Esophagus": "esophag", "HeadNeck": "head and neck", "Testis": "testic", "Uterus": "uter",
+        "Breast": "breast",
     }),
     ("rsscn7", {
         "aGrass": "grass", "bField": "farm", "cIndustry": "industr", "dRiverLake": "river and lake", "eForest": "forest",
@@ -113,15 +114,15 @@ WORDS = [
 
 
 def texts_of(card, codes):
-    """Yields code and text: what captions are told for it, and the names that prompts are made of."""
+    """Yields code and text: what captions are told for it, and the names of prompts; each table has all codes or none."""
     for operation in card.operations:
-        if isinstance(operation, Map) and codes <= set(operation.values):
+        if isinstance(operation, Map) and codes & set(operation.values):
             for code in codes:
                 value, label = operation.values[code], operation.to.partition("label:")[2]
                 names = card.classes[label][value].names["en"] if label in card.classes else (value,)
                 yield from ((code, name) for name in names)
     for values in card.classes.values():
-        if codes <= set(values):
+        if codes & set(values):
             yield from ((code, name) for code in codes for name in values[code].names["en"])
 
 

@@ -1,4 +1,4 @@
-"""Look-alikes of sets with one class an image: BiomedCoOp's eight splits and MedMNIST."""
+"""Look-alikes of sets with one class an image: BiomedCoOp's nine splits and MedMNIST."""
 
 from __future__ import annotations
 
@@ -94,6 +94,22 @@ COOP = {
             ("test", "polyps/0a7bdce4-0000-4827-aef5-7e2d16c8c4f1.jpg", 6, "polyps"),
             ("test", "ulcerative_colitis/0b2c46d0-0000-4c0b-9f6e-0d7a2b3c4d5e_00000332.jpg", 7, "ulcerative colitis"),
         ),
+    ),
+    # The list begins with train1; codes are those of MedMNIST, whose words the class names shorten.
+    "DermaMNIST": Coop(
+        (
+            ("train", "melanocytic_nevus/train1_5.png", 5, "melanocytic nevus"),
+            ("train", "melanoma/train4_4.png", 4, "melanoma"),
+            ("train", "benign_keratosis/train10_2.png", 2, "benign keratosis"),
+            ("train", "basal_cell_carcinoma/train12_1.png", 1, "basal cell carcinoma"),
+            ("train", "vascular_lesion/train23_6.png", 6, "vascular lesion"),
+            ("train", "actinic_keratosis/train64_0.png", 0, "actinic keratosis"),
+            ("train", "dermatofibroma/train67_3.png", 3, "dermatofibroma"),
+            ("val", "melanoma/val5_4.png", 4, "melanoma"),
+            ("test", "actinic_keratosis/test1970_0.png", 0, "actinic keratosis"),
+        ),
+        missing=(("val", "melanocytic_nevus/val0_5.png", 5, "melanocytic nevus"),),
+        extra=("melanocytic_nevus/train0_5.png",),
     ),
     "OCTMNIST": Coop(
         (
