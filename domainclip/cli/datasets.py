@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,11 @@ _STOPPED = {
     "derivatives": "prepare stops options that recolour, resample or store with loss (docs/datasets.md)",
     "redistribution": "stands in the set's and the model's record; nothing is passed on by domainclip",
 }
+_SEARCHED = re.compile(r"\bids? [0-9]{6,}")
+_CANNOT_FOLLOW = (
+    "Numbers in it (id 67003740887) are entries of the code search that was used while the card was written: it names no "
+    "repository, and nobody can follow them outside. Check such facts on your own copy of the set."
+)
 _HELP = """List the data-set cards; say what one is: licence, limits, files to bring, unverified facts; or summarise a prepared set.
 
 Example: [bold]domainclip datasets ucm[/bold]
@@ -98,7 +104,10 @@ def _show(name: str, reporter: Reporter) -> None:
     told["unverified"] = shown["unverified"] or "nothing"
     told["not_seen"] = _running(shown["not_seen"])
     lines = yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=120).splitlines()
-    reporter.document(shown, [*lines, "All of it, with the evidence of each fact: --json, or the card's file."])
+    lines.append("All of it, with the evidence of each fact: --json, or the card's file.")
+    if any(_SEARCHED.search(text) for text in shown["evidence"].values()):
+        lines.append(_CANNOT_FOLLOW)
+    reporter.document(shown, lines)
 
 
 def _running(value: Any) -> Any:

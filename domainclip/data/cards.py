@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,10 +23,19 @@ from domainclip.errors import UsageError, unknown_name
 from domainclip.resources import owner_folder, resource_folder
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # as yaml.safe_load, in a tenth of the time
-EVIDENCED = ("layout", "operations", "classes", "licence", "citation", "homepage", "bring", "size")
+EVIDENCED = (
+    "layout", "reading", "operations", "classes", "prompt_templates", "licence", "forbids", "access", "citation", "homepage",
+    "bring", "size",
+)  # fmt: skip
 """Fields that each need a line in ``evidence`` or ``unverified`` where a card has them."""
 DESCRIBED = ("layout", "classes", "splits", "captions")
 """What a card says in words as long as it has no layout; each needs its line too."""
+
+_NO_EVIDENCE = re.compile(
+    r"\W*((none|nothing|nobody|no evidence|unknown|unseen|not|n/?a)( seen| found| known| checked)?\W*(;.*)?)?$|.*\bmemory\b",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What says that nobody saw a fact; "none in the README" says where it was looked for."""
 
 
 class DatasetCard(Section):
@@ -53,7 +63,8 @@ class DatasetCard(Section):
         size: Images, patients, slides, captions, per split.
         described: Layout, classes, splits and captions in words, of a card that has no ``layout`` of its own yet.
         peer_loader: Who else reads it, and what that expects on disk.
-        evidence: Field to where the fact was seen.
+        evidence: Field to where the fact was seen; an id without a repository is one of the search that was used while the card was
+            written, and cannot be followed outside.
         unverified: Fields that nobody has checked.
         not_seen: Facts that a reader of the set would want, and that nobody here has seen.
         limits: What a user must know before using it.
@@ -91,6 +102,10 @@ class DatasetCard(Section):
         bare = [name for name in stated if name not in self.evidence and name not in self.unverified]
         if bare:
             raise ValueError(f"neither evidence nor 'unverified' for: {', '.join(bare)}")
+        empty = [name for name, text in self.evidence.items() if _NO_EVIDENCE.match(text)]
+        if empty:
+            told = "evidence that is none (say where it was seen or looked for, or list the field in 'unverified')"
+            raise ValueError(f"{told}: {', '.join(f'{name}: {self.evidence[name]}' for name in empty)}")
         if self.operations_version > OPERATIONS_VERSION:
             raise ValueError(
                 f"operations_version {self.operations_version} is newer than {OPERATIONS_VERSION}, which this version knows"

@@ -25,7 +25,8 @@ def test_card(name):
     assert card.domain in domains
     assert card.layout is not None or set(card.described) == set(DESCRIBED)
     assert set(card.evidence) | set(card.unverified) <= {*EVIDENCED, *DESCRIBED, "limits"}
-    assert card.layout is not None or (card.bring and card.size and card.access)
+    assert card.bring and card.size and card.access and card.kind and card.not_seen
+    assert not re.search(r"\bmemory\b", f"{card.citation} {card.licence}")
     assert not set(card.evidence) & set(card.unverified)
     assert card.title and card.citation and card.licence and card.limits
     for label, values in card.classes.items():
@@ -85,6 +86,44 @@ def test_faults_are_named(tmp_path, change, words):
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
     with pytest.raises(UsageError, match=words):
         load_card(path)
+
+
+def changed_card(tmp_path, name, change):
+    values = yaml.safe_load(find_card(name).read_text(encoding="utf-8"))
+    change(values)
+    path = tmp_path / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    "text", ["none", "None seen.", "none seen; the page was not reachable", "a@1 (number); rest memory", "", "?"]
+)
+def test_evidence_that_is_none_is_refused_unless_the_field_is_unverified(tmp_path, text):
+    path = changed_card(tmp_path, "mhist", lambda values: values["evidence"].update(size=text))
+    with pytest.raises(UsageError, match=r"evidence that is none.*size"):
+        load_card(path)
+
+    def owned_up(values):
+        del values["evidence"]["size"]
+        values["unverified"].append("size")
+
+    assert "size" in load_card(changed_card(tmp_path, "mhist", owned_up)).unverified
+
+
+@pytest.mark.parametrize("text", ["none in the README", "a/b@1 index.md (none)", "none found with the copy"])
+def test_where_nothing_was_found_is_evidence(tmp_path, text):
+    path = changed_card(tmp_path, "mhist", lambda values: values["evidence"].update(licence=text))
+    assert load_card(path).evidence["licence"] == text
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [("mhist", "forbids"), ("bach", "reading"), ("bach", "prompt_templates"), ("bach", "access"), ("bach", "size")],
+)
+def test_what_has_effect_needs_evidence(tmp_path, name, field):
+    with pytest.raises(UsageError, match=f"neither evidence nor 'unverified' for: {field}"):
+        load_card(changed_card(tmp_path, name, lambda values: values["evidence"].pop(field)))
 
 
 def test_a_card_that_is_no_yaml(tmp_path):
