@@ -18,7 +18,7 @@ _FOR_PEOPLE = (
 )  # fmt: skip
 _STOPPED = {
     "commercial": "prepare and pretrain stop with data.purpose=commercial",
-    "derivatives": "prepare stops options that recolour, resample or store with loss (docs/datasets.md)",
+    "derivatives": "prepare stops changed copies, where they go beyond the card and the defaults:",
     "redistribution": "stands in the set's and the model's record; nothing is passed on by domainclip",
 }
 _SEARCHED = re.compile(r"\bids? [0-9]{6,}")
@@ -90,12 +90,14 @@ def _show(name: str, reporter: Reporter) -> None:
     import yaml
 
     from domainclip.data.cards import load_card
+    from domainclip.data.licence_terms import CHANGING
 
     card = load_card(name)
     shown = card.model_dump(mode="json")
     told = {field: _running(shown[field]) for field in _FOR_PEOPLE if shown.get(field)}
     if shown["forbids"]:
-        told["forbids"] = [f"{use}: {_STOPPED[use]}" for use in shown["forbids"]]
+        listed = {"derivatives": " " + ", ".join(CHANGING)}
+        told["forbids"] = [f"{use}: {_STOPPED[use]}{listed.get(use, '')}" for use in shown["forbids"]]
     told["read"] = (
         "by prepare --root FOLDER" if card.layout is not None else "not yet: its layout is described below, write a manifest"
     )
