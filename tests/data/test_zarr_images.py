@@ -38,7 +38,7 @@ reading: {whole: true, sensor: sentinel-2-l2a}
 operations: [{op: columns, rename: {place: group}}, {op: caption_language, language: en}]
 licence: none
 citation: none
-unverified: [layout, operations, licence, citation]
+unverified: [layout, reading, operations, licence, citation]
 """
 BANDS = ("B08", "B02", "B04", "B03")  # of no sensor, so that a name taken by its place shows
 ZLIB = {"id": "zlib", "level": 1}
