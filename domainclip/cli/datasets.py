@@ -23,7 +23,7 @@ _STOPPED = {
 }
 _SEARCHED = re.compile(r"\bids? [0-9]{6,}")
 _CANNOT_FOLLOW = (
-    "Numbers in it (id 67003740887) are entries of the code search that was used while the card was written: it names no "
+    "Numbers in it (id 23085955930) are entries of the code search that was used while the card was written: it names no "
     "repository, and nobody can follow them outside. Check such facts on your own copy of the set."
 )
 _HELP = """List the data-set cards; say what one is: licence, limits, files to bring, unverified facts; or summarise a prepared set.
