@@ -53,7 +53,7 @@ class DataConfig(Section):
         "mirrored, resized, zoomed or stained anew; some 20 ms an image and core more, and more where most have a twin.",
     )
     split: Literal["published", "by_group"] = Field(
-        "published", description="by_group: split anew by group; what the source says is kept in the index as 'published'."
+        "published", description="by_group: split anew by group; the source's own words stay in the index as 'published'."
     )
     stratify: str | None = Field(
         None, description="Label whose values get their share in every part, as far as whole groups allow; where the split is ours."

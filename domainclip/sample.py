@@ -199,6 +199,7 @@ class Piece:
         split: The owner's split.
         spacing: The owner's pixel size.
         ids: The owner's identifiers.
+        published: The source's own word for the split.
     """
 
     name: str
@@ -211,6 +212,7 @@ class Piece:
     split: str | None = None
     spacing: Spacing | None = None
     ids: Mapping[str, str] = field(default_factory=dict)
+    published: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +234,7 @@ class SourceItem:
         pieces: The images of it that are wanted, where a table names members of an archive or windows of a slide one by one.
         inside: How images and rows lie in a container (a tar of samples, arrays), where nothing outside of it names them; with
             ``pieces``, how those lie in a Zarr store.
+        published: The source's own word for the split (``valid``, ``test``), where ``split`` is ours.
     """
 
     path: Path
@@ -247,6 +250,7 @@ class SourceItem:
     url: str | None = None
     pieces: tuple[Piece, ...] = ()
     inside: Mapping[str, Any] | None = None
+    published: str | None = None
 
     @property
     def place(self) -> str:

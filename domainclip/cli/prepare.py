@@ -89,7 +89,10 @@ def _lines(output: Path, card: Mapping[str, Any]) -> list[str]:
         lines.append(f"  windows: {account.pop('windows', 0)}, kept {account.pop('kept', 0)}")
         lines += [f"  left out, {name}: {count}" for name, count in account.items()]
     if torn := counts.get("groups_across_splits"):
-        lines.append(f"Warning: {torn} groups (patients, slides, scenes) lie in more than one split by the source's own columns.")
+        lines.append(
+            f"Warning: {torn} groups (patients, slides, scenes) lie in more than one split by the source's own columns. "
+            "To split anew by group: --set data.split=by_group."
+        )
     if torn := counts.get("same_ground_across_splits"):
         lines.append(
             f"Warning: {torn} pairs of scenes overlap on the ground and lie in different splits by the source's own columns."

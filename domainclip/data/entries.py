@@ -41,6 +41,7 @@ class Entry:
         order: Of the group, for the split.
         pixel_sha256: Tells duplicates.
         split: Of the source, or None.
+        published: The source's own word for it, or None.
         labels: Named labels.
         captions: The image's own.
         shown: It can be seen as a picture as it is: colour, or display values of one channel.
@@ -57,6 +58,7 @@ class Entry:
     order: str
     pixel_sha256: str
     split: str | None
+    published: str | None
     labels: Mapping[str, str]
     captions: tuple[Caption, ...]
     shown: bool
@@ -206,6 +208,7 @@ def _entry(line: Mapping[str, Any], number: int, shared: dict[Any, Any]) -> Entr
         # Equal for lossy images: one text then serves both.
         pixel_sha256=line["sha256"] if line["pixel_sha256"] == line["sha256"] else line["pixel_sha256"],
         split=once(line["split"], ("split", line["split"])),
+        published=once(line["published"], ("published", line["published"])),
         labels=once(line["labels"], ("labels", *sorted(line["labels"].items()))),
         captions=captions or (),
         shown=_has_picture(line),

@@ -43,11 +43,19 @@ _ENDINGS = ((magic.JPEG, ".jpg"), (magic.PNG, ".png"), (b"II*\0", ".tif"), (b"MM
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A sample, the JPEG stream that its file is where it is one (for ``jpeg``), and the member that it lies in."""
+    """A sample and where it comes from.
+
+    Attributes:
+        sample: The image.
+        file: Its file, whose JPEG stream is kept where it is one.
+        member: Of the archive that it lies in.
+        published: The source's own word for its split.
+    """
 
     sample: Sample
     file: Path
     member: str | None = None
+    published: str | None = None
 
 
 @dataclass(frozen=True)
@@ -106,14 +114,15 @@ def samples_of(item: SourceItem, domain: Domain, reading: BaseModel, scratch: Pa
     if item.inside is not None and not item.pieces:
         yield from _of_container(item, domain, reading, scratch, account)
     elif item.pieces and item.pieces[0].member is None:
+        words = {piece.name: piece.published for piece in item.pieces}
         for sample in _patches(item, domain, reading):
-            yield Cut(sample, item.path)
+            yield Cut(sample, item.path, published=words.get(sample.key))
     elif item.pieces:
         yield from _of_archive(item, domain, reading, scratch, account)
     else:
         try:
             for sample in domain.samples(item, reading):
-                yield Cut(sample, item.path)
+                yield Cut(sample, item.path, published=item.published)
         finally:
             account.update(item_account(domain, item))
 
@@ -129,9 +138,8 @@ def _of_archive(item: SourceItem, domain: Domain, reading: BaseModel, scratch: P
     pieces = {piece.member: piece for piece in item.pieces if piece.member is not None}
     for name, content in _contents(item, pieces, account):
         piece = pieces[name]
-        one = SourceItem(
-            item.path, piece.name, piece.captions, piece.labels, (), piece.group, piece.split, piece.spacing, piece.ids
-        )
+        told = (piece.captions, piece.labels, (), piece.group, piece.split, piece.spacing, piece.ids)
+        one = SourceItem(item.path, piece.name, *told, published=piece.published)
         yield from _of_content(one, name, content, domain, reading, scratch, account)
 
 
@@ -178,15 +186,15 @@ def _of_content(
     """Yields the samples of one picture; one that cannot be read is a sample that says why when its pixels are asked for."""
     if isinstance(content, str):
         error = UnreadableFileError("An image of an archive was to be read.", content, "Get the archive anew.")
-        yield Cut(_broken(item, error), item.path, member)
+        yield Cut(_broken(item, error), item.path, member, item.published)
         return
     file = _scratch_file(scratch, content, member)
     one = replace(item, path=file.path)
     try:
         for sample in domain.samples(one, reading):
-            yield Cut(sample.with_(reader=_Held(sample, file)), file.path, member)
+            yield Cut(sample.with_(reader=_Held(sample, file)), file.path, member, item.published)
     except UnreadableFileError as error:
-        yield Cut(_broken(item, error), item.path, member)
+        yield Cut(_broken(item, error), item.path, member, item.published)
     finally:
         account.update(item_account(domain, one))
 

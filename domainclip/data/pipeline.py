@@ -13,7 +13,7 @@ from domainclip.errors import UsageError
 Row = dict[str, Any]
 LEFT_OUT = "rows left out by the card"
 _KEPT = frozenset((
-    "path", "caption", "language", "origin", "group", "split", "report", "report_text", "spacing", "spacing_unit",
+    "path", "caption", "language", "origin", "group", "split", "published", "report", "report_text", "spacing", "spacing_unit",
 ))  # fmt: skip
 _KEPT_KINDS = ("label:", "ids:", "section:", "window:")
 

@@ -109,7 +109,8 @@ class _How:
 def _prepared(source: Source, domain: Domain, options: BaseModel, settings: dict[str, Any], how: _How) -> PreparedSet:
     items, rejected, key, output = source.numbered(), source.rejections, owner_key(), how.output
     with _clean_stops(output) as claimed:
-        refuse_torn_groups(items)
+        if not source.published and settings.get("split", "published") == "published":
+            refuse_torn_groups(items)
         plan_id = _plan_id(source, items, domain, settings, key)
         if (finished := claim_output(output, plan_id, overwrite=how.overwrite, resume=how.resume)) is not None:
             return finished

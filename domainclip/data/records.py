@@ -85,6 +85,7 @@ def item_to_json(item: SourceItem) -> dict[str, Any]:
         "ids": dict(item.ids),
         "members": [str(path) for path in item.members],
         "url": item.url,
+        **({"published": item.published} if item.published else {}),
         **({"pieces": [_piece_to_json(piece) for piece in item.pieces]} if item.pieces else {}),
         **({"inside": dict(item.inside)} if item.inside is not None else {}),
     }
@@ -102,6 +103,7 @@ def _piece_to_json(piece: Piece) -> dict[str, Any]:
         "split": piece.split,
         "spacing": spacing_to_json(piece.spacing),
         "ids": dict(piece.ids),
+        "published": piece.published,
     }
     return {name: value for name, value in told.items() if value}
 
@@ -120,6 +122,7 @@ def piece_from_json(value: Mapping[str, Any]) -> Piece:
         split=value.get("split"),
         spacing=spacing_from_json(value.get("spacing")),
         ids=value.get("ids", {}),
+        published=value.get("published"),
     )
 
 
@@ -139,6 +142,7 @@ def item_from_json(value: Mapping[str, Any]) -> SourceItem:
         url=value["url"],
         pieces=tuple(piece_from_json(piece) for piece in value.get("pieces", ())),
         inside=value.get("inside"),
+        published=value.get("published"),
     )
 
 

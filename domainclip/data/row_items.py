@@ -199,11 +199,13 @@ def _one_image(folder: Path, domain: Domain, reading: BaseModel | None) -> tuple
 def _together(rows: Sequence[Row], where: str) -> tuple[list[Caption], dict[str, str]]:
     """Returns the captions of all rows of one image, and what they agree on."""
     captions, once = list[Caption](), dict[str, str]()
+    if words := dict.fromkeys(row["published"] for row in rows if "published" in row):
+        once["published"] = ", ".join(words)  # two words of the source's for one split of ours are no contradiction
     for row in rows:
         if "caption" in row:
             captions.append(Caption(row["caption"], row.get("language", "und"), row.get("origin", "human")))
         for name, text in row.items():
-            if name in {"path", "caption", "origin", _ROW} or (name == "language" and "caption" in row):
+            if name in {"path", "caption", "origin", "published", _ROW} or (name == "language" and "caption" in row):
                 continue
             if once.setdefault(name, text) != text:
                 raise UsageError(
@@ -247,6 +249,7 @@ class ItemBuilder:
             split=_split(cells.get("split"), where),
             spacing=self._spacing(cells, where),
             ids={key[4:]: text for key, text in cells.items() if key.startswith("ids:")},
+            published=cells.get("published", cells.get("split")),
         )
 
     def _regions(self, cells: Mapping[str, str]) -> tuple[Region, ...]:

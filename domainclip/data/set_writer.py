@@ -118,7 +118,9 @@ def _classes(entries: list[Entry], label: str | None) -> list[str | None] | None
 
 
 def refuse_torn_groups(items: Sequence[SourceItem]) -> None:
-    """Refuses, before hours of reading, an owner's groups and splits that contradict each other; published sets are reported only.
+    """Refuses, before hours of reading, a manifest whose groups and splits contradict each other.
+
+    The split of a published set (``Source.published``) is not the caller's to correct: what it tears is counted and told instead.
 
     Raises:
         UsageError: Images of one group are to be in different splits.
@@ -133,7 +135,8 @@ def refuse_torn_groups(items: Sequence[SourceItem]) -> None:
         raise UsageError(
             "Splits were to be taken from the source.",
             f"{torn} groups (slides, patients or scenes) lie in more than one split.",
-            "Give all rows of a group the same split; or leave the column split out, and groups are split for you.",
+            "Give all rows of a group the same split; or leave the column split out (or --set data.split=by_group), and groups are "
+            "split for you.",
         )
 
 
@@ -197,7 +200,7 @@ def _write_index(output: Path, found: Gathered, plans: list[ShardPlan], splits: 
     ]
     later: dict[str, list[Any]] = {"shard": shards, "offset": [places[0] for places in offsets], "split": splits, "masks": masks}
     if any(entry.split for entry in found.entries):
-        later["published"] = [entry.split for entry in found.entries]
+        later["published"] = [entry.published or entry.split for entry in found.entries]
     write_index(output / "index.parquet", found.tables, later)
 
 

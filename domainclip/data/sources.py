@@ -45,6 +45,7 @@ class Source:
         card: What is known about the data set as a whole: name, title, licence, citation, classes, ``synthetic`` and more.
         rejections: Name and reason of what cannot be used: rows without a file, files without a row, foreign files.
         reading: Options of the reader that the set needs (its card's); what is asked for wins.
+        published: A card reads it: splits are those that its publishers gave, which the caller cannot correct.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Source:
     rejections: tuple[tuple[str, str], ...] = ()
     reading: Mapping[str, Any] = field(default_factory=dict)
     _items: Sequence[SourceItem] = field(default=(), repr=False)
+    published: bool = False
 
     def items(self) -> Iterator[SourceItem]:
         """Yields the files, in an order that depends on the source alone."""
@@ -168,7 +170,7 @@ def _from_card(name: str, card_file: Path, config: DataConfig, domain: Domain, r
         inside = Inside(folder, what, card.layout, card.operations, label, report_options(config)).to_json()
         files = card.layout.containers(folder, what)
         items = tuple(SourceItem(path, path.relative_to(folder).as_posix(), inside=inside) for path in files)
-        return Source(name, about(card), (), card.reading, items)
+        return Source(name, about(card), (), card.reading, items, published=True)
     account, archives = Counter[str](), ArchiveIndex(card.archives(folder), what, card.stores(folder))
     rows = rows_of_card(card, folder, account)
     read = items_from_rows(rows, folder, what, domain, label, report_options(config), reading, archives)
@@ -176,7 +178,8 @@ def _from_card(name: str, card_file: Path, config: DataConfig, domain: Domain, r
     strays = [(path, "the file has no row") for path in itertools.chain(there, archives.paths()) if path not in read.named]
     _tell_absent(read, name, root)
     told = {"rows_left_out": account[LEFT_OUT]} if account[LEFT_OUT] else {}
-    return Source(name, about(card) | told | _report_reading(read.reports), (*read.rejections, *strays), card.reading, read.items)
+    told |= _report_reading(read.reports)
+    return Source(name, about(card) | told, (*read.rejections, *strays), card.reading, read.items, published=True)
 
 
 def _tell_absent(read: Read, name: str, root: str) -> None:

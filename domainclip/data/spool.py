@@ -196,6 +196,7 @@ def _encoded(cut: Cut, jpeg: Callable[[Path], bytes | None], plan: SpoolPlan) ->
         "size": len(stored.data),
         "masks": {name: len(stored.masks[name]) for name in names},
         "captions": [caption_to_json(caption) for caption in sample.captions],
+        "published": cut.published,
     }
     facts = sample_facts(record)
     return record | inside | {"facts": len(facts)}, [stored.data, *(stored.masks[name] for name in names), facts]

@@ -146,16 +146,17 @@ class Where(Section):
 
 
 class Split(Section):
-    """Names the published splits as ours: train, val, held_out."""
+    """Names the published splits as ours (train, val, held_out) and keeps their own words."""
 
     op: Literal["split"]
     column: str
     values: dict[str, Literal["train", "val", "held_out"]]
 
     def apply(self, rows: Iterable[Row], what: str) -> Iterator[Row]:
-        """Yields the rows with the column ``split``."""
+        """Yields the rows with the columns ``split`` and ``published``."""
         for row in checked(rows, [self.column], what):
-            yield row | {"split": _looked_up(self.values, row[self.column], self.column, what)}
+            word = row[self.column]
+            yield row | {"split": _looked_up(self.values, word, self.column, what), "published": word}
 
 
 class CaptionLanguage(Section):

@@ -42,7 +42,9 @@ def read_all(name: str, root: Path, scratch: Path, options: dict[str, Any]) -> t
     account: Counter[str] = Counter()
     samples = []
     for item in items:
-        samples += [cut.sample for cut in samples_of(item, domain, reading, scratch, account)]
+        for cut in samples_of(item, domain, reading, scratch, account):
+            assert (cut.published is None) == (cut.sample.split is None), "the source's own word goes with every split"
+            samples.append(cut.sample)
     return source, samples, account, [str(one.message) for one in told]
 
 
