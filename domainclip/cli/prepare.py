@@ -83,7 +83,7 @@ def prepare(
 def _lines(output: Path, card: Mapping[str, Any]) -> list[str]:
     """What a person reads of a prepared set."""
     counts = card["counts"]
-    lines = [f"Prepared set: {output}", *(f"  {name}: {count}" for name, count in counts.items())]
+    lines = [f"Prepared set: {output}", *(f"  {name}: {_said(count)}" for name, count in counts.items())]
     lines += [f"  of reports, {name.replace('_', ' ')}: {count}" for name, count in card.get("report_reading", {}).items()]
     if account := dict(card.get("reading_account", {})):
         lines.append(f"  windows: {account.pop('windows', 0)}, kept {account.pop('kept', 0)}")
@@ -103,6 +103,10 @@ def _lines(output: Path, card: Mapping[str, Any]) -> list[str]:
         )
     lines += rejection_lines(output, counts.get("rejected", 0), card["set_id"])
     return lines
+
+
+def _said(count: int | None) -> str:
+    return "not looked for (--set data.duplicates=near)" if count is None else str(count)
 
 
 _USED = (

@@ -48,6 +48,7 @@ class DatasetCard(Section):
         operations_version: The version of the list of operations that the card was written for.
         layout: How its files and tables lie; None for a card that only describes (beside a manifest).
         reading: Options of the domain's reader that the set needs (the order of its bands, say); the user's win.
+        duplicates: What counts as one group where the user does not say: ``near`` for sets known to hold turned or mirrored copies.
         operations: What turns the layout's rows into those of a manifest.
         class_label: The label whose values are the zero-shot classes.
         classes: Label to value to names per language, the preferred first, as in a domain's facts.
@@ -76,6 +77,7 @@ class DatasetCard(Section):
     operations_version: int = OPERATIONS_VERSION
     layout: Layout | None = None
     reading: dict[str, Any] = Field(default_factory=dict)
+    duplicates: Literal["exact", "near"] = "exact"
     operations: tuple[Operation, ...] = ()
     class_label: str | None = None
     classes: dict[str, dict[str, ClassFacts]] = Field(default_factory=dict)
@@ -221,4 +223,5 @@ def rows_of_card(card: DatasetCard, root: Path, account: Counter[str] | None = N
 
 def about(card: DatasetCard) -> dict[str, Any]:
     """Returns what a prepared set keeps of its card: everything but how it was read."""
-    return card.model_dump(mode="json", exclude={"layout", "operations", "operations_version", "reading"}, exclude_none=True)
+    read = {"layout", "operations", "operations_version", "reading", "duplicates"}
+    return card.model_dump(mode="json", exclude=read, exclude_none=True)

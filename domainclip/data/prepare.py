@@ -41,7 +41,7 @@ def prepare(
     reading: BaseModel | dict[str, Any] | None = None,
     held_out_fraction: float = 0.2,
     val_fraction: float = 0.1,
-    duplicates: Literal["exact", "near"] = "exact",
+    duplicates: Literal["exact", "near"] | None = None,
     split: Literal["published", "by_group"] = "published",
     stratify: str | None = None,
     permitted: Sequence[Use] = (),
@@ -65,7 +65,8 @@ def prepare(
         reading: Options of the reader, over those that the source's card needs.
         held_out_fraction: Share of groups held out, where the source gives no split.
         val_fraction: Share of training groups set aside.
-        duplicates: What counts as one group in the split: equal pixels, or also the same picture (``domainclip.data.duplicates``).
+        duplicates: What counts as one group: equal pixels, or also the same picture (``domainclip.data.duplicates``); None: what
+            the card says, else ``exact``.
         split: Keep the source's split where it gives one, or split anew by group.
         stratify: Label whose values get their share in every part, as far as whole groups allow; where the split is ours.
         permitted: Uses that the licence forbids and that the caller holds a permission for; kept in the set.
@@ -86,7 +87,7 @@ def prepare(
     options = checked_reading(domain, reading, source.reading)
     settings: dict[str, Any] = {"reading": options.model_dump(mode="json"), "seed": seed, "jpeg_quality": jpeg_quality}
     settings |= {"held_out_fraction": held_out_fraction, "val_fraction": val_fraction}
-    settings |= _told(duplicates=duplicates, split=split, stratify=stratify, permitted=list(permitted))
+    settings |= _told(duplicates=duplicates or source.duplicates, split=split, stratify=stratify, permitted=list(permitted))
     usual = checked_reading(domain, None, source.reading)
     refuse_changed_copies(source.card, _guarded(options, jpeg_quality), _guarded(usual), permitted)
     how = _How(Path(output), strict, overwrite, resume, workers, limits or Limits(), progress or _quiet)
@@ -125,7 +126,8 @@ def _prepared(source: Source, domain: Domain, options: BaseModel, settings: dict
     return PreparedSet(output)
 
 
-_DEFAULTS: dict[str, Any] = {"duplicates": "exact", "split": "published", "stratify": None, "permitted": []}
+NOT_TOLD: dict[str, Any] = {"duplicates": "exact", "split": "published", "stratify": None, "permitted": []}
+"""What a set does not say of its options."""
 
 
 def _guarded(reading: BaseModel, jpeg_quality: int | None = None) -> dict[str, Any]:
@@ -135,7 +137,7 @@ def _guarded(reading: BaseModel, jpeg_quality: int | None = None) -> dict[str, A
 
 def _told(**asked: Any) -> dict[str, Any]:
     """What a set says of options; nothing of defaults, so that sets keep the plans they have."""
-    return {name: value for name, value in asked.items() if value != _DEFAULTS[name]}
+    return {name: value for name, value in asked.items() if value != NOT_TOLD[name]}
 
 
 def _note(source: Source) -> str:

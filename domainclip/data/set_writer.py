@@ -75,7 +75,7 @@ def write_set(output: Path, work: Path, items: Sequence[SourceItem], found: Gath
         )
     settings = facts.settings
     fractions = {name: settings[name] for name in ("held_out_fraction", "val_fraction")}
-    alike = same_pictures(found, work) if settings.get("duplicates") == "near" else []
+    alike = same_pictures(found, work) if settings.get("duplicates") == "near" else None
     splits, report = split_records(
         entries,
         **fractions,

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -46,6 +46,7 @@ class Source:
         rejections: Name and reason of what cannot be used: rows without a file, files without a row, foreign files.
         reading: Options of the reader that the set needs (its card's); what is asked for wins.
         published: A card reads it: splits are those that its publishers gave, which the caller cannot correct.
+        duplicates: What counts as one group where the caller does not say.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Source:
     reading: Mapping[str, Any] = field(default_factory=dict)
     _items: Sequence[SourceItem] = field(default=(), repr=False)
     published: bool = False
+    duplicates: Literal["exact", "near"] = "exact"
 
     def items(self) -> Iterator[SourceItem]:
         """Yields the files, in an order that depends on the source alone."""
@@ -170,7 +172,7 @@ def _from_card(name: str, card_file: Path, config: DataConfig, domain: Domain, r
         inside = Inside(folder, what, card.layout, card.operations, label, report_options(config)).to_json()
         files = card.layout.containers(folder, what)
         items = tuple(SourceItem(path, path.relative_to(folder).as_posix(), inside=inside) for path in files)
-        return Source(name, about(card), (), card.reading, items, published=True)
+        return Source(name, about(card), (), card.reading, items, published=True, duplicates=card.duplicates)
     account, archives = Counter[str](), ArchiveIndex(card.archives(folder), what, card.stores(folder))
     rows = rows_of_card(card, folder, account)
     read = items_from_rows(rows, folder, what, domain, label, report_options(config), reading, archives)
@@ -179,7 +181,8 @@ def _from_card(name: str, card_file: Path, config: DataConfig, domain: Domain, r
     _tell_absent(read, name, root)
     told = {"rows_left_out": account[LEFT_OUT]} if account[LEFT_OUT] else {}
     told |= _report_reading(read.reports)
-    return Source(name, about(card) | told, (*read.rejections, *strays), card.reading, read.items, published=True)
+    found = (*read.rejections, *strays)
+    return Source(name, about(card) | told, found, card.reading, read.items, published=True, duplicates=card.duplicates)
 
 
 def _tell_absent(read: Read, name: str, root: str) -> None:

@@ -33,7 +33,7 @@ class SplitReport:
         groups_across_splits: Groups that the source's own split tears apart, likewise.
         groups_on_same_ground: Pairs of groups whose images overlap on the ground; they count as one where the split is ours.
         same_ground_across_splits: Such pairs that the source's own split tears apart.
-        groups_of_same_picture: Pairs of groups of which two images show the same picture; likewise.
+        groups_of_same_picture: Pairs of groups of which two images show the same picture, likewise; None: not looked for.
         same_picture_across_splits: Such pairs that the source's own split tears apart.
     """
 
@@ -43,7 +43,7 @@ class SplitReport:
     groups_across_splits: int
     groups_on_same_ground: int = 0
     same_ground_across_splits: int = 0
-    groups_of_same_picture: int = 0
+    groups_of_same_picture: int | None = None
     same_picture_across_splits: int = 0
 
 
@@ -53,7 +53,7 @@ def split_records(
     held_out_fraction: float,
     val_fraction: float,
     same_ground: Sequence[tuple[str, str]] = (),
-    same_picture: Sequence[tuple[str, str]] = (),
+    same_picture: Sequence[tuple[str, str]] | None = None,
     published: bool = True,
     stratify: Sequence[str | None] | None = None,
 ) -> tuple[list[str], SplitReport]:
@@ -69,7 +69,7 @@ def split_records(
         held_out_fraction: Share of all groups, at least one group where there are two.
         val_fraction: Share of the remaining groups, at least one unless it is 0 or only one group remains.
         same_ground: Pairs of groups that overlap on the ground.
-        same_picture: Pairs of groups of which two images show the same picture.
+        same_picture: Pairs of groups of which two images show the same picture; None: not looked for.
         published: Keep the source's split; else groups are split anew, and what the source says counts for nothing.
         stratify: The class of each image, which then has its share in every part as far as groups allow; None: by group alone.
 
@@ -80,7 +80,7 @@ def split_records(
         UsageError: The source gives a split to some images only.
     """
     given: list[Any] = [record["split"] if published else None for record in records]
-    united = _united(records, [*same_ground, *same_picture])
+    united = _united(records, [*same_ground, *(same_picture or ())])
     copies = Counter(record["pixel_sha256"] for record in records)
     duplicates = sum(count - 1 for count in copies.values())
     if any(given) and not all(given):
@@ -94,14 +94,14 @@ def split_records(
             splits, how = _stratified(records, united, held_out_fraction, val_fraction, stratify)
         else:
             splits, how = _by_group(records, united, held_out_fraction, val_fraction)
-        return splits, SplitReport(how, duplicates, 0, 0, len(same_ground), 0, len(same_picture), 0)
+        return splits, SplitReport(how, duplicates, 0, 0, len(same_ground), 0, _count(same_picture), 0)
     torn = _torn([record["pixel_sha256"] for record in records], given)
     torn_groups = _torn([record["group"] for record in records], given)
     pairs = (
         len(same_ground),
         _torn_pairs(records, given, same_ground),
-        len(same_picture),
-        _torn_pairs(records, given, same_picture),
+        _count(same_picture),
+        _torn_pairs(records, given, same_picture or ()),
     )
     splits, how = _published(records, united, given, val_fraction)
     return splits, SplitReport(how, duplicates, torn, torn_groups, *pairs)
@@ -148,6 +148,10 @@ def _stratified(
     if few:
         how += f"; {len(few)} classes have fewer groups than there are parts"
     return [place[group] for group in united], how
+
+
+def _count(pairs: Sequence[tuple[str, str]] | None) -> int | None:
+    return None if pairs is None else len(pairs)
 
 
 def _share(fraction: float, count: int) -> int:

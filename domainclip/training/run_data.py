@@ -14,7 +14,7 @@ from domainclip.config import DataConfig, RunConfig
 from domainclip.data.licence_terms import refuse_use
 from domainclip.data.missing_channels import checked_rule
 from domainclip.data.owner_map import owner_map_path
-from domainclip.data.prepare import prepare
+from domainclip.data.prepare import NOT_TOLD, prepare
 from domainclip.data.prepared_set import PreparedSet
 from domainclip.data.sources import Source, open_source
 from domainclip.domains.base import Domain, DomainFacts
@@ -64,7 +64,7 @@ def run_data(config: RunConfig, domain: Domain, run: Path, *, resume: bool, prog
     source = open_source(data, domain, config.reading)
     if isinstance(source, PreparedSet):
         refuse_reading(source, config.reading)
-        _refuse_other_splits(data, source)
+        _refuse_preparing(data, source)
         if data.purpose == "commercial":
             refuse_use(source.card, "commercial", "A model for commercial use was to be trained (data.purpose).", data.permitted)
         prepared = source
@@ -121,16 +121,25 @@ def check_parts(config: RunConfig, prepared: PreparedSet) -> None:
                 ) from error
 
 
-def _refuse_other_splits(data: DataConfig, prepared: PreparedSet) -> None:
-    """A share of a set that is split already cannot be chosen; the defaults and the set's own shares say nothing new."""
-    for name in ("held_out_fraction", "val_fraction"):
-        asked, own = getattr(data, name), prepared.card.get(name)
-        if own is not None and asked not in (own, DataConfig.model_fields[name].default):
-            raise UsageError(
-                f"The set {prepared.folder} was to be split with data.{name}={asked:g}.",
-                f"It is split already, with {own:g}.",
-                "Leave it out, or prepare the source anew with it.",
-            )
+_OF_PREPARING = (
+    *("held_out_fraction", "val_fraction", "duplicates", "split", "stratify", "jpeg_quality", "prepared"),
+    *("report_language", "report_encoding", "report_sections"),
+)
+"""What only a preparation can do: a set that is prepared already stays as it is."""
+
+
+def _refuse_preparing(data: DataConfig, prepared: PreparedSet) -> None:
+    """Refuses options that a prepared set cannot follow any more; the defaults and the set's own say nothing new."""
+    for name in _OF_PREPARING:
+        asked, default = getattr(data, name), DataConfig.model_fields[name].default
+        # Of these a set tells what is not the default of ``prepare``.
+        own = prepared.card.get(name, NOT_TOLD.get(name, default))
+        if asked in (own, default):
+            continue
+        told = "" if name not in prepared.card and name not in NOT_TOLD else ", without it" if own is None else f", with {own}"
+        remedy = "Leave it out; or prepare the source anew with it (domainclip prepare), and give that set."
+        found = f"It is prepared already{told}."
+        raise UsageError(f"The set {prepared.folder} was to be used with data.{name}={asked}.", found, remedy)
 
 
 def _starter_name(config: RunConfig) -> str:

@@ -234,3 +234,31 @@ def test_lc25000_is_copies_of_some_hundred_pictures(real_data):
     assert max(map(len, found.groups)) <= 10
     classes = [paths[n].parent.name for n in range(900)]
     assert all(len({classes[n] for n in group}) == 1 for group in found.groups), "no class shows what another one does"
+
+
+def test_a_card_of_copies_looks_for_them_unless_told_otherwise(tmp_path):
+    """LC25000's card; its folder holds pictures and their copies."""
+    from domainclip.cli.prepare import _lines
+    from domainclip.config import DataConfig
+    from domainclip.data.prepare import prepare
+    from domainclip.data.sources import open_source
+    from domainclip.domains.base import domains
+
+    for place, name in enumerate(("lung_n", "lung_aca", "lung_scc")):
+        folder = tmp_path / "root" / "lung_image_sets" / name
+        folder.mkdir(parents=True)
+        for number in range(2):
+            picture = blobs(600 + 2 * place + number)
+            Image.fromarray(picture.transpose(1, 2, 0)).save(folder / f"{number}.png")
+            copy = mapped(picture[:, :, ::-1], turned_deg=15, zoom=1.15)
+            Image.fromarray(copy.transpose(1, 2, 0)).save(folder / f"{number}-copy.png")
+    pathology = domains.get("pathology")
+    source = open_source(DataConfig(source="lc25000-lung", root=str(tmp_path / "root")), pathology)
+    near = prepare(source, pathology, tmp_path / "near", workers=0)
+    assert near.card["duplicates"] == "near" and near.card["counts"]["groups_of_same_picture"] == 6
+    exact = prepare(source, pathology, tmp_path / "exact", workers=0, duplicates="exact")
+    assert "duplicates" not in exact.card and exact.card["counts"]["groups_of_same_picture"] is None
+    assert any("groups_of_same_picture: not looked for" in line for line in _lines(tmp_path, exact.card))
+    groups = near.index.groupby("group")["split"].agg(["size", "nunique"])
+    assert list(groups["size"]) == [2] * 6 and set(groups["nunique"]) == {1}  # a picture and its copy are one group
+    assert near.index["source_group"].nunique() == 12 and "source_group" not in exact.index
