@@ -57,7 +57,8 @@ def write_index(path: Path, tables: Sequence[pa.Table], later: Mapping[str, Sequ
     Args:
         path: The file.
         tables: From ``index_columns``, in the order of the set.
-        later: ``shard``, ``offset``, ``split`` and ``masks`` (JSON) of every image, and further columns of text.
+        later: ``shard``, ``offset``, ``split`` and ``masks`` (JSON) of every image, columns in place of those of ``tables``, and
+            further columns of text.
 
     Raises:
         OSError: It cannot be written.
@@ -66,9 +67,10 @@ def write_index(path: Path, tables: Sequence[pa.Table], later: Mapping[str, Sequ
     import pyarrow.parquet as pq
 
     whole = pa.concat_tables(tables).unify_dictionaries()
+    whole = whole.drop_columns([name for name in whole.column_names if name in later])
     for name in sorted(later):
         whole = whole.append_column(name, pa.array(later[name], pa.int64() if name in _NUMBERS else pa.string()))
-    columns = [*COLUMNS, *sorted(set(later) - _LATER)]
+    columns = [*COLUMNS, *sorted(set(later) - set(COLUMNS))]
     whole = whole.select(columns)
     schema = pa.schema([(name, pa.int64() if name in _NUMBERS else pa.string()) for name in columns])
     draft = path.with_name(f"{path.name}.part")

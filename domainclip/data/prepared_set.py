@@ -80,10 +80,15 @@ class PreparedSet:
 
     @cached_property
     def index(self) -> pd.DataFrame:
-        """One row an image; the columns of ``JSON_COLUMNS`` hold dictionaries, lists or None."""
+        """One row an image; the columns of ``JSON_COLUMNS`` hold dictionaries, lists or None.
+
+        ``group`` is what counts as one and may not cross a split, duplicates joined; ``source_group`` is the source's own (a slide,
+        a patient, a scene), the same where nothing was joined.
+        """
         import pandas as pd
 
         table = pd.read_parquet(self.folder / "index.parquet")
+        table["source_group"] = table["source_group"].fillna(table["group"]) if "source_group" in table else table["group"]
         for name in JSON_COLUMNS:
             known: dict[str, Any] = {}
             table[name] = pd.Series([_parsed(text, known) for text in table[name]], index=table.index, dtype=object)

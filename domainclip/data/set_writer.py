@@ -23,7 +23,7 @@ from domainclip.data.prepared_set import FORMAT_VERSION
 from domainclip.data.same_ground import same_ground
 from domainclip.data.shards import ShardPlan, plan_shards, write_bytes, write_shard
 from domainclip.data.sources import Source
-from domainclip.data.splits import SPLITS, SplitReport, split_records
+from domainclip.data.splits import SPLITS, SplitReport, joined_groups, split_records
 from domainclip.data.spool import spool_paths
 from domainclip.domains.base import Domain
 from domainclip.errors import UsageError
@@ -75,11 +75,12 @@ def write_set(output: Path, work: Path, items: Sequence[SourceItem], found: Gath
         )
     settings = facts.settings
     fractions = {name: settings[name] for name in ("held_out_fraction", "val_fraction")}
+    ground = same_ground(found.tables)
     alike = same_pictures(found, work) if settings.get("duplicates") == "near" else None
     splits, report = split_records(
         entries,
         **fractions,
-        same_ground=same_ground(found.tables),
+        same_ground=ground,
         same_picture=alike,
         published=settings.get("split", "published") == "published",
         stratify=_classes(entries, settings.get("stratify")),
@@ -89,15 +90,16 @@ def write_set(output: Path, work: Path, items: Sequence[SourceItem], found: Gath
         if report.groups_on_same_ground:
             advice = "scenes that overlap on the ground count as one; cut them into blocks (reading.group_by=block)"
         warnings.warn(f"Images are split {report.source}: {advice}.", stacklevel=2)
+    groups = joined_groups(entries, [*ground, *(alike or ())])
     captions = _captions(entries, facts.domain, settings["seed"])
     texts = _original_texts(captions)
     plans = plan_shards(member_sizes(entry, texts.get(entry.key, "")) for entry in entries)
     _write_shards(output, work, plans, entries, texts)
-    _write_index(output, found, plans, splits)
+    _write_index(output, found, plans, splits, groups)
     write_pictures(output, work, items, found, plans, facts)
     write_bytes(output / "captions.parquet", _parquet(captions))
     write_bytes(output / "rejected.jsonl", "".join(json.dumps(line, sort_keys=True) + "\n" for line in found.rejected).encode())
-    dataset = _dataset(found, splits, report, captions, len(items), facts)
+    dataset = _dataset(found, splits, groups, report, captions, len(items), facts)
     write_owner_map(dataset["set_id"], owner_lines(found, items, work, facts.key))
     write_bytes(output / "dataset.json", (json.dumps(dataset, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
     for path in sorted(work.iterdir()):
@@ -191,7 +193,7 @@ def _write_shards(output: Path, work: Path, plans: list[ShardPlan], entries: lis
                 spool_paths(work, number)[0].unlink(missing_ok=True)
 
 
-def _write_index(output: Path, found: Gathered, plans: list[ShardPlan], splits: list[str]) -> None:
+def _write_index(output: Path, found: Gathered, plans: list[ShardPlan], splits: list[str], groups: list[str]) -> None:
     shards = [plan.name for plan in plans for _ in plan.sizes]
     offsets = [offsets for plan in plans for offsets in plan.offsets]
     masks = [
@@ -201,6 +203,9 @@ def _write_index(output: Path, found: Gathered, plans: list[ShardPlan], splits: 
     later: dict[str, list[Any]] = {"shard": shards, "offset": [places[0] for places in offsets], "split": splits, "masks": masks}
     if any(entry.split for entry in found.entries):
         later["published"] = [entry.published or entry.split for entry in found.entries]
+    own = [entry.group for entry in found.entries]
+    if own != groups:
+        later |= {"group": groups, "source_group": own}
     write_index(output / "index.parquet", found.tables, later)
 
 
@@ -218,7 +223,13 @@ def _parquet(table: pd.DataFrame | None) -> bytes:
 
 
 def _dataset(
-    found: Gathered, splits: list[str], report: SplitReport, captions: pd.DataFrame | None, files: int, facts: SetFacts
+    found: Gathered,
+    splits: list[str],
+    united: list[str],
+    report: SplitReport,
+    captions: pd.DataFrame | None,
+    files: int,
+    facts: SetFacts,
 ) -> dict[str, Any]:
     """Collects what dataset.json says."""
     import numpy as np
@@ -228,7 +239,7 @@ def _dataset(
 
     entries = found.entries
     per_split = Counter(splits)
-    groups = {split: len({e.group for e, s in zip(entries, splits, strict=True) if s == split}) for split in SPLITS}
+    groups = {split: len({g for g, s in zip(united, splits, strict=True) if s == split}) for split in SPLITS}
     captioned = 0 if captions is None else len(set(captions["key"]))
     keys = hashlib.sha256("\n".join(entry.key for entry in entries).encode()).hexdigest()
     reading = json.dumps(facts.settings["reading"], sort_keys=True)

@@ -80,7 +80,7 @@ def split_records(
         UsageError: The source gives a split to some images only.
     """
     given: list[Any] = [record["split"] if published else None for record in records]
-    united = _united(records, [*same_ground, *(same_picture or ())])
+    united = joined_groups(records, [*same_ground, *(same_picture or ())])
     copies = Counter(record["pixel_sha256"] for record in records)
     duplicates = sum(count - 1 for count in copies.values())
     if any(given) and not all(given):
@@ -167,8 +167,17 @@ def _ordered(records: Sequence[Record], united: list[str], positions: Sequence[i
     return sorted(smallest, key=lambda group: (smallest[group], group))
 
 
-def _united(records: Sequence[Record], together: Sequence[tuple[str, str]]) -> list[str]:
-    """Returns a group for each image, groups that share pixels or belong together made one (union by the first seen)."""
+def joined_groups(records: Sequence[Record], together: Sequence[tuple[str, str]] = ()) -> list[str]:
+    """Returns the group of each image, groups made one that share equal pixels or belong together.
+
+    Args:
+        records: ``group``, ``order`` and ``pixel_sha256`` of each image.
+        together: Pairs of groups that show the same ground or picture.
+
+    Returns:
+        Names of groups that there are. Joined ones have the name of the one with the smallest ``order``, which depends neither on
+        the owner's key nor on which was met first.
+    """
     parent: dict[str, str] = {}
 
     def root(group: str) -> str:
@@ -185,7 +194,11 @@ def _united(records: Sequence[Record], together: Sequence[tuple[str, str]]) -> l
         group, pixels = record["group"], record["pixel_sha256"]
         here, there = root(group), root(first.setdefault(pixels, group))
         parent[here] = there
-    return [root(record["group"]) for record in records]
+    names: dict[str, tuple[str, str]] = {}
+    for record in records:
+        own, place = (record["order"], record["group"]), root(record["group"])
+        names[place] = min(own, names.get(place, own))
+    return [names[root(record["group"])][1] for record in records]
 
 
 def _torn_pairs(records: Sequence[Record], splits: Sequence[str], together: Sequence[tuple[str, str]]) -> int:

@@ -41,7 +41,7 @@ class Prediction:
         windows: Number of windows that stand behind it: 1 for a window itself.
         window: x, y, width, height, level; None for files and whole images.
         probabilities: Class name to probability; they sum to 1.
-        group: Keyed hash of the group.
+        group: Keyed hash of the source's own group.
         size: (width, height) of the pixels that were classified, after any resampling.
         geo: Where these pixels lie on the ground; None for files and without a CRS.
     """
@@ -290,7 +290,7 @@ def _prediction(image: Found, place: tuple[str, str], names: npt.NDArray[np.str_
     window = image.window
     where = None if window is None else {name: getattr(window, name) for name in ("x", "y", "width", "height", "level")}
     shares = {str(name): float(share) for name, share in zip(names, row, strict=True)}
-    return Prediction(*place, image.key, 1, where, shares, image.group, image.size, image.geo)
+    return Prediction(*place, image.key, 1, where, shares, image.source_group or image.group, image.size, image.geo)
 
 
 def _per_file(windows: Sequence[Prediction]) -> list[Prediction]:

@@ -212,6 +212,7 @@ def _row(image: Found | None) -> dict[str, Any]:
     return {
         "key": image.key if image else "",
         "group": image.group if image else "",
+        "source_group": image.source_group or image.group if image else "",
         "split": image.split if image else None,
         "labels": json.dumps(dict(image.labels), sort_keys=True, ensure_ascii=False) if image else "",
         **{name: getattr(window, name, None) for name in ("x", "y", "width", "height", "level")},

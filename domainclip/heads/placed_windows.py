@@ -158,7 +158,7 @@ def _of_set(folder: Path, hashed: bool) -> PlacedSource:
     class_label = domains.get(prepared.domain).facts.class_label if prepared.domain in domains else ""
     captions = prepared.captions["key"].value_counts()
     windows = []
-    names = ["key", "group", "geo", "labels", "split", "time", "sensor", "width", "height"]
+    names = ["key", "source_group", "geo", "labels", "split", "time", "sensor", "width", "height"]
     for row in prepared.index[names].to_dict("records"):
         if not row["geo"]:
             continue
@@ -171,7 +171,7 @@ def _of_set(folder: Path, hashed: bool) -> PlacedSource:
             "sensor": row["sensor"],
         }
         size = _size(row["width"], row["height"])
-        windows.append(Placed(row["key"], row["group"], _geo(row["geo"]), size, labels.get(class_label), (), told))
+        windows.append(Placed(row["key"], row["source_group"], _geo(row["geo"]), size, labels.get(class_label), (), told))
     _check_some(asked, len(windows), prepared.domain)
     classes = {name: (name,) for name in sorted({one.best for one in windows if one.best is not None})}
     without = len(prepared.index) - len(windows)
@@ -188,7 +188,8 @@ def _of_features(folder: Path, kind: Any, hashed: bool) -> PlacedSource:
         found = "They were written before features said where they lie."
         raise UsageError(asked, found, f"Make them again: domainclip {kind} MODEL SRC --output DIR.")
     windows = []
-    names = ["key", "group", "geo", "labels", "split", "image_width", "image_height"]
+    own = "source_group" if "source_group" in table else "group"
+    names = ["key", own, "geo", "labels", "split", "image_width", "image_height"]
     for number, row in enumerate(table[names].to_dict("records")):
         if not isinstance(row["geo"], str):
             continue
@@ -199,7 +200,7 @@ def _of_features(folder: Path, kind: Any, hashed: bool) -> PlacedSource:
             **{f"label:{name}": str(value) for name, value in sorted(labels.items())},
         }
         size = _size(row["image_width"], row["image_height"])
-        windows.append(Placed(row["key"], row["group"], _geo(json.loads(row["geo"])), size, None, (), told))
+        windows.append(Placed(row["key"], row[own], _geo(json.loads(row["geo"])), size, None, (), told))
     _check_some(asked, len(windows), str(model.get("domain")))
     paths = owner_paths(str(facts.get("set_id") or ""))
     return PlacedSource("features", tuple(windows), {}, model_name(model), (), None, len(table) - len(windows), paths, hashed)

@@ -44,6 +44,7 @@ class Found:
         axes: CYX, CZYX or TCYX.
         meta: What the reader tells of it, the files and frames of slices among it.
         geo: Where these pixels lie on the ground, after any resampling; None without a CRS.
+        source_group: Keyed hash of the source's own group, where a set joined several to one; None: ``group``.
     """
 
     key: str
@@ -58,6 +59,7 @@ class Found:
     axes: str = "CYX"
     meta: Mapping[str, Any] = field(default_factory=dict)
     geo: Geo | None = None
+    source_group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,7 @@ def read_prepared(prepared: PreparedSet, progress: Progress) -> Iterator[Found]:
 
         window, spacing = window_from_json(row["window"]), spacing_from_json(row["spacing"])
         size = (int(row["width"]), int(row["height"]))
-        told = (row["axes"], row["meta"] or {}, geo_from_json(row["geo"]))
+        told = (row["axes"], row["meta"] or {}, geo_from_json(row["geo"]), row["source_group"])
         yield Found(row["key"], row["group"], read, window, row["labels"] or {}, row["split"], None, size, spacing, *told)
         progress(number + 1, total, "encoding")
 

@@ -119,7 +119,7 @@ def _of_set(prepared: Any, hashed: bool) -> TileTable:
     rows = [
         {
             "key": row.key,
-            "group": row.group,
+            "group": row.source_group,
             **{name: row.window[name] for name in ("x", "y", "width", "height")},
             "tile_px": row.width if row.width == row.height else None,
             "spacing_um": _micrometres(row.spacing["values"], row.spacing["unit"]) if row.spacing else None,
@@ -147,6 +147,8 @@ def _of_features(folder: Path, kind: Any, hashed: bool) -> TileTable:
     _check_domain(folder, str(model.get("domain")))
     index["row"] = np.arange(len(index))
     table = index[index["x"].notna()].copy()
+    if "source_group" in table:  # a slide whose tiles another slide has too stays a slide
+        table["group"] = table["source_group"]
     _check_some(folder, len(table))
     absent = {"image_width", "image_height", "spacing_x", "spacing_y", "spacing_unit"} - set(table.columns)
     for name in absent:  # folders of before 0.2 do not say what was encoded

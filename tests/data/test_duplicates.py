@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -241,6 +242,7 @@ def test_a_card_of_copies_looks_for_them_unless_told_otherwise(tmp_path):
     from domainclip.cli.prepare import _lines
     from domainclip.config import DataConfig
     from domainclip.data.prepare import prepare
+    from domainclip.data.shots import k_shot
     from domainclip.data.sources import open_source
     from domainclip.domains.base import domains
 
@@ -259,6 +261,11 @@ def test_a_card_of_copies_looks_for_them_unless_told_otherwise(tmp_path):
     exact = prepare(source, pathology, tmp_path / "exact", workers=0, duplicates="exact")
     assert "duplicates" not in exact.card and exact.card["counts"]["groups_of_same_picture"] is None
     assert any("groups_of_same_picture: not looked for" in line for line in _lines(tmp_path, exact.card))
-    groups = near.index.groupby("group")["split"].agg(["size", "nunique"])
-    assert list(groups["size"]) == [2] * 6 and set(groups["nunique"]) == {1}  # a picture and its copy are one group
-    assert near.index["source_group"].nunique() == 12 and "source_group" not in exact.index
+    assert list(near.index["group"].value_counts()) == [2] * 6  # a picture and its copy are one group
+    assert near.index["source_group"].is_unique and set(near.index["group"]) < set(near.index["source_group"])
+    assert exact.index["group"].equals(exact.index["source_group"]) and exact.index["group"].is_unique
+    pictures_of = {key: Path(path).stem.removesuffix("-copy") for key, path in near.paths().items()}
+    for seed in range(5):
+        drawn = k_shot(near.index, "diagnosis", 2, seed=seed)
+        shown = {(labels["diagnosis"], pictures_of[key]) for labels, key in zip(drawn["labels"], drawn["key"], strict=True)}
+        assert len(shown) == len(drawn) == 6, "two shots of a class are two pictures, not one and its copy"

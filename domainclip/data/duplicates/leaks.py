@@ -83,7 +83,7 @@ def leaks(prepared: PreparedSet, *, workers: int = 1) -> LeakReport:
         places = ((*row[:4], tuple(row[4]), row[5]) for row in zip(*(some[name] for name in columns), strict=True))
         read = write_places(Path(folder), prepared.folder, places)
         twins = in_set(find_duplicates(len(planes), read, workers=workers), planes)
-    splits, groups = index["split"].to_numpy(), index["group"].to_numpy()
+    splits, groups = index["split"].to_numpy(), index["source_group"].to_numpy()
     torn = tuple(group for group in twins.groups if len({splits[n] for n in group}) > 1)
     across = sum(len({groups[n] for n in group}) > 1 for group in twins.groups)
     leaked = {n for group in torn if any(splits[m] == _TRAIN for m in group) for n in group if splits[n] != _TRAIN}
