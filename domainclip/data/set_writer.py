@@ -85,11 +85,7 @@ def write_set(output: Path, work: Path, items: Sequence[SourceItem], found: Gath
         published=settings.get("split", "published") == "published",
         stratify=_classes(entries, settings.get("stratify")),
     )
-    if "too few" in report.source:
-        advice = "add data, or name finer groups (column 'group')"
-        if report.groups_on_same_ground:
-            advice = "scenes that overlap on the ground count as one; cut them into blocks (reading.group_by=block)"
-        warnings.warn(f"Images are split {report.source}: {advice}.", stacklevel=2)
+    _warn_of_split(report, settings)
     groups = joined_groups(entries, [*ground, *(alike or ())])
     captions = _captions(entries, facts.domain, settings["seed"])
     texts = _original_texts(captions)
@@ -105,6 +101,21 @@ def write_set(output: Path, work: Path, items: Sequence[SourceItem], found: Gath
     for path in sorted(work.iterdir()):
         path.unlink()
     work.rmdir()
+
+
+def _warn_of_split(report: SplitReport, settings: dict[str, Any]) -> None:
+    """Warns where the split is not all that was asked for."""
+    if "too few" in report.source:
+        advice = "add data, or name finer groups (column 'group')"
+        if report.groups_on_same_ground:
+            advice = "scenes that overlap on the ground count as one; cut them into blocks (reading.group_by=block)"
+        warnings.warn(f"Images are split {report.source}: {advice}.", stacklevel=3)
+    elif "not stratified" in report.source:
+        advice = "the source's own split is kept; data.split=by_group makes one that is balanced"
+        warnings.warn(f"data.stratify={settings['stratify']} was asked for, and did nothing: {advice}.", stacklevel=3)
+    elif "fewer groups" in report.source:
+        told = f"data.stratify={settings['stratify']}: images are split {report.source}, and are in some of the parts only."
+        warnings.warn(told, stacklevel=3)
 
 
 def _classes(entries: list[Entry], label: str | None) -> list[str | None] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,8 +26,8 @@ class SplitReport:
     """What the splitting met.
 
     Attributes:
-        source: ``"source"``, ``"source, val cut from train"``, ``"by group"``, ``"by group, stratified"``, or one of the last two
-            with what there are too few groups for.
+        source: ``"source"``, ``"source, val cut from train"`` or ``"by group"``, the last two with ``", stratified"`` where classes
+            have their shares; and what there are too few groups for, or why nothing was stratified.
         duplicates: Images whose pixels another image has too (all but the first of each).
         duplicates_across_splits: Sets of equal images that the source's own split tears apart; they stay where it put them.
         groups_across_splits: Groups that the source's own split tears apart, likewise.
@@ -103,20 +103,26 @@ def split_records(
         _count(same_picture),
         _torn_pairs(records, given, same_picture or ()),
     )
-    splits, how = _published(records, united, given, val_fraction)
+    splits, how = _published(records, united, given, val_fraction, stratify)
     return splits, SplitReport(how, duplicates, torn, torn_groups, *pairs)
 
 
-def _published(records: Sequence[Record], united: list[str], given: list[str], val_fraction: float) -> tuple[list[str], str]:
+def _published(
+    records: Sequence[Record], united: list[str], given: list[str], val_fraction: float, classes: Sequence[str | None] | None
+) -> tuple[list[str], str]:
     """Keeps the source's split; ``val`` is cut from the train groups if it has none."""
     if "val" in given or val_fraction == 0 or "train" not in given:
-        return list(given), "source"
+        return list(given), "source" if classes is None else "source; not stratified, since nothing was split here"
     train = [position for position, split in enumerate(given) if split == "train"]
     elsewhere = {united[position] for position, split in enumerate(given) if split != "train"}
     groups = _ordered(records, united, [position for position in train if united[position] not in elsewhere])
-    chosen = set(groups[: _share(val_fraction, len(groups))]) if len(groups) > 1 else set()
+    chosen, how = set(groups[: _share(val_fraction, len(groups))]) if len(groups) > 1 else set(), "source, val cut from train"
+    if classes is not None:
+        place, few = _balanced(groups, united, classes, {"train": 1 - val_fraction, "val": val_fraction})
+        chosen = {group for group in groups if place[group] == "val"} if place else chosen
+        how += few
     splits = ["val" if split == "train" and united[n] in chosen else split for n, split in enumerate(given)]
-    return splits, "source, val cut from train"
+    return splits, how
 
 
 def _by_group(records: Sequence[Record], united: list[str], held_out_fraction: float, val_fraction: float) -> tuple[list[str], str]:
@@ -125,7 +131,8 @@ def _by_group(records: Sequence[Record], united: list[str], held_out_fraction: f
     held_out = min(_share(held_out_fraction, len(groups)), len(groups) - 1)
     val = min(_share(val_fraction, len(groups) - held_out), len(groups) - held_out - 1)
     place = {group: "held_out" if n < held_out else "val" if n < held_out + val else "train" for n, group in enumerate(groups)}
-    missing = [name for name, count, wanted in (("held_out", held_out, 1), ("val", val, val_fraction)) if wanted and not count]
+    wanted = (("held_out", held_out, held_out_fraction), ("val", val, val_fraction))
+    missing = [name for name, count, fraction in wanted if fraction and not count]
     how = f"by group; too few groups ({len(groups)}) for {' and '.join(missing)}" if missing else "by group"
     return [place[group] for group in united], how
 
@@ -133,21 +140,33 @@ def _by_group(records: Sequence[Record], united: list[str], held_out_fraction: f
 def _stratified(
     records: Sequence[Record], united: list[str], held_out_fraction: float, val_fraction: float, classes: Sequence[str | None]
 ) -> tuple[list[str], str]:
-    """Splits by group so that classes keep their shares; images without a class count as a class of their own."""
+    """Splits by group so that classes keep their shares."""
     groups = _ordered(records, united, range(len(records)))
-    counts: dict[str, Counter[str]] = {}
-    for group, name in zip(united, classes, strict=True):
-        counts.setdefault(group, Counter())[name or ""] += 1
     val = val_fraction * (1 - held_out_fraction)
-    shares = {"train": 1 - held_out_fraction - val, "held_out": held_out_fraction} | ({"val": val} if val else {})
+    shares = {"train": 1 - held_out_fraction - val, "held_out": held_out_fraction, "val": val}
+    place, how = _balanced(groups, united, classes, {part: share for part, share in shares.items() if share})
+    if not place:
+        splits, plain = _by_group(records, united, held_out_fraction, val_fraction)
+        return splits, plain + how
+    return [place[group] for group in united], f"by group{how}"
+
+
+def _balanced(
+    groups: Sequence[str], united: list[str], classes: Sequence[str | None], shares: Mapping[str, float]
+) -> tuple[dict[str, str], str]:
+    """Gives these groups parts so that classes keep their shares; images without a class count as a class of their own.
+
+    Returns:
+        Group to part, empty where there are so few groups that a part would get none; and what is to be said of it.
+    """
+    counts: dict[str, Counter[str]] = {group: Counter() for group in groups}
+    for group, name in zip(united, classes, strict=True):
+        if group in counts:
+            counts[group][name or ""] += 1
     place, few = stratified_parts(groups, counts, shares)
-    missing = [part for part in shares if part not in place.values()]
-    if missing:  # so few groups that shares mean little
-        return _by_group(records, united, held_out_fraction, val_fraction)
-    how = "by group, stratified"
-    if few:
-        how += f"; {len(few)} classes have fewer groups than there are parts"
-    return [place[group] for group in united], how
+    if set(shares) - set(place.values()):
+        return {}, f"; not stratified, too few groups ({len(groups)})"
+    return place, ", stratified" + (f"; {len(few)} classes have fewer groups than there are parts" if few else "")
 
 
 def _count(pairs: Sequence[tuple[str, str]] | None) -> int | None:

@@ -48,6 +48,12 @@ def test_a_published_split_that_tears_a_group_is_kept_and_told(torn_video, tmp_p
     assert sorted(anew.index["published"]) == sorted(kept.index["split"])
 
 
+def test_a_balance_that_was_asked_for_in_vain_is_told(torn_video, tmp_path):
+    with pytest.warns(UserWarning, match=r"data\.stratify=subset was asked for, and did nothing.*by_group"):
+        prepared = prepare(opened(torn_video, "quilt-1m"), PATHOLOGY, tmp_path / "set", workers=0, stratify="subset")
+    assert "not stratified" in prepared.card["split_source"]
+
+
 def test_a_manifest_that_contradicts_itself_is_refused_unless_it_is_split_anew(tmp_path):
     rows = [(n, f"g{n % 3}", "train" if n < 4 else "test") for n in range(6)]
     for n, *_ in rows:

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from domainclip.data.splits import split_records
+from domainclip.data.splits import joined_groups, split_records
 from domainclip.errors import UsageError
 
 
@@ -76,3 +76,21 @@ def test_half_a_split_is_refused_and_too_few_groups_are_said():
     splits, report = run([record("a", "p"), record("a", "q")])
     assert splits == ["train", "train"] and report.source == "by group; too few groups (1) for held_out and val"
     assert run([record("a", "p"), record("b", "q"), record("c", "r")])[1].source == "by group"
+
+
+def test_only_pairs_that_the_source_tears_apart_count_as_torn():
+    """g0 and g1 lie in train both, g1 and g2 do not."""
+    records = [record(f"g{n}", f"p{n}", split) for n, split in enumerate(("train", "train", "held_out", "val"))]
+    pairs = [("g0", "g1"), ("g1", "g2")]
+    told = {"held_out_fraction": 0.2, "val_fraction": 0.1, "same_ground": pairs, "same_picture": pairs[:1]}
+    _, report = split_records(records, **told)
+    assert (report.groups_on_same_ground, report.same_ground_across_splits) == (2, 1)
+    assert (report.groups_of_same_picture, report.same_picture_across_splits) == (1, 0)
+
+
+def test_a_joined_group_is_called_by_the_smallest_order_whatever_came_first():
+    """By hand: p joins a and b, the pair joins b and c; b has the smallest order. d stays alone."""
+    orders = {"a": "3", "b": "1", "c": "2", "d": "0"}
+    records = [{"group": group, "order": orders[group], "pixel_sha256": pixels} for group, pixels in ("ap", "bp", "cq", "dr", "as")]
+    assert joined_groups(records, [("c", "b")]) == ["b", "b", "b", "d", "b"]
+    assert joined_groups(records[::-1], [("b", "c")]) == ["b", "d", "b", "b", "b"]

@@ -1,6 +1,7 @@
 """Stratified splits by group and k-shot draws, against counts by hand and scikit-learn's stratification."""
 
 import hashlib
+import warnings
 from collections import Counter
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from domainclip.data.shots import k_shot
 from domainclip.data.splits import split_records
+from domainclip.data.stratified import stratified_parts
 from domainclip.errors import UsageError
 
 
@@ -61,6 +63,55 @@ def test_by_hand():
     splits, _ = split_records(records, held_out_fraction=0.2, val_fraction=0.125, stratify=labels)
     counts = Counter(zip(labels, splits, strict=True))
     assert counts == {(label, split): n for label in "ab" for split, n in (("train", 7), ("val", 1), ("held_out", 2))}
+
+
+def test_shares_of_all_by_hand():
+    """Twenty groups of one image a class: ten of each are held out, and half of the other ten set aside."""
+    records = [record(f"{label}{n}", f"{label}{n}") for label in "ab" for n in range(20)]
+    labels = [each["group"][0] for each in records]
+    splits, report = split_records(records, held_out_fraction=0.5, val_fraction=0.5, stratify=labels)
+    counts = Counter(zip(labels, splits, strict=True))
+    assert report.source == "by group, stratified"
+    assert counts == {(label, split): n for label in "ab" for split, n in (("train", 5), ("val", 5), ("held_out", 10))}
+
+
+def test_of_parts_that_are_equally_even_the_emptier_one_is_filled():
+    """Two classes in two halves. Wherever the first group (4 of a) goes, a is as uneven, and b wherever the second (3 of b) goes:
+    it goes to the part that has less of what it is to have, not to the first again.
+    """
+    place, _ = stratified_parts(["one", "two"], {"one": {"a": 4}, "two": {"b": 3}}, {"train": 0.5, "val": 0.5})
+    assert place == {"one": "train", "two": "val"}
+
+
+def test_val_is_cut_from_a_published_train_part_by_class_too():
+    """Ten train groups a class, one image each: a tenth of each is set aside; the published part stays."""
+    records = [record(f"{label}{n}", f"{label}{n}", "train" if n < 10 else "held_out") for label in "abc" for n in range(14)]
+    labels = [each["group"][0] for each in records]
+    splits, report = split_records(records, held_out_fraction=0.2, val_fraction=0.1, stratify=labels)
+    counts = Counter(zip(labels, splits, strict=True))
+    assert counts == {(label, split): n for label in "abc" for split, n in (("train", 9), ("val", 1), ("held_out", 4))}
+    assert report.source == "source, val cut from train, stratified"
+
+
+def test_what_was_not_stratified_says_so():
+    records = [record(f"g{n}", f"p{n}", ("train", "val", "held_out")[n % 3]) for n in range(9)]
+    splits, report = split_records(records, held_out_fraction=0.2, val_fraction=0.1, stratify=["x"] * 9)
+    assert splits == [each["split"] for each in records] and report.source.startswith("source; not stratified")
+    three = [record(f"g{n}", f"p{n}") for n in range(2)]
+    splits, report = split_records(three, held_out_fraction=0.2, val_fraction=0.1, stratify=["x", "y"])
+    assert report.source == "by group; too few groups (2) for val; not stratified, too few groups (2)"
+
+
+def test_a_part_that_nobody_wants_is_no_part():
+    records = [record(f"{label}{n}", f"{label}{n}") for label in "ab" for n in range(10)]
+    labels = [each["group"][0] for each in records]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a division by zero, as it was
+        splits, report = split_records(records, held_out_fraction=0, val_fraction=0.1, stratify=labels)
+    assert Counter(zip(labels, splits, strict=True)) == {("a", "train"): 9, ("a", "val"): 1, ("b", "train"): 9, ("b", "val"): 1}
+    assert report.source == "by group, stratified"
+    splits, report = split_records(records, held_out_fraction=0, val_fraction=0)
+    assert set(splits) == {"train"} and report.source == "by group"
 
 
 def test_classes_of_few_groups_are_told():
