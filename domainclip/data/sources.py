@@ -18,14 +18,16 @@ from domainclip.captions.report_account import reports_among
 from domainclip.captions.report_files import REPORT_NOT_OPENED, ReportOptions
 from domainclip.config import DataConfig
 from domainclip.data.archives import ArchiveIndex
-from domainclip.data.cards import about, card_names, find_card, load_card, rows_of_card
+from domainclip.data.cards import DatasetCard, about, card_names, find_card, load_card, rows_of_card
 from domainclip.data.inside import Inside
 from domainclip.data.layouts import Container
+from domainclip.data.layouts.arrays import Arrays
+from domainclip.data.layouts.image_folder import ImageFolder
 from domainclip.data.licence_terms import refuse_use
 from domainclip.data.manifest import MANIFEST_SUFFIXES, read_manifest
 from domainclip.data.pipeline import LEFT_OUT
 from domainclip.data.prepared_set import PreparedSet
-from domainclip.data.row_items import ABSENT, Read, items_from_rows
+from domainclip.data.row_items import ABSENT, Read, Row, items_from_rows
 from domainclip.domains.base import Domain, checked_reading, domains
 from domainclip.domains.folder import list_folder
 from domainclip.domains.misfits import misfit_of, of_what
@@ -172,17 +174,50 @@ def _from_card(name: str, card_file: Path, config: DataConfig, domain: Domain, r
         inside = Inside(folder, what, card.layout, card.operations, label, report_options(config)).to_json()
         files = card.layout.containers(folder, what)
         items = tuple(SourceItem(path, path.relative_to(folder).as_posix(), inside=inside) for path in files)
-        return Source(name, about(card), (), card.reading, items, published=True, duplicates=card.duplicates)
+        lacking = _tell_lacking("files_absent", card.layout.absent(folder) if isinstance(card.layout, Arrays) else [], what)
+        return Source(name, about(card) | lacking, (), card.reading, items, published=True, duplicates=card.duplicates)
     account, archives = Counter[str](), ArchiveIndex(card.archives(folder), what, card.stores(folder))
-    rows = rows_of_card(card, folder, account)
+    seen: dict[str, set[str]] = {}
+    rows = _watched(rows_of_card(card, folder, account), seen)
     read = items_from_rows(rows, folder, what, domain, label, report_options(config), reading, archives)
     there = (path.relative_to(folder).as_posix() for path in card.files(folder))
     strays = [(path, "the file has no row") for path in itertools.chain(there, archives.paths()) if path not in read.named]
     _tell_absent(read, name, root)
     told = {"rows_left_out": account[LEFT_OUT]} if account[LEFT_OUT] else {}
     told |= _report_reading(read.reports)
+    if isinstance(card.layout, ImageFolder):
+        told |= _tell_lacking("classes_without_images", _empty_classes(card, seen), what)
     found = (*read.rejections, *strays)
     return Source(name, about(card) | told, found, card.reading, read.items, published=True, duplicates=card.duplicates)
+
+
+def _watched(rows: Iterator[Row], seen: dict[str, set[str]]) -> Iterator[Row]:
+    """Passes rows on and adds to ``seen`` the values of each label."""
+    for row in rows:
+        for name, value in row.items():
+            if name.startswith("label:"):
+                seen.setdefault(name[6:], set()).add(value)
+        yield row
+
+
+def _empty_classes(card: DatasetCard, seen: Mapping[str, set[str]]) -> list[str]:
+    """Returns the classes that a card names and no folder has images of, of labels that some folder has."""
+    return [name for label, values in card.classes.items() if label in seen for name in values if name not in seen[label]]
+
+
+def _tell_lacking(kind: str, lacking: list[str], what: str) -> dict[str, Any]:
+    """Warns of a part of a published set that is not there, as in a folder unpacked by half; returns it for the set's card."""
+    if not lacking:
+        return {}
+    listed = ", ".join(lacking[:_LISTED]) + (", ..." if len(lacking) > _LISTED else "")
+    found = (
+        f"{len(lacking)} of its classes have no image"
+        if kind == "classes_without_images"
+        else f"{len(lacking)} of its files are absent"
+    )
+    remedy = "Unpack or fetch the rest, or go on with what there is."
+    warnings.warn(f"{what} is not whole: {found}: {listed}. {remedy}", stacklevel=2)
+    return {kind: lacking}
 
 
 def _tell_absent(read: Read, name: str, root: str) -> None:

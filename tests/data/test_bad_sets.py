@@ -2,11 +2,12 @@
 
 import csv
 import json
+import warnings
 
 import pytest
 import yaml
-from lookalikes import pathology_tables, radiology_chest  # noqa: F401 - registers makers
-from lookalikes.kit import makers
+from lookalikes import pathology_arrays, pathology_tables, radiology_chest, radiology_classes  # noqa: F401 - registers makers
+from lookalikes.kit import makers, picture
 
 from domainclip.cli.main import main
 from domainclip.config import DataConfig
@@ -130,6 +131,34 @@ def test_two_cards_with_one_name(tmp_path, monkeypatch):
         load_card(tmp_path / "another.yaml")
 
 
+def test_a_folder_that_is_unpacked_by_half_is_told(tmp_path):
+    picture(tmp_path / "lung_image_sets" / "lung_n" / "lungn1.jpeg", 1)
+    with pytest.warns(UserWarning, match="2 of its classes have no image: lung_aca, lung_scc"):
+        source = opened("lc25000-lung", tmp_path)
+    assert source.card["classes_without_images"] == ["lung_aca", "lung_scc"] and len(source) == 1
+    for name in ("lung_aca", "lung_scc"):
+        picture(tmp_path / "lung_image_sets" / name / "1.jpeg", 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "classes_without_images" not in opened("lc25000-lung", tmp_path).card
+
+
+def test_arrays_that_are_not_there_are_told_unless_they_are_sets_of_their_own(tmp_path):
+    makers["patch-camelyon"](tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "files_absent" not in opened("patch-camelyon", tmp_path).card
+    (lost,) = tmp_path.rglob("*split_valid_x.h5")
+    lost.unlink()
+    with pytest.warns(UserWarning, match=r"1 of its files are absent: .*split_valid_x\.h5"):
+        assert len(opened("patch-camelyon", tmp_path).card["files_absent"]) == 1
+    (tmp_path / "collection").mkdir()
+    makers["medmnist"](tmp_path / "collection")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert opened("medmnist", tmp_path / "collection")
+
+
 def test_licences_stop_what_they_forbid(tmp_path):
     makers["mhist"](tmp_path)
     with pytest.raises(UsageError, match=r"forbids commercial use.*\n.*data\.permitted"):
@@ -154,6 +183,9 @@ def test_licences_stop_changed_copies_on_the_command_line(tmp_path, capfd):
     with pytest.raises(SystemExit) as stopped:
         main([*words, "--set", "data.jpeg_quality=90"])
     assert stopped.value.code == 2 and "changed copies" in capfd.readouterr().err and not (tmp_path / "set").exists()
+    with pytest.raises(SystemExit) as stopped:
+        main([*words, "--set", "data.purpose=commercial"])
+    assert stopped.value.code == 2 and "forbids commercial use" in capfd.readouterr().err and not (tmp_path / "set").exists()
     with pytest.raises(SystemExit) as stopped:
         main([*words, "--set", "data.jpeg_quality=90", "--set", "data.permitted=[derivatives]"])
     assert stopped.value.code == 0

@@ -60,15 +60,22 @@ class Arrays(Section):
     """Rows: the pictures of each array, with ``index``, ``file`` (its stem) and the columns of each.
 
     Attributes:
-        arrays: All arrays; those whose file is not there are passed over, as long as one is.
+        arrays: All arrays; those whose file is not there are passed over, as long as one is, and told.
+        collection: The files are sets of their own, of which nobody need have all: those that are not there are not told.
     """
 
     name: Literal["arrays"]
+    collection: bool = False
     arrays: tuple[ArrayFile, ...] = Field(min_length=1)
 
     def containers(self, root: Path, what: str) -> list[Path]:
         """Returns the files of pictures."""
         return container_files(root, tuple(dict.fromkeys(array.file for array in self.arrays)), what)
+
+    def absent(self, root: Path) -> list[str]:
+        """Returns the files (or patterns) that are not there."""
+        wanted = () if self.collection else dict.fromkeys(array.file for array in self.arrays)
+        return [pattern for pattern in wanted if not any(path.is_file() for path in root.glob(pattern))]
 
     def entries(self, path: Path, root: Path) -> Iterator[Entry]:
         """Yields the pictures of all arrays of one file.
