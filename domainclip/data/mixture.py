@@ -168,11 +168,15 @@ def _renamed(taken: Taken, weight: float, names: dict[str, str], first: int, gro
     """Returns rows with the keys, groups, sources and weights that they have in the mixture."""
     rows, alone = taken.rows, taken.groups.isna().to_numpy()
     keys = [_of_source(key, first) for key in rows["key"]]
-    groups = [_of_source(group, first) for group in rows["group"]] if groups_apart else rows["group"]
+    # What is called as an image is, alone or joined to its copies, has that image's new name.
+    groups = [_of_source(group, first) if groups_apart or group in taken.unnamed else group for group in rows["group"]]
+    own = rows["source_group"].fillna(rows["group"]) if "source_group" in rows else rows["group"]
+    own = [_of_source(group, first) for group in own] if groups_apart else own
     weights = rows["weight"].astype(float) * weight if "weight" in rows else [float(weight)] * len(rows)
     changed: dict[str, Any] = {
         "key": keys,
-        "group": np.where(alone, keys, groups),
+        "group": groups,
+        "source_group": np.where(alone, keys, own),
         GROUP_IN_SOURCE: np.where(alone, keys, taken.groups),
         "source": rows["source"].map(names) if "source" in rows else names[""],
         "weight": [repr(float(one)) for one in weights],

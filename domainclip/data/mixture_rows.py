@@ -25,12 +25,14 @@ class Taken:
     Attributes:
         rows: Of its index.
         groups: Of these rows, as ``own_groups`` names them; NaN of images that are their own group.
+        unnamed: Keys of the source's images that are their own group.
         counts: ``images`` of the source, ``taken``; and those that are not: ``leaks_left_out`` (``leaks_by_pixels`` and
             ``leaks_by_group``; ``leaks_of_val`` of them were for validation), ``copies_left_out``, ``over_cap``.
     """
 
     rows: pd.DataFrame
     groups: pd.Series
+    unnamed: frozenset[str]
     counts: dict[str, int]
 
 
@@ -42,7 +44,8 @@ def choose_rows(indexes: Sequence[pd.DataFrame], caps: Sequence[int | None], see
     of several sources the first source's image is taken; copies within a source stay.
 
     Args:
-        indexes: Of each source: ``key``, ``split``, ``group``, ``pixel_sha256``, and ``group_in_source`` of a mixture.
+        indexes: Of each source: ``key``, ``split``, ``group``, ``pixel_sha256``, ``source_group`` where groups were joined, and
+            ``group_in_source`` of a mixture.
         caps: Of each source, most training images; None for all.
         seed: Of caps.
         groups_apart: Groups of one name in two sources are different ones, and are not compared.
@@ -63,14 +66,18 @@ def choose_rows(indexes: Sequence[pd.DataFrame], caps: Sequence[int | None], see
             "copies_left_out": len(no_leak) - len(once),
             "over_cap": len(once) - len(kept),
         }
-        taken.append(Taken(kept, own_groups(rows).reindex(kept.index), counts))
+        named = own_groups(rows)
+        unnamed = frozenset(rows["key"].drop(named.index))
+        taken.append(Taken(kept, named.reindex(kept.index), unnamed, counts))
     return taken
 
 
 def own_groups(rows: pd.DataFrame) -> pd.Series:
     """Returns the groups that have names, as their first sources have them, by row; an image that is its own group has none."""
-    named = (rows["group"] != rows["key"]) | rows["group"].duplicated(keep=False)
-    return rows.loc[named, GROUP_IN_SOURCE if GROUP_IN_SOURCE in rows else "group"]
+    # Of groups that a source joined, as duplicates, others know the names that they had.
+    own = rows["source_group"].fillna(rows["group"]) if "source_group" in rows else rows["group"]
+    named = (own != rows["key"]) | own.duplicated(keep=False)
+    return rows.get(GROUP_IN_SOURCE, own)[named]
 
 
 def shared_groups(indexes: Sequence[pd.DataFrame]) -> int:
@@ -98,7 +105,9 @@ def _leaks(indexes: Sequence[pd.DataFrame], groups_apart: bool) -> list[npt.NDAr
             here = (rows["split"] == split).to_numpy()
             for part in parts:
                 elsewhere = {group for group, count in sources[part].items() if count > (group in own[part])}
-                reason[here & named.isin(elsewhere).to_numpy() & (reason == "")] = "group"
+                met = named.isin(elsewhere).to_numpy()
+                joined = rows["group"].isin(set(rows["group"][met])).to_numpy()  # duplicates of such a group go with it
+                reason[here & joined & (reason == "")] = "group"
                 reason[here & rows["pixel_sha256"].isin(pixels[part]).to_numpy()] = "pixels"
         reasons.append(reason)
     return reasons

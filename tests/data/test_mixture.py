@@ -206,6 +206,18 @@ def test_a_group_that_its_own_source_tears_apart_stays_as_published():
     assert list(own_groups(named)) == ["a", "a"]
 
 
+def test_a_group_that_was_joined_to_another_is_known_by_its_own_name_and_takes_its_duplicates_along():
+    """The first set joined x to y, of which it has copies; the second evaluates on x. z is another patient."""
+    columns = ["key", "split", "group", "source_group", "pixel_sha256"]
+    first = pd.DataFrame(
+        [("1", "train", "y", "x", "p1"), ("2", "train", "y", "y", "p2"), ("3", "train", "z", "z", "p3")], columns=columns
+    )
+    second = pd.DataFrame([("4", "held_out", "x", "p4")], columns=["key", "split", "group", "pixel_sha256"])
+    kept, _ = choose_rows([first, second], [None, None], 0, groups_apart=False)
+    assert list(kept.rows["key"]) == ["3"] and kept.counts["leaks_by_group"] == 2
+    assert len(choose_rows([first, second], [None, None], 0, groups_apart=True)[0].rows) == 3
+
+
 def test_images_without_a_group_share_none(tmp_path):
     """Two sources may both call an image 0.png; that makes no patient of the two."""
     none = [""] * 4
@@ -215,6 +227,16 @@ def test_images_without_a_group_share_none(tmp_path):
     assert len(mixture) == 8 and mixture.index["group"].nunique() == 8
     assert mixture.card["counts"]["groups_in_several_sources"] == 0
     assert len(mix([Part(mixture.folder), Part(one)], tmp_path / "again").index) == 8  # and no picture comes twice
+
+
+def test_images_without_a_group_share_none_though_copies_are_joined(tmp_path):
+    """Each set has a picture twice (0.png and 1.png, no group): one group in each, and not the same one."""
+    none = [""] * 4
+    one = made(tmp_path, "one", [0, 0, 1, 2], ["train"] * 3 + ["held_out"], "tumor", none)
+    other = made(tmp_path, "other", [10, 10, 11, 12], ["held_out"] * 2 + ["train"] * 2, "tumor", none)
+    mixture = mix([Part(one), Part(other)], tmp_path / "mixture")
+    assert len(mixture) == 8 and sorted(mixture.index["group"].value_counts()) == [1, 1, 1, 1, 2, 2]
+    assert mixture.index["source_group"].nunique() == 8 and set(mixture.index["group"]) <= set(mixture.index["key"])
 
 
 def test_validated_images_are_not_trained_on_and_held_out_ones_not_validated_on(tmp_path):
