@@ -49,9 +49,9 @@ class DataConfig(Section):
     )
     duplicates: Literal["exact", "near"] | None = Field(
         None,
-        description="Images that count as one group: of equal pixels (exact), or (near) that show the same though turned, mirrored, "
-        "resized, zoomed or stained anew; some 20 ms an image and core more, and more where most have a twin. Default: the card's, "
-        "else exact.",
+        description="Images that count as one group: of equal pixels (exact), or (near) that show the same though turned, "
+        "mirrored, resized, zoomed or stained anew; some 20 ms an image and core more, and more where most have a twin. Default: "
+        "the card's, else exact.",
     )
     split: Literal["published", "by_group"] = Field(
         "published", description="by_group: split anew by group; the source's own words stay in the index as 'published'."

@@ -171,12 +171,12 @@ def _renamed(taken: Taken, weight: float, names: dict[str, str], first: int, gro
     # What is called as an image is, alone or joined to its copies, has that image's new name.
     groups = [_of_source(group, first) if groups_apart or group in taken.unnamed else group for group in rows["group"]]
     own = rows["source_group"].fillna(rows["group"]) if "source_group" in rows else rows["group"]
-    own = [_of_source(group, first) for group in own] if groups_apart else own
+    own_names = [_of_source(group, first) if groups_apart else group for group in own]
     weights = rows["weight"].astype(float) * weight if "weight" in rows else [float(weight)] * len(rows)
     changed: dict[str, Any] = {
         "key": keys,
         "group": groups,
-        "source_group": np.where(alone, keys, own),
+        "source_group": np.where(alone, keys, own_names),
         GROUP_IN_SOURCE: np.where(alone, keys, taken.groups),
         "source": rows["source"].map(names) if "source" in rows else names[""],
         "weight": [repr(float(one)) for one in weights],

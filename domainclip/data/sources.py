@@ -187,8 +187,8 @@ def _from_card(name: str, card_file: Path, config: DataConfig, domain: Domain, r
     told |= _report_reading(read.reports)
     if isinstance(card.layout, ImageFolder):
         told |= _tell_lacking("classes_without_images", _empty_classes(card, seen), what)
-    found = (*read.rejections, *strays)
-    return Source(name, about(card) | told, found, card.reading, read.items, published=True, duplicates=card.duplicates)
+    rejections = (*read.rejections, *strays)
+    return Source(name, about(card) | told, rejections, card.reading, read.items, published=True, duplicates=card.duplicates)
 
 
 def _watched(rows: Iterator[Row], seen: dict[str, set[str]]) -> Iterator[Row]:

@@ -1,5 +1,7 @@
 """What an export says of the tiles of a set: the overlap of our own grid, and none of tiles that the owner gave."""
 
+import shutil
+
 import h5py
 import numpy as np
 import pytest
@@ -39,3 +41,15 @@ def test_overlap_is_stated_of_a_grid_alone(slide, given):
     assert one.coordinates.overlap_px == (None if given else 32)
     if given:
         assert one.coordinates.boxes[:, :2].tolist() == CORNERS
+
+
+def test_slides_whose_tiles_are_equal_stay_two(slide):
+    """They are one group of the split, as a slide and its copy must be; without the owner's map they are still two slides."""
+    shutil.copy(slide / "slides" / "a.tif", slide / "slides" / "b.tif")
+    reading = {"mode": "tiles", "tile_um": 32, "tile_px": 128, "min_tissue": 0}
+    prepared = prepare(
+        open_source(DataConfig(source=str(slide / "slides")), PATHOLOGY), PATHOLOGY, slide / "set", reading=reading, workers=0
+    )
+    assert prepared.index["group"].nunique() == 1 and prepared.index["source_group"].nunique() == 2
+    slides = open_tiles(slide / "set", hashed=True).slides()
+    assert {one.group for one in slides} == set(prepared.index["source_group"])
