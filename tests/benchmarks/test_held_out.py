@@ -55,7 +55,8 @@ def prepared(tmp_path_factory):
     domain = domains.get("pathology")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOMAINCLIP_HOME", str(tmp_path_factory.getbasetemp() / "owner"))
-        return prepare(open_source(DataConfig(source=str(folder)), domain), domain, folder.parent / "set", workers=0)
+        source = open_source(DataConfig(source=str(folder)), domain)
+        return prepare(source, domain, folder.parent / "set", workers=0, val_fraction=0)
 
 
 CONFIG = RunConfig.model_validate(
