@@ -24,7 +24,7 @@ from domainclip.data.ahead import ahead
 from domainclip.data.inside import Cut, samples_of
 from domainclip.data.records import caption_to_json, sample_to_json, values_to_json
 from domainclip.data.shards import sample_facts, write_bytes
-from domainclip.data.storage import encode_image, encode_jpeg
+from domainclip.data.storage import StoredImage, encode_image, encode_jpeg
 from domainclip.domains import magic
 from domainclip.domains.base import Domain
 from domainclip.errors import UnreadableFileError
@@ -190,8 +190,7 @@ def _encoded(cut: Cut, jpeg: Callable[[Path], bytes | None], plan: SpoolPlan) ->
         "storage": stored.storage,
         "shape": list(stored.pixels.shape),
         "dtype": stored.pixels.dtype.name,
-        # Of equal pixels the encoder makes equal bytes: the hash of a lossy image tells duplicates too, at a tenth of the cost.
-        "pixel_sha256": digest if plan.jpeg_quality and stored.storage == "jpg" else _pixel_hash(stored.pixels),
+        "pixel_sha256": _told_apart_by(stored, digest if plan.jpeg_quality else None, key),
         "sha256": digest,
         "size": len(stored.data),
         "masks": {name: len(stored.masks[name]) for name in names},
@@ -218,6 +217,26 @@ def _write_overview(domain: Domain, item: SourceItem, reading: BaseModel, plan: 
         picture = None  # a picture for people must not cost the images that were read
     if picture is not None:
         write_bytes(overview_path(plan.folder, number), encode_jpeg(picture, OVERVIEW_QUALITY))
+
+
+def _told_apart_by(stored: StoredImage, digest: str | None, key: str) -> str:
+    """Returns what equal images have in common. A blank one is like no other: one white tile in each would join all slides.
+
+    Args:
+        stored: The image.
+        digest: Of its bytes, where 8-bit colour is encoded anew.
+        key: Of the image.
+    """
+    if _is_blank(stored.pixels):
+        return hashlib.sha256(f"blank {key}".encode()).hexdigest()
+    # Of equal pixels the encoder makes equal bytes: the hash of a lossy image tells duplicates too, at a tenth of the cost.
+    return digest if digest is not None and stored.storage == "jpg" else _pixel_hash(stored.pixels)
+
+
+def _is_blank(array: np.ndarray[Any, Any]) -> bool:
+    """Whether each plane has one value everywhere."""
+    first = array[..., :1, :1]
+    return bool((array[..., ::16, ::16] == first).all() and (array == first).all())
 
 
 def _pixel_hash(array: np.ndarray[Any, Any]) -> str:

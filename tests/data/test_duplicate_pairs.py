@@ -155,7 +155,9 @@ def test_volumes_are_not_compared_and_only_train_leaks(monkeypatch, tmp_path):
     splits = ["train", "held_out", "held_out", "val", "held_out", "val"]
     table = {name: [[1] if name == "shape" else 1] * 6 for name in ("shard", "offset", "size", "storage", "shape", "dtype")}
     labels = [{"kind": kind} for kind in "abbaab"]
-    index = pd.DataFrame(table | {"axes": axes, "split": splits, "group": list("abcdef"), "labels": labels})
+    index = pd.DataFrame(
+        table | {"axes": axes, "split": splits, "group": list("abcdef"), "source_group": list("abcdef"), "labels": labels}
+    )
     index["shard"] = "shard.tar"
     seen = []
 

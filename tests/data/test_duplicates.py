@@ -208,6 +208,20 @@ def test_groups_that_show_the_same_picture_lie_on_one_side_of_the_split(tmp_path
     assert "duplicates" not in PreparedSet(tmp_path / "exact").card and leaks(PreparedSet(tmp_path / "exact")).torn
 
 
+def test_blank_images_join_no_groups(tmp_path):
+    """One white tile in each of two slides is no reason to count them as one; equal tissue is."""
+    (tmp_path / "in").mkdir()
+    white, tissue = np.full((64, 64, 3), 255, np.uint8), blobs(9, side=64).transpose(1, 2, 0)
+    for name, picture in (("a1", white), ("b1", white), ("c1", tissue), ("d1", tissue), ("a2", tissue // 2), ("b2", tissue // 3)):
+        Image.fromarray(picture).save(tmp_path / f"in/{name}.png")
+    rows = [{"path": f"{name}.png", "group": name[0], "label:kind": "x"} for name in ("a1", "b1", "c1", "d1", "a2", "b2")]
+    pd.DataFrame(rows).to_csv(tmp_path / "in/manifest.csv", index=False)
+    assert run("prepare", str(tmp_path / "in/manifest.csv"), "--domain", "pathology", "--output", str(tmp_path / "set")) == 0
+    prepared = PreparedSet(tmp_path / "set")
+    joined_to = prepared.index.groupby("source_group")["group"].first()
+    assert len(joined_to) == 4 and joined_to.nunique() == 3 and prepared.card["counts"]["duplicates"] == 1
+
+
 def test_the_source_s_own_split_is_kept_and_what_it_tears_apart_is_said(tmp_path, capfd):
     plan = [("train", 1), ("train", 2), ("train", 3), ("held_out", -1), ("held_out", -2), ("held_out", 4), ("val", 5)]
     words = ("prepare", str(pictures(tmp_path / "pictures", plan)), "--domain", "pathology", "--output", str(tmp_path / "set"))

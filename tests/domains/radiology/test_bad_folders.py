@@ -277,11 +277,11 @@ def test_one_patient_in_many_folders_stays_together(tmp_path, scan):
     splits, groups = {}, {}
     for row in prepared.index.itertuples():
         splits.setdefault(wanted[names[row.key]], set()).add(row.split)
-        groups.setdefault(wanted[names[row.key]], set()).add(row.group)
+        groups.setdefault(wanted[names[row.key]], set()).add(row.source_group)
     assert all(len(some) == 1 for some in splits.values()), splits
     assert set.union(*splits.values()) == {"train", "val", "held_out"}
     assert {len(some) for name, some in groups.items() if name not in {"patient 0", "patient 1", "patient 2"}} == {1}
-    assert len(set.union(*groups.values())) == 12 + 1 + 3
+    assert len(set.union(*groups.values())) == 12 + 1 + 3 and prepared.index["group"].nunique() == 12 + 1
     assert prepared.card["counts"]["duplicates"] == 3 and prepared.card["counts"]["duplicates_across_splits"] == 0
     assert dict(zip(prepared.index["key"], prepared.index["split"], strict=True)) == dict(
         zip(PreparedSet(tmp_path / "b").index["key"], PreparedSet(tmp_path / "b").index["split"], strict=True)
