@@ -46,6 +46,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+@pytest.mark.slow
 def test_the_set_is_the_same_bytes_for_any_number_of_workers(slides: Path, tmp_path: Path) -> None:
     one = prepare(slides, tmp_path / "one", "--workers", "1")
     prepare(slides, tmp_path / "two", "--workers", "2")
@@ -77,6 +78,7 @@ def test_jpeg_sets_are_small_and_near(slides: Path, tmp_path: Path) -> None:
     assert 0 < np.abs(first - second).mean() < 6
 
 
+@pytest.mark.slow
 def test_a_normalised_set_says_how_each_slide_was_changed(slides: Path, tmp_path: Path) -> None:
     plain, stained = prepare(slides, tmp_path / "plain"), prepare(slides, tmp_path / "macenko", "--set", "reading.stain=macenko")
     stains = [json.dumps(meta["stain"], sort_keys=True) for meta in stained.index["meta"]]

@@ -91,6 +91,7 @@ def test_from_series_to_the_slice(studies, tmp_path):
                 assert not [secret for secret in SECRETS if secret.encode() in content], path
 
 
+@pytest.mark.slow
 def test_a_manifest_row_of_several_series_is_rejected(studies, tmp_path):
     (studies / "manifest.csv").write_text("path,caption\nDoe_1,one series\nDoe_2/CT,another\n.,all of them\nDoe_99,gone\n")
     done = run("prepare", studies, "--domain", "radiology", "--output", tmp_path / "set", "--set", "reading.axes=CZYX")

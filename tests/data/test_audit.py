@@ -330,6 +330,7 @@ def test_the_verb(copied: Path, capfd: pytest.CaptureFixture[str]) -> None:
         assert [secret for secret in SECRETS if secret in (said.out + said.err).lower()] == []
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_set(copied: Path) -> None:
     peaks = []
     for size in (8, 48):

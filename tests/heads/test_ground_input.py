@@ -196,6 +196,7 @@ def ground_model(tmp_path_factory, make_model):
     return make_model(tmp_path_factory.mktemp("ground") / "model", domain="remote-sensing")
 
 
+@pytest.mark.slow
 def test_from_scene_to_features_hits_and_vectors(tmp_path, scenes, ground_model):
     embed(ground_model, scenes, tmp_path / "emb", reading={"window_px": 32})
     table = pd.read_parquet(tmp_path / "emb" / "index.parquet")

@@ -85,6 +85,7 @@ def test_each_mode_gives_what_both_gives_and_refuses_what_it_ignores(make_model)
             model(**arguments)
 
 
+@pytest.mark.slow
 def test_vit_b_32_by_name_equals_open_clip():
     model = build_model(ModelConfig(architecture="ViT-B-32"), RGB, seed=1).eval()
     stock = open_clip.create_model("ViT-B-32").eval()

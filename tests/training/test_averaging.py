@@ -23,7 +23,10 @@ def test_the_mean_is_the_mean():
     assert average.mean["steps"] == 6 and average.count == 7
 
 
-@pytest.mark.parametrize(("engine_name", "stage"), [("torch", 0), ("deepspeed", 0), ("deepspeed", 1), ("deepspeed", 3)])
+@pytest.mark.parametrize(
+    ("engine_name", "stage"),
+    [("torch", 0), ("deepspeed", 0), ("deepspeed", 1), pytest.param("deepspeed", 3, marks=pytest.mark.slow)],
+)
 def test_a_run_ends_with_the_mean_and_statistics_of_its_own(tiny, tmp_path, engine_name, stage):
     config = tiny.run_config(
         engine_name, stage, batch_size=8, max_steps=10, average_last=0.5, average_every_steps=2, save_every_steps=1

@@ -11,11 +11,6 @@ from domainclip.errors import UsageError
 from domainclip.training.distributed import processes
 
 
-def test_two_processes(jobs):
-    jobs.check("collectives")
-    assert (jobs.out / "checkpoints" / "step-00000004" / "state.json").is_file()
-
-
 def test_alone_needs_no_launcher_and_cleans_up(monkeypatch):
     monkeypatch.delenv("MASTER_PORT", raising=False)
     for _ in range(2):

@@ -83,16 +83,6 @@ def compare_portable(tiny, out, stage: int, targets) -> None:
         assert max(float((after[name] - before[name]).abs().max()) for name in saved) > 5e-4
 
 
-def test_parity_of_gradients(tiny, jobs, parity_cases):
-    jobs.check("parity")
-    compare(tiny, jobs.out, parity_cases)
-
-
-def test_state_of_two_processes_at_stage_1_goes_on_in_one(tiny, jobs):
-    jobs.check("parity")
-    compare_portable(tiny, jobs.out, 1, [("deepspeed", 0), ("torch", 0)])
-
-
 @pytest.mark.slow
 def test_parity_of_higher_stages(tiny, start_jobs, tmp_path):
     arguments = {"out": str(tmp_path), "cases": SLOW, "portable": [0, 2, 3]}

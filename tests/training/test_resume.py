@@ -37,17 +37,6 @@ def check_phases(jobs, out, processes=1):
     assert whole[-1]["loss"] != whole[0]["loss"]
 
 
-def test_killed_run_goes_on_exactly(jobs):
-    check_phases(jobs, jobs.out)
-
-
-def test_start_is_quiet_and_compiles_nothing(jobs):
-    """No launcher, no DS_ACCELERATOR: nothing on either stream that is not ours, no shared-memory operator built."""
-    assert jobs.output("resume0").splitlines() == ['{"start": 0, "steps": 10, "seen": 160}']
-    assert jobs.output("resume0", ending="err") == ""
-    assert not (jobs.out / "extensions").exists()
-
-
 @pytest.mark.slow
 def test_killed_run_goes_on_exactly_torch(start_jobs, resume, tmp_path):
     check_phases(start_jobs(resume(tmp_path, "torch")), tmp_path)

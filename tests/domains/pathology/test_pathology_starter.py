@@ -101,6 +101,7 @@ def test_unseen_compositions_are_on_held_out_slides_only():
     assert not trained & UNSEEN
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_with_other_workers(starter, tmp_path):
     folder, rows = starter
     make(tmp_path, groups=3, seed=3, workers=2, progress=None)

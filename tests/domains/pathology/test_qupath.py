@@ -79,6 +79,7 @@ def test_classes_keep_one_colour_and_ids_stay(tmp_path):
     assert colors == [list(PALETTE[number]) for number in (0, 1, 0, 2)]
 
 
+@pytest.mark.slow
 def test_memory_stays_flat(tmp_path):
     def peak(count: int) -> int:
         tracemalloc.start()

@@ -106,6 +106,7 @@ def test_each_artefact_is_called_by_its_name(slides):
         assert sum(a for a, _ in pairs) / sum(b for _, b in pairs) > 0.75, name
 
 
+@pytest.mark.slow
 def test_artefact_slides_are_the_same_with_other_workers(slides, tmp_path):
     make_artefact_slides(tmp_path, 2, 311)
     for part in ("slides/artefacts-001.tif", "truth/artefacts-001.npz"):
