@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 WORKERS = Path(__file__).parent / "workers"
+if str(WORKERS.parent) not in sys.path:
+    sys.path.insert(0, str(WORKERS.parent))
 
 PARITY_CASES = [(kind, "deepspeed", stage, "clip") for kind in ("vit", "resnet") for stage in (0, 1)]
 PARITY_CASES += [("vit", "deepspeed", 1, "multi-positive"), ("vit", "torch", 0, "clip")]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from test_parity import compare, compare_portable
-from test_resume import check_phases
+from finished_jobs import check_phases, compare, compare_portable
 
 
 def test_two_processes(jobs):

@@ -2,39 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-
-
-def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def order_of(folder):
-    """Step to keys of a run of one process; a step that was made twice must have had the same samples."""
-    seen = {}
-    for file in folder.glob("order-*.jsonl"):
-        for step, keys in lines(file):
-            assert seen.setdefault(step, keys) == keys
-    return seen
-
-
-def check_phases(jobs, out, processes=1):
-    names = [f"resume{n}" for n in range(5)]
-    assert [jobs.codes[name] for name in names] == [[code] * processes for code in (0, -9, -9, 7, 0)]
-    assert "Going on at step 3 from step-00000003." in jobs.output("resume2")
-    assert "Removed step-00000006.part" in jobs.output("resume3")
-    assert "Step 8 of 10 is finished and saved" in jobs.output("resume3") and "--resume" in jobs.output("resume3")
-    assert '{"start": 8, "steps": 10, "seen": 160}' in jobs.output("resume4")
-    whole, torn = (lines(out / run / "metrics.jsonl") for run in ("whole", "torn"))
-    assert [line["step"] for line in whole] == [line["step"] for line in torn] == list(range(1, 11))
-    for ours, theirs in zip(torn, whole, strict=True):
-        assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-6)
-        assert ours["lr"] == theirs["lr"]
-    assert order_of(out / "whole") == order_of(out / "torn")
-    assert sorted(path.name for path in (out / "torn" / "checkpoints").iterdir()) == ["step-00000009", "step-00000010"]
-    assert whole[-1]["loss"] != whole[0]["loss"]
+from finished_jobs import check_phases, lines
 
 
 @pytest.mark.slow
