@@ -111,8 +111,8 @@ def evaluate_held_out(
 
 
 def _torn_groups(prepared: PreparedSet) -> int:
-    """Counts the groups that the source's own split leaves in several splits (``prepare`` itself never tears one)."""
-    return int(prepared.card["counts"].get("groups_across_splits", 0))
+    """Counts the groups, with what shows the same joined, that the source's own split tears apart (``prepare`` never does)."""
+    return int((prepared.index.groupby("group")["split"].nunique() > 1).sum())
 
 
 def _groups_said(prepared: PreparedSet) -> str:

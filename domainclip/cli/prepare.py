@@ -97,6 +97,8 @@ def _lines(output: Path, card: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"Warning: {torn} pairs of scenes overlap on the ground and lie in different splits by the source's own columns."
         )
+    if torn := counts.get("duplicates_across_splits"):
+        lines.append(f"Warning: {torn} sets of equal images lie in more than one split by the source's own columns.")
     if torn := counts.get("same_picture_across_splits"):
         lines.append(
             f"Warning: {torn} pairs of groups show the same picture and lie in different splits by the source's own columns."

@@ -39,7 +39,7 @@ class Entry:
         sha256: Of the image's bytes.
         group: Keyed hash.
         order: Of the group, for the split.
-        pixel_sha256: Tells duplicates; of a blank image like no other.
+        pixel_sha256: Tells duplicates; of a blank image, one value everywhere, like no other.
         split: Of the source, or None.
         published: The source's own word for it, or None.
         labels: Named labels.

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 GROUP_IN_SOURCE = "group_in_source"
 """Column of a mixture: the group as its first source has it, by which further mixtures compare."""
-_HIGHER = {"train": ("val", "held_out"), "val": ("held_out",)}
+_EVALUATED = ("val", "held_out")
+_HIGHER = {"train": _EVALUATED, "val": ("held_out",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,9 @@ def choose_rows(indexes: Sequence[pd.DataFrame], caps: Sequence[int | None], see
     """Leaves out leaks, then what an earlier source has too, then what is over a cap.
 
     A leak is a training image that is evaluated, or an image for validation that is held out: its pixels are so in any source, or
-    its group in another one. A group that its own source tears apart stays as it was published. Of equal pixels in the same part
-    of several sources the first source's image is taken; copies within a source stay.
+    its group in another one, or another image of its group has pixels that are so in another source. A group that its own source
+    tears apart stays as it was published. Of equal pixels in the same part of several sources the first source's image is taken;
+    copies within a source stay.
 
     Args:
         indexes: Of each source: ``key``, ``split``, ``group``, ``pixel_sha256``, ``source_group`` where groups were joined, and
@@ -89,26 +91,27 @@ def shared_groups(indexes: Sequence[pd.DataFrame]) -> int:
 def _leaks(indexes: Sequence[pd.DataFrame], groups_apart: bool) -> list[npt.NDArray[np.str_]]:
     """Returns why each image of each source is left out, "pixels" or "group"; "" where it is not."""
     groups: list[dict[str, set[str]]] = []
-    pixels: dict[str, set[str]] = {"val": set(), "held_out": set()}
+    pixels: list[dict[str, set[str]]] = []
     for rows in indexes:
         named = own_groups(rows)
         where = rows["split"].reindex(named.index)
-        groups.append({part: set() if groups_apart else set(named[where == part]) for part in pixels})
-        for part, digests in pixels.items():
-            digests.update(rows.loc[rows["split"] == part, "pixel_sha256"])
-    sources = {part: Counter(group for one in groups for group in one[part]) for part in pixels}
+        groups.append({part: set() if groups_apart else set(named[where == part]) for part in _EVALUATED})
+        pixels.append({part: set(rows.loc[rows["split"] == part, "pixel_sha256"]) for part in _EVALUATED})
+    sources = {part: Counter(group for one in groups for group in one[part]) for part in _EVALUATED}
+    shown = {part: Counter(digest for one in pixels for digest in one[part]) for part in _EVALUATED}
     reasons = []
-    for rows, own in zip(indexes, groups, strict=True):
+    for rows, own, seen in zip(indexes, groups, pixels, strict=True):
         reason = np.full(len(rows), "", dtype="U6")
         named = own_groups(rows).reindex(rows.index)
         for split, parts in _HIGHER.items():
             here = (rows["split"] == split).to_numpy()
             for part in parts:
                 elsewhere = {group for group, count in sources[part].items() if count > (group in own[part])}
-                met = named.isin(elsewhere).to_numpy()
-                joined = rows["group"].isin(set(rows["group"][met])).to_numpy()  # duplicates of such a group go with it
+                shown_elsewhere = {digest for digest, count in shown[part].items() if count > (digest in seen[part])}
+                met = named.isin(elsewhere).to_numpy() | rows["pixel_sha256"].isin(shown_elsewhere).to_numpy()
+                joined = rows["group"].isin(set(rows["group"][met])).to_numpy()  # all of such a group goes, duplicates with it
                 reason[here & joined & (reason == "")] = "group"
-                reason[here & rows["pixel_sha256"].isin(pixels[part]).to_numpy()] = "pixels"
+                reason[here & rows["pixel_sha256"].isin(shown[part]).to_numpy()] = "pixels"
         reasons.append(reason)
     return reasons
 

@@ -136,7 +136,14 @@ def _refuse_preparing(data: DataConfig, prepared: PreparedSet) -> None:
         own = prepared.card.get(name, NOT_TOLD.get(name, default))
         if asked in (own, default):
             continue
-        told = "" if name not in prepared.card and name not in NOT_TOLD else ", without it" if own is None else f", with {own}"
+        mixed = "sources" in prepared.card  # which says of each source how it was prepared
+        told = (
+            ""
+            if mixed or (name not in prepared.card and name not in NOT_TOLD)
+            else ", without it"
+            if own is None
+            else f", with {own}"
+        )
         remedy = "Leave it out; or prepare the source anew with it (domainclip prepare), and give that set."
         found = f"It is prepared already{told}."
         raise UsageError(f"The set {prepared.folder} was to be used with data.{name}={asked}.", found, remedy)

@@ -1,5 +1,6 @@
 """Duplicates: views that turns and zooms shift, maps recovered against OpenCV's, planted copies, leaks counted by hand."""
 
+import errno
 import json
 import math
 from pathlib import Path
@@ -18,6 +19,7 @@ from domainclip.data.duplicates.keypoints import features_of, same_picture
 from domainclip.data.duplicates.leaks import leaks
 from domainclip.data.duplicates.polar import ANGLES, RINGS, STEPS, agreement, grey, polar_views, rings
 from domainclip.data.prepared_set import PreparedSet
+from domainclip.errors import DiskFullError
 
 
 def cosine(one, other):
@@ -220,6 +222,35 @@ def test_blank_images_join_no_groups(tmp_path):
     prepared = PreparedSet(tmp_path / "set")
     joined_to = prepared.index.groupby("source_group")["group"].first()
     assert len(joined_to) == 4 and joined_to.nunique() == 3 and prepared.card["counts"]["duplicates"] == 1
+
+
+def test_what_jpeg_makes_blank_is_blank_and_like_no_other():
+    """Glass is white and some noise: the encoder makes equal bytes of it, which would join all slides that have some."""
+    from domainclip.data.spool import _told_apart_by
+    from domainclip.data.storage import StoredImage
+
+    def told(pixels, digest="same", key="a", storage="jpg"):
+        return _told_apart_by(StoredImage(storage, b"", None, {}, pixels), digest, key)
+
+    draw = np.random.default_rng(0)
+    glass = [draw.integers(240, 246, (3, 64, 64)).astype(np.uint8) for _ in range(2)]
+    assert told(glass[0], key="a") != told(glass[1], key="b") and told(blobs(1)) == told(blobs(2)) == "same"
+    # Without loss they are what they are: equal or not.
+    assert told(glass[0], None, "a", "png") == told(glass[0], None, "b", "png") != told(glass[1], None, "a", "png")
+    white, black = np.full((3, 9, 9), 255, np.uint8), np.zeros((3, 9, 9), np.uint8)
+    assert told(white, None, "a", "png") != told(white, None, "b", "png")
+    assert told(white, None, "a", "png") != told(black, None, "a", "png"), "of two sets, under one name"
+    wide = np.array([[[-32768, 32767]]], np.int16)
+    assert told(wide, None, "a", "npy") == told(wide, None, "b", "npy") and told(wide > 0, None) == told(wide > 0, None, "b")
+
+
+def test_a_full_disk_is_said_before_it_ends_the_process(monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(DiskFullError, match=r"no room for 0\.0 GB[^\n]*\n.*TMPDIR"):
+        find_duplicates(3, blobs)
 
 
 def test_the_source_s_own_split_is_kept_and_what_it_tears_apart_is_said(tmp_path, capfd):

@@ -218,6 +218,18 @@ def test_a_group_that_was_joined_to_another_is_known_by_its_own_name_and_takes_i
     assert len(choose_rows([first, second], [None, None], 0, groups_apart=True)[0].rows) == 3
 
 
+def test_the_group_of_a_picture_that_another_source_evaluates_on_goes_with_it():
+    """The same patient under another name: of x one picture is held out by the second source; the first tears w apart itself."""
+    columns = ["key", "split", "group", "pixel_sha256"]
+    first = [("1", "train", "x", "p1"), ("2", "train", "x", "p2"), ("3", "train", "z", "p3"), ("5", "train", "w", "p5")]
+    first += [("6", "train", "w", "p6"), ("7", "val", "v", "p5")]
+    second = pd.DataFrame([("4", "held_out", "y", "p1")], columns=columns)
+    for apart in (False, True):
+        kept, _ = choose_rows([pd.DataFrame(first, columns=columns), second], [None, None], 0, groups_apart=apart)
+        assert list(kept.rows["key"]) == ["3", "6", "7"]
+        assert kept.counts["leaks_by_pixels"] == 2 and kept.counts["leaks_by_group"] == 1
+
+
 def test_images_without_a_group_share_none(tmp_path):
     """Two sources may both call an image 0.png; that makes no patient of the two."""
     none = [""] * 4
@@ -240,8 +252,8 @@ def test_images_without_a_group_share_none_though_copies_are_joined(tmp_path):
 
 
 def test_validated_images_are_not_trained_on_and_held_out_ones_not_validated_on(tmp_path):
-    one = made(tmp_path, "one", [1, 2, 3, 4], ["train", "train", "val", "val"], "tumor")
-    other = made(tmp_path, "other", [3, 5, 4, 1], ["train", "train", "held_out", "held_out"], "tumor")
+    one = made(tmp_path, "one", [1, 2, 3, 4], ["train", "train", "val", "val"], "tumor", [*"abcd"])
+    other = made(tmp_path, "other", [3, 5, 4, 1], ["train", "train", "held_out", "held_out"], "tumor", [*"efgh"])
     mixture = mix([Part(one), Part(other)], tmp_path / "mixture")
     rows = mixture.index
     texts = [mixture.captions_of(key)[0].text for key in rows["key"]]

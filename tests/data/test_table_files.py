@@ -165,25 +165,55 @@ def with_parts(path, **parts):
         (
             "sheet1",
             lambda text: text.replace("<row", "<row>" + "<c/>" * 2**10 + "</row><row", 1),
-            "a row has more than 1024 parts",
+            "a row, or .* has more than 1024 parts",
         ),
-        ("sheet1", lambda text: text.replace("</c>", "</c>" + "<row/><c/>" * 2**9, 1), "a row has more than 1024 parts"),
-        ("sheet1", lambda text: text.replace("</c>", f"</c><!--{'<row>' * 2**15}-->", 1), "a row has more than 65536 bytes"),
-        ("sheet1", lambda text: text.replace("<sheetData>", "<si/>" * 2**10 + "<sheetData>"), "a row has more than 1024 parts"),
-        ("sheet1", lambda text: text.replace("</sheetData>", "<x/>" * 2**10 + "</sheetData>"), "a row has more than 1024 parts"),
+        ("sheet1", lambda text: text.replace("</c>", "</c>" + "<row/><c/>" * 2**9, 1), "a row, or .* has more than 1024 parts"),
+        ("sheet1", lambda text: text.replace("</c>", f"</c><!--{'<row>' * 2**15}-->", 1), "a row, or .* has more than 65536 bytes"),
+        (
+            "sheet1",
+            lambda text: text.replace("<sheetData>", "<si/>" * 2**10 + "<sheetData>"),
+            "a row, or .* has more than 1024 parts",
+        ),
+        (
+            "sheet1",
+            lambda text: text.replace("</sheetData>", "<x/>" * 2**10 + "</sheetData>"),
+            "a row, or .* has more than 1024 parts",
+        ),
         ("styles", lambda text: text.replace("<fonts", "<x/>" * 2**12 + "<fonts"), "more texts and styles"),
         ("Content", lambda text: text.replace("/xl/styles.xml", "/xl/worksheets/sheet1.xml"), "uses a sheet as something else"),
         ("sheet1", lambda text: text[:-9], "no xlsx"),
+        ("printer", lambda text: "<x/>" * 2**12, "more texts and styles"),
     ],
 )
 def test_workbooks_are_bounded_before_they_are_read(part, change, found, tmp_path, monkeypatch):
     workbook(tmp_path / "a.xlsx", [["a", "b"], *[["x" * 99, n] for n in range(900)]])
+    with zipfile.ZipFile(tmp_path / "a.xlsx", "a") as file:  # what a part is called says nothing of what reads it
+        file.writestr("xl/printer.dat", "")
     monkeypatch.setattr(workbook_bounds, "_MAX_ELEMENTS", 2**12)
     monkeypatch.setattr(workbook_bounds, "_MAX_ROW_ELEMENTS", 2**10)
     monkeypatch.setattr(bounds, "MAX_ROW", 2**16 if "bytes" in found else 2**24)
     assert len(rows(tmp_path / "a.xlsx", format="xlsx")) == 900
     with_parts(tmp_path / "a.xlsx", **{part: change})
     refused(tmp_path / "a.xlsx", found, format="xlsx")
+
+
+def test_rows_and_what_follows_them_are_bounded_apart(tmp_path, monkeypatch):
+    workbook(tmp_path / "a.xlsx", [["a", "b"], ["x", 1]])
+    monkeypatch.setattr(workbook_bounds, "_MAX_ROW_ELEMENTS", 2**10)
+    long = {"<row": "<row>" + "<c/>" * 1000 + "</row><row", "</sheetData>": "</sheetData>" + "<x/>" * 1000}
+    with_parts(
+        tmp_path / "a.xlsx", sheet1=lambda text: text.replace("</sheetData>", long["</sheetData>"]).replace("<row", long["<row"], 1)
+    )
+    workbook_bounds.check_workbook(tmp_path / "a.xlsx")
+
+
+def test_csv_keeps_an_index_and_loses_no_cell(tmp_path):
+    (tmp_path / "a.csv").write_text(",a,b,,\n0,1,2,,\n")
+    assert rows(tmp_path / "a.csv") == [{"": "", "a": "1", "b": "2"}]
+    (tmp_path / "a.csv").write_text(",a,b,,\n0,1,2,,lost\n")
+    refused(tmp_path / "a.csv", "Line 2 has a cell in a column without a name")
+    (tmp_path / "a.csv").write_text(",a\n0,1\n")
+    assert rows(tmp_path / "a.csv") == [{"": "0", "a": "1"}]
 
 
 def test_workbooks_keep_an_index_and_lose_no_cell(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -16,6 +17,7 @@ from domainclip.data.duplicates.candidates import Likely, Lookup, indexed, save
 from domainclip.data.duplicates.descriptor import LENGTH, Projection, fitted, raw_descriptors
 from domainclip.data.duplicates.overlay import SMALL, is_flat, small_picture
 from domainclip.data.duplicates.polar import ANGLES, CENTRES, RINGS, STEPS, grey, polar_views, rings
+from domainclip.errors import DiskFullError
 from domainclip.spread_work import spread
 
 AT_ONCE = 256
@@ -76,7 +78,15 @@ class Search:
         return spread(partial(work, self), chunks, self.workers, text, None)
 
     def _new(self, name: str, dtype: type, shape: tuple[int, ...]) -> None:
-        np.lib.format.open_memmap(self.folder / f"{name}.npy", "w+", dtype, (self.count, *shape)).flush()
+        path = self.folder / f"{name}.npy"
+        np.lib.format.open_memmap(path, "w+", dtype, (self.count, *shape)).flush()
+        with path.open("r+b") as file:  # room for all of it now: a map that finds none later ends the process
+            try:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            except OSError as error:
+                found = f"There is no room for {path.stat().st_size / 1e9:.1f} GB in {self.folder.parent} ({error.strerror})."
+                remedy = "Free space there, or name a folder with room for 24 KB an image in the environment variable TMPDIR."
+                raise DiskFullError("Duplicates were to be looked for.", found, remedy) from error
 
     def opened(self, name: str) -> npt.NDArray[Any]:
         """Returns the numbers of all images under a name, in its file."""

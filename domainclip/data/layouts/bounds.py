@@ -88,7 +88,7 @@ class Nesting:
         ended = lowest <= self._level and (brackets.size or b"," in outside)
         self._run = 0 if ended else self._run + len(data)
         if self._run > MAX_ROW:
-            raise ValueError(f"one of its records or texts has more than {MAX_ROW} bytes")
+            raise ValueError(f"a record, a text or another part of it has more than {MAX_ROW} bytes, which are not held at once")
 
 
 class BoundedJson:

@@ -122,7 +122,9 @@ class TableFile(Section):
         except _WRONG as error:
             form = f"{self.format} in {self.encoding}" if self.format in _TEXTS else self.format
             found = f"It is no {form} that can be read to its end: {str(error)[:300] or type(error).__name__}"
-            raise UsageError(asked, found, "Get the file anew.") from error
+            raise UsageError(
+                asked, found, "Get the file anew, if it is damaged; or write its records as a table, say as CSV."
+            ) from error
 
     def _misdecoded(self, path: Path, error: Exception, asked: str) -> UsageError:
         """Builds the error of bytes that contradict the encoding; it says where they are, and never what stands around them."""
@@ -175,13 +177,18 @@ def _csv(table: TableFile, path: Path, asked: str) -> Iterator[Row]:
         header = list(table.header) if table.header is not None else next(reader, None)
         if header is None:
             raise UsageError(asked, "It is empty.", "Get the file anew.")
-        _check_names(header, asked)
+        _check_names([name for name in header if name], asked)
+        nameless = [place for place, name in enumerate(header) if not name]
         lines.row_done()
         for cells in reader:
             lines.row_done()
             if not cells:
                 continue
             more = cells[len(header) :]
+            # As of Excel's: one may go without a name, as pandas writes its index; of several a row could hold but one.
+            if len(nameless) > 1 and any(cells[place] for place in nameless[1:] if place < len(cells)):
+                found = f"Line {reader.line_num} has a cell in a column without a name."
+                raise UsageError(asked, found, "Name it in the first line.")
             if len(cells) < len(header) or (more and table.rest is None):
                 found = (
                     f"Line {reader.line_num} has {'more' if more else 'fewer'} cells than the header ({len(cells)}, {len(header)})."

@@ -22,6 +22,7 @@ _MAX_ROWS = 2**21
 _SHEETS = "xl/worksheets/"
 _TYPES = "[Content_Types].xml"
 _ROW = "http://schemas.openxmlformats.org/spreadsheetml/2006/main row"
+_ROWS = "http://schemas.openxmlformats.org/spreadsheetml/2006/main sheetData"
 _PIECE = 2**16
 
 
@@ -34,7 +35,7 @@ def check_workbook(path: Path) -> None:
         ExpatError: A sheet is no XML; one that only ends early is openpyxl's to tell.
     """
     with zipfile.ZipFile(path) as parts:  # which reads no more of a part than its directory says
-        infos = [info for info in parts.infolist() if info.filename.endswith((".xml", ".rels"))]
+        infos = parts.infolist()
         if (size := sum(info.file_size for info in infos)) > _MAX_BYTES:
             raise ValueError(f"unpacked it has {size} bytes, and at most {_MAX_BYTES} are read; save the sheet as CSV")
         signs = 0
@@ -82,11 +83,14 @@ def _check_sheet(pieces: Iterator[bytes]) -> None:
         depth += 1
         elements += 1
         if elements > _MAX_ROW_ELEMENTS or rows > _MAX_ROWS:
-            raise ValueError(f"a row has more than {_MAX_ROW_ELEMENTS} parts, or there are more than {_MAX_ROWS} rows")
+            what = f"a row, or what stands beside the rows, has more than {_MAX_ROW_ELEMENTS} parts"
+            raise ValueError(f"{what}, or there are more than {_MAX_ROWS} rows; save the sheet as CSV")
 
-    def ends(_: str) -> None:
-        nonlocal depth
+    def ends(name: str) -> None:
+        nonlocal depth, elements, began
         depth -= 1
+        if depth == 1 and name == _ROWS:  # what follows is no part of the last row
+            elements, began = 0, parser.CurrentByteIndex
 
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.StartElementHandler, parser.EndElementHandler = begins, ends
@@ -95,4 +99,4 @@ def _check_sheet(pieces: Iterator[bytes]) -> None:
         parser.Parse(piece)
         read += len(piece)
         if read - began > bounds.MAX_ROW:
-            raise ValueError(f"a row has more than {bounds.MAX_ROW} bytes")
+            raise ValueError(f"a row, or what stands beside the rows, has more than {bounds.MAX_ROW} bytes; save the sheet as CSV")
