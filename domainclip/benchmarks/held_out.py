@@ -89,9 +89,10 @@ def evaluate_held_out(
     label, named = class_names_of(prepared, config)
     if class_names is not None:
         named = {value: tuple(words) for value, words in class_names.items()}
+    torn = _torn_groups(prepared)
     report: dict[str, Any] = {
-        "protocol": PROTOCOL.format(groups=_groups_said(prepared)) + RETRIEVAL_PROTOCOL,
-        "torn_groups": _torn_groups(prepared),
+        "protocol": PROTOCOL.format(groups=_groups_said(torn)) + RETRIEVAL_PROTOCOL,
+        "torn_groups": torn,
         "split": split,
         "images": len(rows.table),
         "groups": int(rows.table["group"].nunique()),
@@ -115,8 +116,7 @@ def _torn_groups(prepared: PreparedSet) -> int:
     return int((prepared.index.groupby("group")["split"].nunique() > 1).sum())
 
 
-def _groups_said(prepared: PreparedSet) -> str:
-    torn = _torn_groups(prepared)
+def _groups_said(torn: int) -> str:
     if not torn:
         return "groups that training never saw"
     return f"the source's own split, which leaves {torn} groups in more than one part: the figures may be too good"

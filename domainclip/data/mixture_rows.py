@@ -92,23 +92,23 @@ def _leaks(indexes: Sequence[pd.DataFrame], groups_apart: bool) -> list[npt.NDAr
     """Returns why each image of each source is left out, "pixels" or "group"; "" where it is not."""
     groups: list[dict[str, set[str]]] = []
     pixels: list[dict[str, set[str]]] = []
-    for rows in indexes:
-        named = own_groups(rows)
+    names = [own_groups(rows) for rows in indexes]
+    for rows, named in zip(indexes, names, strict=True):
         where = rows["split"].reindex(named.index)
         groups.append({part: set() if groups_apart else set(named[where == part]) for part in _EVALUATED})
         pixels.append({part: set(rows.loc[rows["split"] == part, "pixel_sha256"]) for part in _EVALUATED})
     sources = {part: Counter(group for one in groups for group in one[part]) for part in _EVALUATED}
     shown = {part: Counter(digest for one in pixels for digest in one[part]) for part in _EVALUATED}
     reasons = []
-    for rows, own, seen in zip(indexes, groups, pixels, strict=True):
+    for rows, named, own, seen in zip(indexes, names, groups, pixels, strict=True):
         reason = np.full(len(rows), "", dtype="U6")
-        named = own_groups(rows).reindex(rows.index)
+        of_row = named.reindex(rows.index)
         for split, parts in _HIGHER.items():
             here = (rows["split"] == split).to_numpy()
             for part in parts:
                 elsewhere = {group for group, count in sources[part].items() if count > (group in own[part])}
                 shown_elsewhere = {digest for digest, count in shown[part].items() if count > (digest in seen[part])}
-                met = named.isin(elsewhere).to_numpy() | rows["pixel_sha256"].isin(shown_elsewhere).to_numpy()
+                met = of_row.isin(elsewhere).to_numpy() | rows["pixel_sha256"].isin(shown_elsewhere).to_numpy()
                 joined = rows["group"].isin(set(rows["group"][met])).to_numpy()  # all of such a group goes, duplicates with it
                 reason[here & joined & (reason == "")] = "group"
                 reason[here & rows["pixel_sha256"].isin(shown[part]).to_numpy()] = "pixels"

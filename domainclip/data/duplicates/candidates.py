@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -140,11 +139,3 @@ def indexed(descriptors: Floats, seed: int = 0) -> Any:
         index.train(np.ascontiguousarray(descriptors[some]))
     index.add(np.ascontiguousarray(descriptors))
     return index
-
-
-def save(index: Any, project: Projection, folder: Path) -> None:
-    """Writes them for ``opened``, which other processes call."""
-    import faiss
-
-    np.savez(folder / "components.npz", mean=project.mean, axes=project.axes)
-    faiss.write_index(index, str(folder / "index.faiss"))

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from domainclip.data.duplicates.candidates import Likely, Lookup, indexed, save
+from domainclip.data.duplicates.candidates import Likely, Lookup, indexed
 from domainclip.data.duplicates.descriptor import LENGTH, Projection, fitted, raw_descriptors
 from domainclip.data.duplicates.overlay import SMALL, is_flat, small_picture
 from domainclip.data.duplicates.polar import ANGLES, CENTRES, RINGS, STEPS, grey, polar_views, rings
@@ -67,11 +67,14 @@ class Search:
         some = np.sort(np.random.default_rng(self.seed).permutation(self.count)[:_FITTED_ON])
         with threadpool_limits(self.workers):
             project = fitted(raw_descriptors(base[some]))
-        np.savez(self.folder / "components.npz", mean=project.mean, axes=project.axes)
+        np.savez(self._components, mean=project.mean, axes=project.axes)
         self._new("descriptors", np.float32, (LENGTH,))
         self._spread(_describe, "describing images")
         with threadpool_limits(self.workers):
-            save(indexed(self.opened("descriptors"), self.seed), project, self.folder)
+            index = indexed(self.opened("descriptors"), self.seed)  # which says what to install where faiss is absent
+        import faiss
+
+        faiss.write_index(index, str(self.index))
 
     def _spread(self, work: Callable[[Search, Chunk], Any], text: str) -> list[Any]:
         chunks = [(first, min(first + AT_ONCE, self.count)) for first in range(0, self.count, AT_ONCE)]
@@ -87,6 +90,20 @@ class Search:
                 found = f"There is no room for {path.stat().st_size / 1e9:.1f} GB in {self.folder.parent} ({error.strerror})."
                 remedy = "Free space there, or name a folder with room for 24 KB an image in the environment variable TMPDIR."
                 raise DiskFullError("Duplicates were to be looked for.", found, remedy) from error
+
+    @property
+    def _components(self) -> Path:
+        return self.folder / "components.npz"
+
+    @property
+    def index(self) -> Path:
+        """Where faiss' index of the descriptors lies."""
+        return self.folder / "index.faiss"
+
+    def projection(self) -> Projection:
+        """Returns what makes descriptors of raw ones."""
+        with np.load(self._components) as told:
+            return Projection(told["mean"], told["axes"])
 
     def opened(self, name: str) -> npt.NDArray[Any]:
         """Returns the numbers of all images under a name, in its file."""
@@ -115,9 +132,8 @@ def _look(search: Search, chunk: Chunk) -> list[int]:
 
 
 def _describe(search: Search, chunk: Chunk) -> None:
-    with threadpool_limits(1), np.load(search.folder / "components.npz") as told:
-        project = Projection(told["mean"], told["axes"])
-        search.opened("descriptors")[slice(*chunk)] = project(raw_descriptors(search.opened("base")[slice(*chunk)]))
+    with threadpool_limits(1):
+        search.opened("descriptors")[slice(*chunk)] = search.projection()(raw_descriptors(search.opened("base")[slice(*chunk)]))
 
 
 def _likely(search: Search, chunk: Chunk) -> tuple[Likely, int]:
@@ -129,9 +145,7 @@ def _likely(search: Search, chunk: Chunk) -> tuple[Likely, int]:
 def _lookup(search: Search) -> Lookup:
     import faiss
 
-    with np.load(search.folder / "components.npz") as told:
-        project = Projection(told["mean"], told["axes"])
-    return Lookup(search.opened("base"), project, faiss.read_index(str(search.folder / "index.faiss")))
+    return Lookup(search.opened("base"), search.projection(), faiss.read_index(str(search.index)))
 
 
 def forget_files() -> None:
